@@ -1,0 +1,311 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
+
+interface Stroke {
+  by: string;
+  points: number[];
+}
+
+interface ChatLine {
+  by: string;
+  name: string;
+  text?: string;
+  note?: string;
+}
+
+declare global {
+  interface Window {
+    /** What the example app shows to the curious in the console. */
+    board: {
+      log: { strokes: Stroke[]; chat: ChatLine[] };
+      fingerprint: string;
+      waiting: number;
+      audit: { lost: number; twice: number };
+    };
+  }
+}
+
+const CHROMIUM = '/usr/bin/chromium';
+const CHROMIUM_FLAGS = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+const PATIENCE = 30_000;
+const NOTHING_AMISS = { lost: 0, twice: 0 };
+
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
+
+// Each stroke has a place of its own on the board, so that a log tells which strokes it holds.
+const COLUMNS = 20;
+const COLUMN = 76;
+const ROW = 78;
+const MARGIN = 40;
+
+function toPlace(index: number): [x: number, y: number] {
+  return [MARGIN + (index % COLUMNS) * COLUMN, MARGIN + Math.floor(index / COLUMNS) * ROW];
+}
+
+function toIndex({ points: [x = NaN, y = NaN] }: Stroke): number {
+  return Math.round((y - MARGIN) / ROW) * COLUMNS + Math.round((x - MARGIN) / COLUMN);
+}
+
+let server: ChildProcess;
+let url: string;
+let browser: Browser;
+let pageErrors: Error[] = [];
+
+beforeAll(async () => {
+  if (!existsSync(CHROMIUM)) {
+    throw new Error(`This test needs ${CHROMIUM}: apt-get install chromium`);
+  }
+  browser = await chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS });
+}, PATIENCE);
+
+afterAll(() => browser?.close());
+
+// A server for each test: an empty board.
+beforeEach(async () => {
+  server = spawn(process.execPath, ['example-app/server.mjs'], {
+    cwd: resolve(__dirname, '../..'),
+    env: { ...process.env, PORT: '0' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  url = await new Promise((found, failed) => {
+    let output = '';
+    server.stdout?.on('data', (chunk: Buffer) => {
+      output += chunk.toString();
+      const match = /http:\/\/\S+/.exec(output);
+      if (match) found(match[0]);
+    });
+    server.once('error', failed);
+    server.once('exit', (code) => failed(new Error(`The example app ended with ${code}`)));
+  });
+}, PATIENCE);
+
+afterEach(async () => {
+  for (const context of browser.contexts()) await context.close();
+  await stopServer();
+  const errors = pageErrors;
+  pageErrors = [];
+  expect(errors).toEqual([]);
+}, PATIENCE);
+
+function stopServer(): Promise<number | null> {
+  if (server.exitCode !== null) return Promise.resolve(server.exitCode);
+  return new Promise((ended) => {
+    server.once('exit', ended);
+    server.kill('SIGTERM');
+  });
+}
+
+async function openPage(name: string, options: BrowserContextOptions = {}): Promise<Page> {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
+  context.setDefaultTimeout(PATIENCE);
+  const page = await context.newPage();
+  page.on('pageerror', (error) => pageErrors.push(error));
+  await page.addInitScript(
+    (own) => localStorage.setItem('sketch-board:name', JSON.stringify(own)),
+    name,
+  );
+  await page.goto(url);
+  await page.waitForFunction(
+    (own) => document.querySelector('#people li')?.textContent === `${own}you`,
+    name,
+  );
+  return page;
+}
+
+async function drawStroke(page: Page, index: number): Promise<void> {
+  const box = await page.locator('#sheet').boundingBox();
+  if (!box) throw new Error('There is no sheet to draw on');
+  const scale = box.width / 1600;
+  const [x, y] = toPlace(index).map((coordinate) => coordinate * scale) as [number, number];
+  await page.mouse.move(box.x + x, box.y + y);
+  await page.mouse.down();
+  await page.mouse.move(box.x + x + 16, box.y + y + 22, { steps: 4 });
+  await page.mouse.up();
+}
+
+async function say(page: Page, text: string): Promise<void> {
+  await page.locator('#say').fill(text);
+  await page.locator('#say').press('Enter');
+}
+
+/** Draws the strokes and says a line after each fourth. */
+async function drawAndTalk(page: Page, name: string, strokes: number[]): Promise<void> {
+  for (const index of strokes) {
+    await drawStroke(page, index);
+    if (index % 4 === 3) await say(page, `${name} ${(index - 3) / 4}`);
+  }
+}
+
+/** Waits until the pages have it all. If one never does, the assertions tell what it lacks. */
+async function settle(pages: Page[], strokes: number, lines: number): Promise<void> {
+  const hasAll = ([wantedStrokes, wantedLines]: readonly [number, number]) => {
+    const { log, waiting } = window.board;
+    return waiting === 0 && log.strokes.length >= wantedStrokes && log.chat.length >= wantedLines;
+  };
+  await Promise.all(
+    pages.map((page) => page.waitForFunction(hasAll, [strokes, lines] as const).catch(() => {})),
+  );
+}
+
+/** The board as it is painted, when the frame that is due has been. */
+function paint(page: Page): Promise<string> {
+  return page.evaluate(
+    () =>
+      new Promise<string>((painted) => {
+        const canvas = document.querySelector<HTMLCanvasElement>('#settled')!;
+        requestAnimationFrame(() => requestAnimationFrame(() => painted(canvas.toDataURL())));
+      }),
+  );
+}
+
+const readLog = (page: Page) => page.evaluate(() => window.board.log);
+const readAudit = (page: Page) => page.evaluate(() => window.board.audit);
+const readFingerprint = (page: Page) => page.evaluate(() => window.board.fingerprint);
+const waitForLine = (page: Page, state: string) =>
+  page.waitForFunction((wanted) => document.body.dataset.line === wanted, state);
+
+/** What one person drew and said, in the order of the log. */
+function partOf(name: string, { strokes, chat }: { strokes: Stroke[]; chat: ChatLine[] }) {
+  const lines = chat.filter((line) => line.name === name);
+  const ids = new Set(lines.map(({ by }) => by));
+  return {
+    people: ids.size,
+    strokes: strokes.filter(({ by }) => ids.has(by)).map(toIndex),
+    chat: lines.map(({ text }) => text),
+  };
+}
+
+function wholePart(name: string, strokes: number[]) {
+  const lines = strokes.filter((index) => index % 4 === 3);
+  return { people: 1, strokes, chat: lines.map((index) => `${name} ${(index - 3) / 4}`) };
+}
+
+test('keeps both boards the same while two people draw and talk at once, and through a cut', async () => {
+  const [ada, ben] = await Promise.all([openPage('Ada'), openPage('Ben')]);
+
+  await Promise.all([
+    drawAndTalk(ada, 'Ada', range(0, 200)),
+    drawAndTalk(ben, 'Ben', range(0, 200)),
+  ]);
+  await settle([ada, ben], 400, 100);
+
+  const before = await readLog(ada);
+  expect(partOf('Ada', before)).toEqual(wholePart('Ada', range(0, 200)));
+  expect(partOf('Ben', before)).toEqual(wholePart('Ben', range(0, 200)));
+  expect(before.strokes).toHaveLength(400);
+  expect(before.chat).toHaveLength(100);
+  expect(await readLog(ben)).toEqual(before);
+  expect(await paint(ben)).toBe(await paint(ada));
+
+  await ada.locator('#cut').click();
+  await waitForLine(ada, 'cut');
+  await Promise.all([drawStroke(ada, 200), drawStroke(ben, 200)]);
+  const during = await ada.evaluate(() => ({
+    line: document.body.dataset.line,
+    waiting: window.board.waiting,
+    strokes: window.board.log.strokes.length,
+  }));
+  expect(during).toEqual({ line: 'cut', waiting: expect.any(Number), strokes: 400 });
+  expect(during.waiting).toBeGreaterThan(0);
+  await Promise.all([
+    drawAndTalk(ada, 'Ada', range(201, 220)),
+    drawAndTalk(ben, 'Ben', range(201, 220)),
+  ]);
+
+  await waitForLine(ada, 'back');
+  await settle([ada, ben], 440, 110);
+
+  const after = await readLog(ada);
+  expect(partOf('Ada', after)).toEqual(wholePart('Ada', range(0, 220)));
+  expect(partOf('Ben', after)).toEqual(wholePart('Ben', range(0, 220)));
+  expect(after.strokes).toHaveLength(440);
+  expect(after.chat).toHaveLength(110);
+  expect(await readLog(ben)).toEqual(after);
+  expect(await paint(ben)).toBe(await paint(ada));
+  expect(await readAudit(ada)).toEqual(NOTHING_AMISS);
+  expect(await readAudit(ben)).toEqual(NOTHING_AMISS);
+
+  const late = await openPage('Cleo');
+  expect(await readFingerprint(late)).toBe(await readFingerprint(ada));
+  expect(await paint(late)).toBe(await paint(ada));
+}, 180_000);
+
+test('clears the board for everybody', async () => {
+  const [ada, ben] = await Promise.all([openPage('Ada'), openPage('Ben')]);
+  await drawStroke(ada, 0);
+  await settle([ada, ben], 1, 0);
+  expect((await readLog(ben)).strokes.map(toIndex)).toEqual([0]);
+
+  await ben.locator('#clear').click();
+  expect((await readLog(ben)).strokes).toHaveLength(1); // it asks first
+  await ben.locator('#clear').click();
+  await settle([ada, ben], 0, 1);
+
+  expect(await readLog(ada)).toEqual({
+    strokes: [],
+    chat: [expect.objectContaining({ name: 'Ben', note: 'cleared the board' })],
+  });
+  await ada.locator('.sheet .empty').waitFor({ state: 'visible' });
+}, 60_000);
+
+test('shows names and messages as text, never as markup', async () => {
+  const markup = '<img src=x onerror=alert(1)>';
+  const [ada, ben] = await Promise.all([openPage('<b>Ada</b>'), openPage('Ben')]);
+  await say(ada, markup);
+  await settle([ada, ben], 0, 1);
+
+  expect(await ben.locator('#lines li > span').allTextContents()).toEqual([markup]);
+  expect(await ben.locator('#people li').allTextContents()).toContain('<b>Ada</b>');
+  expect(await ben.locator('#people b, #lines img').count()).toBe(0);
+}, 60_000);
+
+test('fits a phone, and there the chat works with nothing but keys', async () => {
+  const phone = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true };
+  const [ada, ben] = await Promise.all([openPage('Ada', phone), openPage('Ben')]);
+  const measure = () =>
+    ada.evaluate(() => ({
+      width: document.documentElement.scrollWidth,
+      visible: window.visualViewport?.width,
+    }));
+  expect(await measure()).toEqual({ width: 360, visible: 360 });
+
+  await ada.locator('#sheet').tap({ position: { x: 90, y: 60 } });
+  await settle([ada, ben], 1, 0);
+  expect((await readLog(ben)).strokes).toHaveLength(1);
+
+  await ada.locator('#sheet').blur();
+  await ada.keyboard.press('Tab');
+  for (let tabs = 0; tabs < 30; tabs++) {
+    if (await ada.locator('[data-show=chat]:focus').count()) break;
+    await ada.keyboard.press('Tab');
+  }
+  await ada.keyboard.press('Enter');
+  await ada.locator('#say').waitFor({ state: 'visible' });
+  for (let tabs = 0; tabs < 30; tabs++) {
+    if (await ada.locator('#say:focus').count()) break;
+    await ada.keyboard.press('Tab');
+  }
+  await ada.keyboard.type('Hello from the keys');
+  await ada.keyboard.press('Enter');
+  await settle([ada, ben], 1, 1);
+
+  expect((await readLog(ben)).chat.map(({ text }) => text)).toEqual(['Hello from the keys']);
+  await ada.getByRole('log').getByText('Hello from the keys').waitFor({ state: 'visible' });
+  expect(await measure()).toEqual({ width: 360, visible: 360 });
+}, 60_000);
+
+test('ends cleanly on SIGTERM while pages are connected', async () => {
+  await Promise.all([openPage('Ada'), openPage('Ben')]);
+  expect(await stopServer()).toBe(0);
+}, 60_000);

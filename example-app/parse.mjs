@@ -1,0 +1,52 @@
+import { BOARD, INKS } from './public/board.mjs';
+
+// Whatever a page sends is a stranger's word. Only what is listed here gets through, with nothing
+// else attached: a coordinate off the board is brought back to its edge, a text that is too long is
+// cut, and the rest is dropped.
+
+const MAX_NAME = 24;
+const MAX_TEXT = 500;
+const MAX_COORDINATES = 512; // in one message; a page sends one per animation frame
+
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+const isCount = (value) => Number.isSafeInteger(value) && value > 0;
+const isInk = (value) => Number.isInteger(value) && value >= 0 && value < INKS;
+const isKey = (value) => typeof value === 'string' && /^[0-9a-f]{32}$/.test(value);
+const toText = (value, length) => (typeof value === 'string' ? value.trim().slice(0, length) : '');
+
+function toPoints(value) {
+  if (!Array.isArray(value) || value.length === 0 || value.length % 2 === 1) return null;
+  if (value.length > MAX_COORDINATES || !value.every(Number.isFinite)) return null;
+  return value.map((coordinate, i) => clamp(coordinate, 0, i % 2 ? BOARD.height : BOARD.width));
+}
+
+const parsers = {
+  hello({ key, name, ink }) {
+    if (!isKey(key)) return null;
+    return { key, name: toText(name, MAX_NAME) || 'Nobody', ink: isInk(ink) ? ink : null };
+  },
+  cursor({ at }) {
+    const points = toPoints(at);
+    return points?.length === 2 ? { at: points } : null;
+  },
+  line({ n, points, width, done }) {
+    const clean = toPoints(points);
+    if (!isCount(n) || clean === null || !Number.isFinite(width)) return null;
+    return { n, points: clean, width: clamp(width, 1, 40), done: done === true };
+  },
+  chat({ n, text }) {
+    const clean = toText(text, MAX_TEXT);
+    return isCount(n) && clean !== '' ? { n, text: clean } : null;
+  },
+  clear({ n }) {
+    return isCount(n) ? { n } : null;
+  },
+};
+
+/** The message without anything unexpected in it, or `null`. */
+export function parse(message) {
+  const type = message?.type;
+  if (!Object.hasOwn(parsers, String(type))) return null;
+  const fields = parsers[type](message);
+  return fields && { type, ...fields };
+}

@@ -1,0 +1,43 @@
+'use strict';
+
+const { buildClientScript } = require('./client-script');
+
+const project = {
+  preset: 'ts-jest',
+  testEnvironment: 'node',
+  // tsconfig.json is for a bundler; Node runs the tests as CommonJS. `npm run lint` checks their types.
+  transform: {
+    '^.+\\.ts$': [
+      'ts-jest',
+      {
+        tsconfig: {
+          module: 'CommonJS',
+          moduleResolution: 'Node10',
+          target: 'ES2022',
+          esModuleInterop: true,
+          isolatedModules: true,
+        },
+        diagnostics: false,
+      },
+    ],
+  },
+  globals: { SSE_CLIENT_SCRIPT: buildClientScript() },
+};
+
+module.exports = {
+  projects: [
+    {
+      ...project,
+      displayName: 'unit',
+      testMatch: ['<rootDir>/__tests__/{,!(browser|consumer|long)/**/}*.test.ts'],
+    },
+    { ...project, displayName: 'browser', testMatch: ['<rootDir>/__tests__/browser/**/*.test.ts'] },
+    {
+      ...project,
+      displayName: 'consumer',
+      testMatch: ['<rootDir>/__tests__/consumer/**/*.test.ts'],
+    },
+  ],
+  coverageDirectory: 'coverage',
+  collectCoverageFrom: ['lib/**/*.ts', '!lib/**/index.ts', '!lib/client/script.ts'],
+};

@@ -1,0 +1,88 @@
+/**
+ * The `text/event-stream` format.
+ * Source: HTML Living Standard §9.2.5 "Parsing an event stream" and §9.2.6 "Interpreting an event
+ * stream", below `[spec]`.
+ */
+
+/** One event as a receiver sees it. */
+export interface StreamEvent {
+  /** The event's name; `message` where the stream names none. */
+  type: string;
+  /** The `data:` lines, joined by a newline. */
+  data: string;
+  /** The last `id:` seen on this stream, up to and including this event. */
+  lastEventId: string;
+}
+
+/** Fields of an event to be written, beside its data. Neither may hold a line break. */
+export interface EventFields {
+  event?: string;
+  id?: string;
+}
+
+const LINE_BREAK = /\r\n|\n|\r/g;
+
+/**
+ * Writes one event. Total: whatever `data` holds, a receiver dispatches exactly one event; line
+ * breaks of any kind arrive as `\n`, for the format knows no other.
+ */
+export function encodeEvent(data: string, { event, id }: EventFields = {}): string {
+  return (
+    (id === undefined ? '' : `id: ${id}\n`) +
+    (event === undefined ? '' : `event: ${event}\n`) +
+    `data: ${data.replace(LINE_BREAK, '\ndata: ')}\n\n`
+  );
+}
+
+/**
+ * Reads events from text that arrives in pieces cut anywhere: returns the function that takes the
+ * pieces.
+ *
+ * The text is the stream's bytes decoded as UTF-8 with one leading byte order mark removed, which is
+ * what `TextDecoder` does by default [spec §9.2.6].
+ *
+ * @param dispatch is called for each event, before the function returns.
+ * @param maxLength bounds an unfinished event, in UTF-16 code units: a piece that leaves a longer one
+ * throws a RangeError.
+ */
+export function createEventStreamDecoder(
+  dispatch: (event: StreamEvent) => void,
+  maxLength = Infinity,
+): (text: string) => void {
+  /** Only ever appended to, so that a line of many pieces costs time linear in its length. */
+  let unfinished = '';
+  let type = '';
+  let data: string | undefined;
+  let lastEventId = '';
+  let endedInCarriageReturn = false;
+
+  return (text) => {
+    if (!text) return;
+    // The second half of a CRLF that was cut in two is no line of its own.
+    const lines = text.slice(endedInCarriageReturn && text[0] === '\n' ? 1 : 0).split(LINE_BREAK);
+    endedInCarriageReturn = text.endsWith('\r');
+
+    lines[0] = unfinished + lines[0];
+    unfinished = lines.pop() as string;
+    lines.forEach(readLine);
+    if (unfinished.length + (data ?? '').length > maxLength) {
+      throw new RangeError(`an event is longer than ${maxLength}`);
+    }
+  };
+
+  function readLine(line: string): void {
+    if (!line) {
+      const event = { type: type || 'message', data: data as string, lastEventId };
+      type = '';
+      // [spec] Without a data field nothing is dispatched; with an empty one, an event is.
+      if (data === undefined) return;
+      data = undefined;
+      return dispatch(event);
+    }
+    // A comment begins with the colon: its field is the empty string, which is none of these.
+    const [, field, value] = /^([^:]*):? ?([^]*)/.exec(line) as unknown as [string, string, string];
+    if (field === 'data') data = data === undefined ? value : `${data}\n${value}`;
+    else if (field === 'event') type = value;
+    else if (field === 'id' && !value.includes('\0')) lastEventId = value;
+  }
+}

@@ -1,0 +1,29 @@
+import { createHash } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+/** The drop-in client, minified: put here by the build, and by jest.config.js. */
+declare const SSE_CLIENT_SCRIPT: string;
+
+const SCRIPT = Buffer.from(SSE_CLIENT_SCRIPT);
+const ETAG = `"${createHash('sha256').update(SCRIPT).digest('base64url').slice(0, 22)}"`;
+
+/** Serves `<path>/client.js`. Any page may load it: it holds nothing but the client's code. */
+export function serveClientScript(request: IncomingMessage, response: ServerResponse): void {
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    response.writeHead(405, { Allow: 'GET, HEAD' }).end();
+    return;
+  }
+  const headers = {
+    'Content-Type': 'text/javascript; charset=utf-8',
+    // Asked for anew each time, so that page and server are never of two versions; 304 is cheap.
+    'Cache-Control': 'no-cache',
+    ETag: ETAG,
+    'X-Content-Type-Options': 'nosniff',
+  };
+  if (request.headers['if-none-match']?.includes(ETAG)) {
+    response.writeHead(304, headers).end();
+    return;
+  }
+  response.writeHead(200, { ...headers, 'Content-Length': SCRIPT.length });
+  response.end(request.method === 'HEAD' ? undefined : SCRIPT);
+}

@@ -1,0 +1,144 @@
+import type { IncomingMessage } from 'node:http';
+import { SseRequestError } from './request-fault';
+
+/** A POST's body: one JSON value, and its size in bytes. */
+export interface Body {
+  value: unknown;
+  size: number;
+}
+
+/** A request that a body parser may have been at. */
+type MaybeParsed = IncomingMessage & { body?: unknown };
+
+const MEDIA_TYPE = /^\s*(?:text\/plain|application\/(?:[\w.-]+\+)?json)\s*(?:;|$)/i;
+const CHARSET = /;\s*charset\s*=\s*"?([^\s";]+)/i;
+
+/** Reads a POST's body as one JSON value, whether or not a body parser ahead of us did. */
+export async function readMessage(
+  request: IncomingMessage,
+  limit: number,
+  timeout: number,
+): Promise<Body> {
+  refuseMediaType(request);
+  if (request.readableDidRead) return readParsed(request);
+  const bytes = await readBody(request, limit, timeout);
+  return { value: parseJson(decode(bytes)), size: bytes.length };
+}
+
+/**
+ * Reads on to a refused POST's end, for `timeout` at most, so that the connection can carry another
+ * request and the client sees the refusal instead of a reset.
+ */
+export function discardBody(request: IncomingMessage, timeout: number): void {
+  if (request.readableEnded || request.destroyed) return;
+  const timer = setTimeout(() => request.destroy(), timeout).unref();
+  request.on('close', () => clearTimeout(timer));
+  request.on('error', () => {});
+  request.resume();
+}
+
+function refuseMediaType({ headers }: IncomingMessage): void {
+  const type = headers['content-type'];
+  const encoding = headers['content-encoding'];
+  if (type !== undefined && !MEDIA_TYPE.test(type)) {
+    throw new SseRequestError(
+      'unsupported-media-type',
+      `Content-Type ${JSON.stringify(type)} is not taken: send JSON as text/plain (no CORS preflight) or application/json`,
+    );
+  }
+  const charset = CHARSET.exec(type ?? '')?.[1];
+  if (charset !== undefined && !/^utf-?8$/i.test(charset)) {
+    throw new SseRequestError(
+      'unsupported-media-type',
+      `charset ${JSON.stringify(charset)} is not taken: send UTF-8`,
+    );
+  }
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
+    throw new SseRequestError(
+      'unsupported-media-type',
+      `Content-Encoding ${JSON.stringify(encoding)} is not taken: send the body uncompressed`,
+    );
+  }
+}
+
+function readBody(request: IncomingMessage, limit: number, timeout: number): Promise<Buffer> {
+  const declared = Number(request.headers['content-length'] ?? 0);
+  if (declared > limit) return Promise.reject(tooLarge(limit));
+
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+
+    const onData = (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > limit) return settle(() => reject(tooLarge(limit)));
+      chunks.push(chunk);
+    };
+    const onEnd = () =>
+      settle(() => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
+    const onCut = () => {
+      settle(() => reject(new SseRequestError('malformed', 'the body was cut before its end')));
+    };
+    const timer = setTimeout(() => {
+      const message = `the body did not arrive within ${timeout} ms (option "bodyTimeout")`;
+      settle(() => reject(new SseRequestError('too-slow', message)));
+    }, timeout).unref();
+
+    function settle(outcome: () => void): void {
+      clearTimeout(timer);
+      request.off('data', onData).off('end', onEnd).off('close', onCut);
+      outcome();
+    }
+    request.on('error', () => {}); // followed by `close`
+    request.on('data', onData).on('end', onEnd).on('close', onCut);
+  });
+}
+
+/** What a body parser ahead of us left. */
+function readParsed(request: MaybeParsed): Body {
+  const { body } = request;
+  const declared = Number(request.headers['content-length'] ?? NaN);
+  if (Buffer.isBuffer(body)) return { value: parseJson(decode(body)), size: body.length };
+  if (typeof body === 'string') {
+    // express.text() left the JSON, as long as it was sent; express.json() the string that it means.
+    const size = Buffer.byteLength(body);
+    const isJson = Number.isNaN(declared) || size === declared;
+    return { value: isJson ? parseJson(body) : body, size };
+  }
+  if (body === undefined) {
+    throw new SseRequestError(
+      'malformed',
+      'a middleware ahead of sse-duplex read the request body and left nothing: mount sse-duplex before it',
+    );
+  }
+  return { value: body, size: Number.isNaN(declared) ? 0 : declared };
+}
+
+function decode(bytes: Buffer): string {
+  try {
+    return UTF_8.decode(bytes);
+  } catch {
+    throw new SseRequestError('malformed', 'the body is not UTF-8');
+  }
+}
+const UTF_8 = new TextDecoder('utf-8', { fatal: true });
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const message =
+      text === ''
+        ? 'the body is empty: send one JSON value'
+        : `the body is not JSON (${(cause as Error).message}): send one JSON value`;
+    throw new SseRequestError('malformed', message, { cause });
+  }
+}
+
+function tooLarge(limit: number): SseRequestError {
+  return new SseRequestError(
+    'too-large',
+    `the body is larger than ${limit} bytes: send smaller messages, or set the option "maxPayload" higher`,
+    { body: { maxPayload: limit } },
+  );
+}

@@ -1,0 +1,66 @@
+import type { ServerResponse } from 'node:http';
+import type { Fault, FaultCode } from '../protocol/wire';
+
+/** The HTTP status of each fault: PROTOCOL.md, "Refusals". */
+const STATUS: Record<FaultCode, number> = {
+  malformed: 400,
+  forbidden: 403,
+  'unknown-session': 404,
+  'method-not-allowed': 405,
+  'too-slow': 408,
+  'session-taken': 409,
+  'out-of-window': 409,
+  closed: 410,
+  'too-large': 413,
+  'unsupported-media-type': 415,
+  busy: 503,
+};
+
+/**
+ * A peer's fault: what a request is refused with, and what a `clientError` listener gets. Its message
+ * says what is wrong and what to do.
+ */
+export class SseRequestError extends Error {
+  override readonly name = 'SseRequestError';
+  /** The fault's word, as the response's `error` has it. */
+  readonly code: FaultCode;
+  /** The response's HTTP status. */
+  readonly status: number;
+  readonly #extra: { headers?: Record<string, string>; body?: Partial<Fault> };
+
+  constructor(
+    code: FaultCode,
+    message: string,
+    extra: { headers?: Record<string, string>; body?: Partial<Fault>; cause?: unknown } = {},
+  ) {
+    super(message, 'cause' in extra ? { cause: extra.cause } : undefined);
+    this.code = code;
+    this.status = STATUS[code];
+    this.#extra = extra;
+  }
+
+  /** Ends the response with this refusal; without effect on one that is under way or gone. */
+  answer(response: ServerResponse): void {
+    if (response.headersSent || response.destroyed) return;
+    const body: Fault = { error: this.code, message: this.message, ...this.#extra.body };
+    answerJson(response, this.status, body, this.#extra.headers);
+  }
+}
+
+/** Ends the response with JSON that no cache keeps. */
+export function answerJson(
+  response: ServerResponse,
+  status: number,
+  body: object,
+  headers: Record<string, string> = {},
+): void {
+  const json = JSON.stringify(body);
+  response.writeHead(status, {
+    'Content-Type': 'application/json',
+    'Content-Length': Buffer.byteLength(json),
+    'Cache-Control': 'no-store',
+    'X-Content-Type-Options': 'nosniff',
+    ...headers,
+  });
+  response.end(json);
+}

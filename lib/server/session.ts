@@ -1,0 +1,573 @@
+import { timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { nanoid } from 'nanoid';
+import { MessageOrder } from '../protocol/message-order';
+import { Outbox } from '../protocol/outbox';
+import { CloseCode, closeFault } from '../protocol/wire';
+import type { Close, Envelope, Receipt } from '../protocol/wire';
+import { decodeMessage, encodeMessage } from './dialect';
+import type { Dialect } from './dialect';
+import { emit } from './emit';
+import type { EventStream, EventStreamOwner } from './event-stream-response';
+import type { Beating, Heartbeat } from './heartbeat';
+import type { Settings } from './options';
+import { SseRequestError } from './request-fault';
+import { SseConnection } from './sse-connection';
+import type { ConnectionSession, ReadyState } from './sse-connection';
+
+/** Bytes gathered into one write: what a turn sends goes out in one `write(2)`, not one a message. */
+const GATHERED = 64 * 1024;
+/** A client that stays silent for this many of its idle intervals is gone. */
+const SILENCE = 2.5;
+/** A client's idle interval, in heartbeats. */
+const IDLE_HEARTBEATS = 4;
+/** When a client owes an acknowledgement. */
+const ACK_AFTER = { messages: 512, bytes: 256 * 1024 };
+/** How long a POST is held for an application that is paused: shorter than any proxy's patience. */
+const HOLD_TIMEOUT = 10_000;
+/** How long a client that was told the end has, at least, to confirm it. */
+const CLOSE_TIMEOUT = 5_000;
+/** How long a base-dialect order of unknown start waits for a lower number. */
+const SETTLE_TIMEOUT = 1_000;
+
+/** Whoever keeps the sessions. */
+export interface SessionKeeper {
+  readonly settings: Settings;
+  readonly heartbeat: Heartbeat;
+  /** The application was told of the end. */
+  sessionClosed(session: Session): void;
+  /** Nobody will come back to it. */
+  sessionGone(session: Session): void;
+}
+
+interface Inbound {
+  message: unknown;
+  size: number;
+}
+
+/** One client's session: what is sent and received, over one stream after another. */
+export class Session implements ConnectionSession, EventStreamOwner, Beating {
+  readonly id: string;
+  readonly dialect: Dialect;
+  readonly principal: string | undefined;
+  readonly connection: SseConnection;
+
+  readonly #token = nanoid();
+  readonly #keeper: SessionKeeper;
+  #readyState: ReadyState = SseConnection.OPEN;
+  /** Why it ends or ended, from CLOSING on. */
+  #closing: Close | undefined;
+
+  // Down.
+  readonly #outbox = new Outbox<Buffer>();
+  #stream: EventStream | undefined;
+  #opened = false;
+  /** Number of the next message to be written to the stream. */
+  #written = 0;
+  /** Bytes from there on. */
+  #unwrittenBytes = 0;
+  #owesDrain = false;
+  #flushScheduled = false;
+  #closeWritten = false;
+  /** What was unconfirmed at the end. */
+  #unconfirmed: readonly Buffer[] = [];
+  #endTold = false;
+  /** While no stream stands, or the end waits to be confirmed. */
+  #returnTimer: NodeJS.Timeout | undefined;
+  readonly #stopBeating: () => void;
+
+  // Up.
+  readonly #order: MessageOrder<unknown>;
+  readonly #inbox: Inbound[] = [];
+  #inboxBytes = 0;
+  #flow: 'initial' | 'flowing' | 'paused' = 'initial';
+  /** The one POST that waits for room in the inbox. */
+  #held: ((hasRoom: boolean) => void) | undefined;
+  /** Base dialect: a message is missing, or the first is not known. */
+  #gapTimer: NodeJS.Timeout | undefined;
+  #gapAt = 0;
+  /** Monotonic: when the client last showed a sign of life. */
+  #heardAt = performance.now();
+
+  constructor(
+    keeper: SessionKeeper,
+    id: string,
+    dialect: Dialect,
+    principal: string | undefined,
+    request: IncomingMessage,
+    firstNumber: 0 | 'lowest',
+  ) {
+    this.#keeper = keeper;
+    this.id = id;
+    this.dialect = dialect;
+    this.principal = principal;
+    const { maxPending, maxBufferedAmount } = keeper.settings;
+    this.#order = new MessageOrder(
+      (message, size) => {
+        this.#inbox.push({ message, size });
+        this.#inboxBytes += size;
+      },
+      { messages: maxPending, bytes: maxBufferedAmount },
+      firstNumber,
+    );
+    this.connection = new SseConnection(this, request);
+    this.#stopBeating = keeper.heartbeat.start(this);
+  }
+
+  get connected(): boolean {
+    return this.#stream !== undefined;
+  }
+
+  get readyState(): ReadyState {
+    return this.#readyState;
+  }
+
+  get bufferedAmount(): number {
+    return this.#unwrittenBytes + (this.#stream?.writableLength ?? 0);
+  }
+
+  get unconfirmedAmount(): number {
+    return this.dialect.confirms ? this.#outbox.byteLength : this.#unwrittenBytes;
+  }
+
+  // --- Proof ---------------------------------------------------------------------------------------
+
+  /** Whether a request that names this token, made by this principal, is the session's own. */
+  isProvedBy(token: string, principal: string | undefined): boolean {
+    const given = Buffer.from(token);
+    const own = Buffer.from(this.#token);
+    const isOwn = given.length === own.length && timingSafeEqual(given, own);
+    return isOwn && principal === this.principal;
+  }
+
+  // --- Down ----------------------------------------------------------------------------------------
+
+  send(message: unknown): boolean {
+    return this.push(encodeMessage(toJson(message)));
+  }
+
+  /** Sends a message that is framed already. As {@link SseConnection.send}, without its throws. */
+  push(frame: Buffer): boolean {
+    if (this.#readyState !== SseConnection.OPEN) return false;
+    const { highWaterMark, maxBufferedAmount } = this.#keeper.settings;
+    this.#outbox.push(frame);
+    this.#unwrittenBytes += frame.length;
+    if (this.unconfirmedAmount > maxBufferedAmount) {
+      const reason = `over ${maxBufferedAmount} bytes unconfirmed (maxBufferedAmount)`;
+      this.#abandon({ code: CloseCode.policyViolation, reason });
+      return false;
+    }
+    this.#scheduleFlush();
+    if (this.bufferedAmount < highWaterMark) return true;
+    this.#owesDrain = true;
+    return false;
+  }
+
+  /** Whether a client that has received so many messages can have the rest. */
+  canResume(received: number): boolean {
+    // One that is over has nothing more to write but why.
+    const first = this.#readyState === SseConnection.CLOSED ? 0 : this.#outbox.first;
+    return received >= first && received <= this.#outbox.next;
+  }
+
+  /**
+   * Makes this the session's stream: an older one ends, what the client lacks is written, then what is
+   * new.
+   *
+   * @param received how many messages the client has; {@link canResume} must hold.
+   */
+  attach(stream: EventStream, received: number): void {
+    const resumed = this.#opened;
+    this.#opened = true;
+    this.#heardAt = performance.now();
+    clearTimeout(this.#returnTimer);
+    const older = this.#stream;
+    this.#stream = stream;
+    if (older) {
+      older.destroy();
+      this.#tellOpen('disconnect');
+    }
+
+    this.#outbox.confirm(received);
+    this.#written = this.#outbox.first;
+    this.#unwrittenBytes = this.#outbox.byteLength;
+    this.#closeWritten = false;
+    const { heartbeatInterval, maxPayload } = this.#keeper.settings;
+    const opening = this.dialect.opening({
+      token: this.#token,
+      resumed,
+      sent: received,
+      received: this.#order.next,
+      heartbeat: heartbeatInterval,
+      ackAfter: { ...ACK_AFTER, idle: this.#idleInterval },
+      maxPayload,
+    });
+    stream.write(Buffer.from(opening));
+    this.#flush();
+    if (resumed) this.#tellOpen('reconnect');
+  }
+
+  #confirm(count: number): void {
+    if (count > this.#outbox.next) {
+      throw new SseRequestError(
+        'malformed',
+        `"ack" is ${count}, but only ${this.#outbox.next} messages were sent`,
+      );
+    }
+    this.#outbox.confirm(count);
+    if (this.#written >= count) return;
+    // Received over a stream that another has replaced since: no need to write it again.
+    this.#written = count;
+    this.#unwrittenBytes = this.#outbox.byteLength;
+  }
+
+  beat(): void {
+    const stream = this.#stream;
+    if (!stream) return;
+    const silence = performance.now() - this.#heardAt;
+    if (this.dialect.confirms && silence > SILENCE * this.#idleInterval) return stream.destroy();
+    if (!stream.writable) return;
+    const ping = this.dialect.ping({ sent: this.#written, received: this.#order.next });
+    stream.write(Buffer.from(ping));
+  }
+
+  streamDrained(stream: EventStream): void {
+    if (stream === this.#stream) this.#flush();
+  }
+
+  streamClosed(stream: EventStream, finished: boolean): void {
+    if (stream !== this.#stream) return; // the late end of an older stream
+    this.#stream = undefined;
+    this.#tellOpen('disconnect');
+    const endSent = this.#closeWritten && finished;
+    if (endSent && !this.dialect.confirms) return this.#leave();
+    this.#awaitReturn(endSent ? CLOSE_TIMEOUT : 0);
+  }
+
+  #scheduleFlush(): void {
+    if (this.#flushScheduled || !this.#stream) return;
+    this.#flushScheduled = true;
+    unflushed.push(this);
+    if (unflushed.length === 1) setImmediate(flushAll);
+  }
+
+  /** Writes what the stream takes. */
+  flush(): void {
+    this.#flushScheduled = false;
+    this.#flush();
+  }
+
+  #flush(): void {
+    const stream = this.#stream;
+    if (!stream) return;
+    while (stream.writable && this.#written < this.#outbox.next) stream.write(this.#gather());
+    if (!this.dialect.confirms) this.#forget();
+    if (this.#written < this.#outbox.next || !stream.writable) return;
+
+    if (this.#closing && !this.#closeWritten) {
+      this.#closeWritten = true;
+      stream.write(Buffer.from(this.dialect.close(this.#closing)));
+      stream.end();
+    } else if (this.#owesDrain) {
+      this.#owesDrain = false;
+      this.#tellOpen('drain');
+    }
+  }
+
+  #gather(): Buffer {
+    const frames: Buffer[] = [];
+    for (let length = 0; length < GATHERED && this.#written < this.#outbox.next; this.#written++) {
+      const prefix = this.dialect.messagePrefix(this.#token, this.#written);
+      const frame = this.#outbox.get(this.#written);
+      if (prefix) frames.push(Buffer.from(prefix));
+      frames.push(frame);
+      length += prefix.length + frame.length;
+      this.#unwrittenBytes -= frame.length;
+    }
+    return frames.length === 1 ? (frames[0] as Buffer) : Buffer.concat(frames);
+  }
+
+  /** Lets go of what was written to a client that never confirms, past `replayLimit`. */
+  #forget(): void {
+    const { replayLimit } = this.#keeper.settings;
+    const outbox = this.#outbox;
+    while (outbox.first < this.#written && outbox.byteLength - this.#unwrittenBytes > replayLimit) {
+      outbox.confirm(outbox.first + 1);
+    }
+  }
+
+  get #idleInterval(): number {
+    return IDLE_HEARTBEATS * this.#keeper.settings.heartbeatInterval;
+  }
+
+  // --- Up ------------------------------------------------------------------------------------------
+
+  /**
+   * Takes a duplex POST.
+   *
+   * @throws SseRequestError when it is refused; the client sends it again where that may help.
+   */
+  async receive(envelope: Envelope, size: number): Promise<Receipt> {
+    const { id, ack, messages, close } = envelope;
+    if (close && this.#readyState === SseConnection.CLOSED)
+      this.#leave(); // it knows
+    else this.#refuseClosed();
+    this.#heardAt = performance.now();
+    this.#confirm(ack);
+
+    if (messages.length > 0 && !this.#hasRoom) {
+      if (this.#held || !(await this.#room())) {
+        throw new SseRequestError('busy', 'the application is not reading: send it again later', {
+          headers: { 'Retry-After': '1' },
+        });
+      }
+      this.#refuseClosed();
+    }
+    const each = size / (messages.length || 1);
+    const offers = messages.map((message, index) => this.#order.offer(id + index, message, each));
+    this.#deliver();
+    if (offers.includes('outside')) throw outsideWindow(id, this.#order.next);
+
+    if (close) {
+      if (id + messages.length > this.#order.next) throw outsideWindow(id, this.#order.next);
+      this.#finish(this.#closing ?? close);
+      this.#leave();
+    }
+    return { received: this.#order.next };
+  }
+
+  /**
+   * Takes a base-dialect POST.
+   *
+   * @param number undefined from Dart's clients before 3.6: delivered as it comes.
+   * @throws SseRequestError when it is refused.
+   */
+  receiveOne(number: number | undefined, message: unknown, size: number): Receipt {
+    this.#refuseClosed();
+    this.#heardAt = performance.now();
+    if (number === undefined) {
+      this.#inbox.push({ message, size });
+      this.#inboxBytes += size;
+    } else if (this.#order.offer(number, message, size) === 'outside') {
+      throw outsideWindow(number, this.#order.next);
+    }
+    this.#afterOne();
+    return { received: this.#order.next };
+  }
+
+  /** Base dialect: the message with this number was refused, and will not be sent again [dart]. */
+  skip(number: number): void {
+    if (this.#readyState === SseConnection.CLOSED) return;
+    this.#order.skip(number);
+    this.#afterOne();
+  }
+
+  #afterOne(): void {
+    this.#deliver();
+    const { maxBufferedAmount } = this.#keeper.settings;
+    if (this.#inboxBytes > maxBufferedAmount) {
+      // Its client cannot be pushed back on.
+      const reason = `over ${maxBufferedAmount} bytes unread (maxBufferedAmount)`;
+      return this.#abandon({ code: CloseCode.policyViolation, reason });
+    }
+    this.#watchGap();
+  }
+
+  /** A gap that does not fill ends the session: it never waits for ever, and it never skips. */
+  #watchGap(): void {
+    if (!this.#order.settled) {
+      this.#gapTimer ??= setTimeout(() => {
+        this.#gapTimer = undefined;
+        this.#order.settle();
+        this.#afterOne();
+      }, SETTLE_TIMEOUT).unref();
+      return;
+    }
+    if (this.#gapTimer && this.#order.held > 0 && this.#order.next === this.#gapAt) return;
+    clearTimeout(this.#gapTimer);
+    this.#gapTimer = undefined;
+    if (this.#order.held === 0 || this.#readyState === SseConnection.CLOSED) return;
+    const { gapTimeout } = this.#keeper.settings;
+    this.#gapAt = this.#order.next;
+    this.#gapTimer = setTimeout(() => {
+      const reason = `message ${this.#gapAt} did not arrive within ${gapTimeout} ms (gapTimeout)`;
+      this.#abandon({ code: CloseCode.protocolError, reason });
+    }, gapTimeout).unref();
+  }
+
+  pause(): void {
+    this.#flow = 'paused';
+  }
+
+  resume(): void {
+    if (this.#flow === 'flowing') return;
+    this.#flow = 'flowing';
+    // Not in the caller's tick: a `message` listener may be about to be attached.
+    queueMicrotask(() => this.#deliver());
+  }
+
+  start(): void {
+    if (this.#flow === 'initial') this.resume();
+  }
+
+  #deliver(): void {
+    while (this.#flow === 'flowing') {
+      const inbound = this.#inbox.shift();
+      if (!inbound) break;
+      this.#inboxBytes -= inbound.size;
+      emit(this.connection, 'message', inbound.message);
+    }
+    if (this.#hasRoom) this.#held?.(true);
+    if (this.#readyState === SseConnection.CLOSED && this.#inbox.length === 0) this.#tellEnd();
+  }
+
+  get #hasRoom(): boolean {
+    const { highWaterMark, maxPending } = this.#keeper.settings;
+    return this.#inbox.length <= maxPending && this.#inboxBytes < highWaterMark;
+  }
+
+  /** Waits until the inbox has room: true, or it took too long: false. One waits at a time. */
+  #room(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#held?.(false), HOLD_TIMEOUT).unref();
+      this.#held = (hasRoom) => {
+        clearTimeout(timer);
+        this.#held = undefined;
+        resolve(hasRoom);
+      };
+    });
+  }
+
+  // --- The end -------------------------------------------------------------------------------------
+
+  close(code: number, reason: string): void {
+    const fault = closeFault(code, reason);
+    if (fault) throw new RangeError(fault);
+    this.end({ code, reason });
+  }
+
+  /** Ends in order: the client gets what was sent, then this. */
+  end(close: Close): void {
+    if (this.#readyState !== SseConnection.OPEN) return;
+    this.#readyState = SseConnection.CLOSING;
+    this.#closing = close;
+    // Without a stream its client has until the reconnect timeout to come back for the rest.
+    this.#scheduleFlush();
+  }
+
+  /** Ends now: waits for nobody. */
+  drop(close: Close): void {
+    this.#finish(this.#closing ?? close);
+    this.#leave();
+  }
+
+  /**
+   * Ends a session that passed a bound: what was not written yet never is, and its client is told so,
+   * now or when it comes back.
+   */
+  #abandon(close: Close): void {
+    if (this.#readyState === SseConnection.CLOSED) return;
+    this.#finish(close);
+    if (!this.#stream) this.#awaitReturn();
+    else if (this.#stream.writable) this.#flush();
+    else this.#stream.destroy(); // stalled: it learns when it comes back
+  }
+
+  /** From here on nothing is sent or taken. The application is told after the last message. */
+  #finish(close: Close): void {
+    if (this.#readyState === SseConnection.CLOSED) return;
+    this.#readyState = SseConnection.CLOSED;
+    this.#closing = close;
+
+    const outbox = this.#outbox;
+    const first = this.dialect.confirms ? outbox.first : this.#written;
+    this.#unconfirmed = Array.from({ length: outbox.next - first }, (_, i) =>
+      outbox.get(first + i),
+    );
+    outbox.confirm(outbox.next);
+    this.#written = outbox.next;
+    this.#unwrittenBytes = 0;
+    clearTimeout(this.#gapTimer);
+    this.#held?.(false);
+
+    if (this.#inbox.length > 0 && this.#flow === 'initial') {
+      // Nobody has asked for the messages yet. Whoever never does must still hear of the end.
+      const { reconnectTimeout } = this.#keeper.settings;
+      setTimeout(() => this.#tellEnd(), reconnectTimeout).unref();
+    } else if (this.#inbox.length === 0) {
+      this.#tellEnd();
+    }
+  }
+
+  /** Nobody comes back: the session is let go of. */
+  #leave(): void {
+    if (this.#closing) this.#finish(this.#closing);
+    clearTimeout(this.#returnTimer);
+    this.#stopBeating();
+    this.#stream?.end();
+    this.#keeper.sessionGone(this);
+  }
+
+  /** @param least how long its client has in any case. */
+  #awaitReturn(least = 0): void {
+    const { reconnectTimeout } = this.#keeper.settings;
+    const timeout = Math.max(reconnectTimeout, least);
+    const giveUp = () => {
+      const reason = `the client did not come back within ${timeout} ms`;
+      this.#finish(this.#closing ?? { code: CloseCode.abnormal, reason });
+      this.#leave();
+    };
+    if (timeout === 0) return giveUp();
+    clearTimeout(this.#returnTimer);
+    this.#returnTimer = setTimeout(giveUp, timeout).unref();
+  }
+
+  #refuseClosed(): void {
+    if (this.#readyState !== SseConnection.CLOSED) return;
+    const { code, reason } = this.#closing as Close;
+    throw new SseRequestError('closed', `the session is closed: ${code} ${reason}`, {
+      body: { close: { code, reason } },
+    });
+  }
+
+  #tellOpen(event: 'disconnect' | 'reconnect' | 'drain'): void {
+    if (this.#readyState === SseConnection.OPEN) emit(this.connection, event);
+  }
+
+  #tellEnd(): void {
+    if (this.#endTold) return;
+    this.#endTold = true;
+    this.#keeper.sessionClosed(this);
+    const { code, reason } = this.#closing as Close;
+    const frames = this.#unconfirmed;
+    emit(this.connection, 'close', code, reason, {
+      get unconfirmed() {
+        return frames.map(decodeMessage);
+      },
+    });
+  }
+}
+
+/** Sessions that sent in this turn of the event loop. */
+const unflushed: Session[] = [];
+
+function flushAll(): void {
+  for (const session of unflushed.splice(0)) session.flush();
+}
+
+/** @throws TypeError */
+export function toJson(message: unknown): string {
+  const json = JSON.stringify(message) as string | undefined;
+  if (json === undefined) {
+    throw new TypeError(`a message must have a JSON form, which ${typeof message} has not`);
+  }
+  return json;
+}
+
+function outsideWindow(number: number, next: number): SseRequestError {
+  return new SseRequestError(
+    'out-of-window',
+    `message ${number} cannot be taken: the next is ${next}, and those before it must come first ` +
+      `(option "maxPending")`,
+  );
+}
