@@ -14,9 +14,10 @@ function buildClientScript() {
     write: false,
   });
   return minify(outputFiles[0].text, {
-    compress: { passes: 3, unsafe_arrows: true },
+    compress: { passes: 3, unsafe_arrows: true, conditionals: false, lhs_constants: false },
     mangle: { toplevel: true },
     ecma: 2020,
+    module: true, // strict, and no page's variable is ours
   }).code;
 }
 

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import express from 'express';
 import { createSseMiddleware } from 'sse-duplex';
@@ -21,11 +22,13 @@ function publish(entry) {
 }
 
 function tellWhoIsHere() {
-  const present = [...people.values()].filter((person) => person.state !== 'gone');
-  const public_ = present.map(({ id, name, ink, state }) => ({ id, name, ink, state }));
-  sse.broadcast({ type: 'people', people: public_ });
+  const present = [...people.values()]
+    .filter(({ state }) => state !== 'gone')
+    .map(({ id, name, ink, state }) => ({ id, name, ink, state }));
+  sse.broadcast({ type: 'people', people: present });
 }
 
+// The one that the fewest are using.
 function freshInk() {
   const uses = new Array(INKS).fill(0);
   for (const person of people.values()) if (person.state !== 'gone') uses[person.ink]++;
@@ -36,12 +39,13 @@ function freshInk() {
 // session. The key is what makes it the same person then; the id is what the others get to see.
 function greet(connection, { key, name, ink }) {
   const known = connection.data ?? people.get(key);
-  const person = known ?? { id: connection.id, taken: 0, ink: freshInk() };
+  const person = known ?? { id: randomBytes(6).toString('base64url'), taken: 0, ink: freshInk() };
   if (!known) people.set(key, person);
   Object.assign(person, { name, ink: ink ?? person.ink, state: 'here', connection });
   connection.data = person;
   connection.send({ type: 'you', id: person.id, ink: person.ink, taken: person.taken });
   tellWhoIsHere();
+  // Who left is known for a while, and may come back.
   for (const [old, { state }] of people) {
     if (people.size > 1000 && state === 'gone') people.delete(old);
   }
@@ -67,7 +71,8 @@ sse.on('connection', (connection) => {
     if (person?.connection !== connection) return; // that person is back on another connection
     person.state = state;
     tellWhoIsHere();
-    if (state === 'gone') publish({ type: 'lift', by: person.id }); // a line left half drawn
+    const leftLine = state === 'gone' && board.open.has(person.id);
+    if (leftLine) publish({ type: 'lift', by: person.id }); // half drawn, and it stays
   };
   connection.send({ type: 'snapshot', board });
   connection.on('message', (message) => {
@@ -87,7 +92,9 @@ const server = app.listen(Number(process.env.PORT ?? 3000), (error) => {
 
 async function stop() {
   await sse.close(); // tells every page, and lets go of their streams
-  server.close(); // which is why this finishes
+  server.close();
+  // Browsers open connections ahead of need. One that never got a request would hold us for a minute.
+  setTimeout(() => server.closeAllConnections(), 500).unref();
 }
 process.once('SIGTERM', stop);
 process.once('SIGINT', stop);

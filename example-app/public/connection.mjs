@@ -14,7 +14,7 @@ const HINTS = {
   lost: ({ bytes }) => `Draw on, ${toSize(bytes)} wait`,
   back({ owed, left }) {
     if (owed === 0) return 'Nothing was missed';
-    return left > 0 ? `${left} of ${owed} on their way` : `All ${owed} arrived, each once`;
+    return `${owed} waited, ${owed - left} arrived`;
   },
   closed: ({ reason }) => reason,
 };

@@ -1,3 +1,3 @@
 export { SseClient } from './sse-client';
-export type { SseClientEventMap } from './sse-client';
+export type { SessionEndEvent, SseClientEventMap } from './sse-client';
 export type { SseClientOptions } from './options';

@@ -1,10 +1,10 @@
 /** Options of {@link SseClient}. */
 export interface SseClientOptions {
   /**
-   * Headers of every request, or a function that makes them, asked each time: for a token that is
-   * renewed. Across origins they cost a CORS preflight.
+   * Headers of every request. Read anew for each: to renew a token, change it here. Across origins
+   * they cost a CORS preflight.
    */
-  headers?: Record<string, string> | (() => Record<string, string>);
+  headers?: Record<string, string>;
   /** Whether cookies are sent, as `fetch` has it: `'include'` for another origin. @default 'same-origin' */
   credentials?: RequestCredentials;
   /** What makes the requests. @default the global `fetch` */

@@ -1,25 +1,16 @@
 import { Outbox } from '../protocol/outbox';
 import type { Outgoing } from '../protocol/outbox';
+import { MESSAGE_ID } from '../protocol/wire';
 import type { Close, Fault, Hello, Receipt } from '../protocol/wire';
-import { isPassing, retryAfter } from './response';
 import { sleep } from './sleep';
 
-/** Milliseconds until a POST without an answer is taken for lost. The server holds one for 10 s. */
-const POST_TIMEOUT = 20_000;
+/** Heartbeats until a POST without an answer is taken for lost. The server holds one for one. */
+const POST_TIMEOUT = 1.5;
 /** Bytes that browsers let a page send after it was left: 64 KiB, less what goes round it. */
 const KEEPALIVE_LIMIT = 60_000;
 
-/** Whom a queue works for. */
-export interface PostQueueOwner {
-  /** Makes a request. `messageId` is the base dialect's. */
-  post(body: string, init: RequestInit, messageId?: number): Promise<Response>;
-  /** Milliseconds to wait after a failed attempt, counted from 0. */
-  backoff(attempt: number): number;
-  /** Messages may have been confirmed. */
-  confirmed(): void;
-  /** The server will not take the session's POSTs. Status 0: the network failed a base session. */
-  refused(status: number, fault: Partial<Fault>): void;
-}
+/** What a queue needs to know of its session. A base server says nothing: its token is empty. */
+export type PostSession = Pick<Hello, 'token' | 'heartbeat'> & Partial<Hello>;
 
 interface Json extends Outgoing {
   readonly json: string;
@@ -30,51 +21,60 @@ interface Json extends Outgoing {
  *
  * One POST at a time: what is sent while it is under way makes the next batch, so that a busy client
  * costs the server few requests, and nothing overtakes anything.
+ *
+ * @param request posts `init.body`; `query` is what the URL has beside the session's name.
+ * @param backoff says how many milliseconds to wait after a failed attempt, counted from 0.
+ * @param confirmed is told when messages may have been confirmed.
+ * @param refused is told of the server's refusals, and ends the session where one is final. Status 0:
+ * the network failed a base session.
  */
-export function createPostQueue(owner: PostQueueOwner) {
+export function createPostQueue(
+  request: (query: string, init: RequestInit) => Promise<Response>,
+  backoff: (attempt: number) => number,
+  confirmed: () => void,
+  refused: (status: number, fault: Partial<Fault>) => void,
+) {
+  /** Messages not confirmed. */
   const outbox = new Outbox<Json>();
-  /** `base`: a server that speaks only that dialect. Undefined: not open yet, or over. */
-  let session: Hello | 'base' | undefined;
+  const { items } = outbox;
+  /** Undefined: not open yet, or over. */
+  let session: PostSession | undefined;
   let isSending = false;
-  /** Gives up the attempt, or ends the wait, that is under way: the next begins. */
+  /** Ends the wait for the next attempt. */
   let wake = () => {};
   let idleTimer: ReturnType<typeof setTimeout> | undefined;
 
-  /** Messages received, and of them those not acknowledged. */
+  /** Messages received. */
   let received = 0;
+  /** How much of what may stay unacknowledged is: 1 is all. */
   let unacked = 0;
-  let unackedBytes = 0;
-  /** An acknowledgement is due, also without messages. */
-  let owesAck = false;
 
   let closing: Close | undefined;
+  /** The page goes: the browser alone will see to the rest. */
+  let keepalive = false;
   /** Whether the last POST carried it. */
   let saidEnd = false;
-  let closed = () => {};
+  let whenClosed: () => void;
 
   return {
-    /** Bytes not confirmed. */
-    byteLength: () => outbox.byteLength,
-    /** Messages not confirmed. */
-    undelivered: () =>
-      outbox.slice(outbox.first, outbox.next).map(({ json }) => JSON.parse(json) as unknown),
+    outbox,
     /** Messages received. */
     received: () => received,
 
     /** @throws RangeError for a message that the server would not take. */
     push(json: string): void {
       const { byteLength } = new TextEncoder().encode(json);
-      const { maxPayload } = (session ?? {}) as Partial<Hello>;
-      if (byteLength > (maxPayload ?? Infinity)) {
-        throw new RangeError(`${byteLength} bytes are over maxPayload, ${maxPayload}`);
+      const maxPayload = session?.maxPayload ?? Infinity;
+      if (byteLength > maxPayload) {
+        throw new RangeError(`${byteLength} bytes: maxPayload is ${maxPayload}`);
       }
       outbox.push({ json, byteLength });
       // What is sent in one go makes one batch.
-      queueMicrotask(send);
+      queueMicrotask(() => void send());
     },
 
-    /** The session is open, or its stream is back: what was under way is tried anew. */
-    open(opened: Hello | 'base'): void {
+    /** The session is open, or its stream is back. */
+    open(opened: PostSession): void {
       session = opened;
       wake();
       void send();
@@ -87,32 +87,23 @@ export function createPostQueue(owner: PostQueueOwner) {
     /** A message of so many bytes was received. */
     take(bytes: number): void {
       received++;
-      unacked++;
-      unackedBytes += bytes;
-      const { ackAfter } = session as Partial<Hello>;
-      if (ackAfter && (unacked >= ackAfter.messages || unackedBytes >= ackAfter.bytes))
-        acknowledge();
+      const limit = session?.ackAfter;
+      if (limit) unacked += 1 / limit.messages + bytes / limit.bytes;
+      if (unacked >= 1) void send();
     },
 
-    /** Sends what is left, then the end. Settles when the server has it. */
-    close(close: Close): Promise<void> {
+    /**
+     * Sends what is left, then the end.
+     *
+     * @param onClosed is told that the server has it.
+     * @param isGoing as the page goes there is one last request, beside one that may be under way.
+     */
+    close(close: Close, onClosed: () => void, isGoing = false): void {
       closing = close;
-      return new Promise((resolve) => {
-        closed = () => {
-          session = undefined;
-          resolve();
-        };
-        if (session === 'base' && !outbox.byteLength) closed(); // it is told no end
-        void send();
-      });
-    },
-
-    /** As the page goes: what fits one last request, and the end. */
-    goodbye(close: Close): void {
-      closing = close;
-      if (typeof session === 'object') {
-        owner.post(envelope(session, KEEPALIVE_LIMIT), { keepalive: true }).catch(() => {});
-      }
+      whenClosed = onClosed;
+      keepalive = isGoing;
+      if (isGoing) isSending = false;
+      void send();
     },
 
     /** The session is over: nothing more is sent of it. */
@@ -125,12 +116,7 @@ export function createPostQueue(owner: PostQueueOwner) {
 
   function confirm(count: number): void {
     outbox.confirm(count);
-    owner.confirmed();
-  }
-
-  function acknowledge(): void {
-    owesAck = true;
-    void send();
+    confirmed();
   }
 
   /**
@@ -140,57 +126,55 @@ export function createPostQueue(owner: PostQueueOwner) {
   async function send(): Promise<void> {
     if (isSending) return;
     isSending = true;
-    for (let attempt = 0; session && (outbox.byteLength || owesAck || closing);) {
-      const controller = new AbortController();
-      wake = () => controller.abort();
-      const timer = setTimeout(wake, POST_TIMEOUT);
-      const init = { signal: controller.signal };
-      const { first } = outbox;
-      const isBase = session === 'base';
-      let wait = owner.backoff(attempt++);
+    for (let attempt = 0; session && (items.length || unacked >= 1 || closing);) {
+      const current = session;
+      const { token, heartbeat } = current;
+      const [message] = items;
+      if (!token && !message) return whenClosed(); // a base server is told no end
+      let wait = backoff(attempt++);
       try {
-        const response = await (session === 'base'
-          ? owner.post(outbox.get(first).json, init, first)
-          : owner.post(envelope(session, session.maxPayload), init));
-        const answer = (isBase ? { received: first + 1 } : await response.json()) as Receipt &
-          Fault;
-        if (!session) break;
+        const response = await request(token ? '' : `&${MESSAGE_ID}=${outbox.first}`, {
+          method: 'POST',
+          body: token ? envelope(current) : (message as Json).json,
+          signal: AbortSignal.timeout(POST_TIMEOUT * heartbeat),
+          keepalive,
+        });
+        const answer = (token ? await response.json() : {}) as Receipt & Fault;
+        if (session !== current) return;
         if (response.ok) {
-          confirm(answer.received);
-          if (saidEnd || (isBase && closing && !outbox.byteLength)) closed();
+          confirm(token ? answer.received : outbox.first + 1);
+          if (saidEnd) return whenClosed();
           attempt = wait = 0;
-        } else if (isBase || !isPassing(response)) {
-          owner.refused(response.status, answer);
+        } else {
+          refused(token ? response.status : 0, answer);
+          wait = Math.max(wait, Number(response.headers.get('Retry-After')) * 1000);
         }
-        wait = Math.max(wait, retryAfter(response));
       } catch {
         // The network's fault, or an answer that is not the server's.
-        if (isBase && session) owner.refused(0, {});
-        if (controller.signal.aborted) wait = 0;
+        if (!token) refused(0, {});
       }
-      clearTimeout(timer);
-      if (session && wait) await sleep(wait, (wakeUp) => (wake = wakeUp));
+      if (wait) await sleep(wait, (wakeUp) => (wake = wakeUp));
     }
     isSending = false;
   }
 
-  /** What is not confirmed yet, as much as `limit` bytes hold, and the end, when that is all. */
-  function envelope({ token, ackAfter }: Hello, limit: number): string {
-    unacked = unackedBytes = 0;
-    owesAck = false;
+  /** What is not confirmed yet, as much as one POST holds, and the end, when that is all. */
+  function envelope({ token, maxPayload = 0, ackAfter }: PostSession): string {
+    unacked = 0;
     clearTimeout(idleTimer);
-    idleTimer = setTimeout(acknowledge, ackAfter.idle);
+    idleTimer = setTimeout(() => {
+      unacked = 1;
+      void send();
+    }, ackAfter?.idle);
 
-    const { first, next } = outbox;
-    const messages: string[] = [];
-    for (let size = 0; first + messages.length < next;) {
-      const { json, byteLength } = outbox.get(first + messages.length);
-      size += byteLength + 1; // a comma
-      if (size > limit + 1 && messages.length) break;
-      messages.push(json); // JSON already
-    }
-    saidEnd = !!closing && first + messages.length === next;
-    const head = { token, id: first, ack: received, close: saidEnd ? closing : undefined };
+    const limit = keepalive ? KEEPALIVE_LIMIT : maxPayload;
+    let size = -1; // one comma less than messages
+    // One message that is too large alone is for the server to refuse.
+    const batch = items.filter(({ byteLength }, i) => (size += byteLength + 1) <= limit || !i);
+    const close = batch.length === items.length ? closing : undefined;
+    saidEnd = !!close;
+    const head = { token, id: outbox.first, ack: received, close };
+    const messages = batch.map(({ json }) => json).join(); // JSON already
     return `${JSON.stringify(head).slice(0, -1)},"messages":[${messages}]}`;
   }
 }

@@ -1,20 +1,17 @@
-import { nanoid } from 'nanoid';
 import { createEventStreamDecoder } from '../protocol/event-stream';
 import type { StreamEvent } from '../protocol/event-stream';
 import {
   CLIENT_ID,
   CONTROL_CLOSE,
   CloseCode,
-  MESSAGE_ID,
   PROTOCOL,
   PROTOCOL_HEADER,
   PROTOCOL_VERSION,
-  formatLastEventId,
 } from '../protocol/wire';
-import type { Close, EventName, Fault, Hello, Ping } from '../protocol/wire';
+import type { Close, Fault, Hello, Ping } from '../protocol/wire';
 import type { SseClientOptions } from './options';
 import { createPostQueue } from './post-queue';
-import { isPassing, retryAfter } from './response';
+import type { PostSession } from './post-queue';
 import { sleep } from './sleep';
 
 /** Milliseconds until a stream that says nothing at its start is given up. */
@@ -26,67 +23,82 @@ const DRAIN_TIMEOUT = 10_000;
 /** In UTF-16 code units: twice the bytes that a server holds for a client by default. */
 const LONGEST_EVENT = 2 ** 25;
 
+/** Milliseconds that no session lives, and that timers take also when they are more than doubled. */
+const NEVER = 2 ** 29;
+
 export const CONNECTING = 0;
 export const OPEN = 1;
 export const CLOSING = 2;
 export const CLOSED = 3;
 
-/** What a session tells of, with the fields of the event. */
-export interface SessionListener {
-  (type: string, fields?: object): void;
-}
-
-/** Opens a session, and the next when the server has lost it, over as many streams as it takes. */
-export function openSession(url: string, options: SseClientOptions, tell: SessionListener) {
-  const { fetch = globalThis.fetch, headers, credentials, renew = true, debugKey } = options;
-  const backoff =
-    options.backoff ?? ((attempt) => Math.random() * Math.min(10_000, 500 * 2 ** attempt));
-
+/**
+ * Opens a session, and the next when the server has lost it, over as many streams as it takes.
+ *
+ * @param tell is told what happens: an event's type and fields.
+ * @param pushback makes the session wait, where it returns a promise, before it reads more.
+ */
+export function openSession(
+  url: string,
+  options: SseClientOptions,
+  tell: (type: string, fields?: object) => void,
+  pushback: () => Promise<void> | undefined,
+) {
+  const {
+    fetch = globalThis.fetch,
+    headers,
+    credentials,
+    renew = true,
+    debugKey = 'sse',
+    backoff = (attempt) => Math.random() * Math.min(10_000, 500 * 2 ** attempt),
+  } = options;
   let readyState: 0 | 1 | 2 | 3 = CONNECTING;
   let id = '';
-  /** The session's proof, once it is open. */
+  /** The session's proof, once it is open; empty on a server of the base dialect, which knows none. */
   let token: string | undefined;
-  let isBase = false;
   let queue = newQueue();
 
   /** Whether a stream stands. */
   let isConnected = false;
-  /** Ends the GET that is under way. */
+  /** Ends the GET that is under way; without a reason, as nothing to be told of. */
   let cut = (_reason: string) => {};
   /** Ends the wait before the next. */
   let wake = () => {};
-  /** When the GET last gave a sign of life, on a clock that only goes forward. */
-  let heardAt: number;
-  /** How many milliseconds it may give none, and of what. */
+  /** How many milliseconds that wait takes at least. */
+  let pause = 0;
+  /** Cuts the GET unless it gives a sign of life: so many milliseconds, for what. */
+  let watchdog: ReturnType<typeof setTimeout>;
   let patience: number;
   let awaited: string;
-  /** What the server's end of the session asks for: settles with milliseconds to wait. */
-  let farewell: Promise<number> | undefined;
-  /** While the application does not read. */
-  let pushback: Promise<void> | undefined;
-  /** The page is in the back/forward cache. */
-  let isHidden = false;
+  /** The end, while it is agreed on. */
+  let leaving: Promise<void> | undefined;
   /** Ends what was attached to the page. */
   const page = new AbortController();
 
-  watchPage();
+  for (const type of ['pagehide', 'pageshow', 'online']) {
+    (globalThis as Partial<typeof globalThis>).addEventListener?.(
+      type,
+      onPage as EventListener,
+      page,
+    );
+  }
   void run();
 
   return {
     readyState: () => readyState,
-    bufferedAmount: () => queue.byteLength(),
-    send: (json: string) => queue.push(json),
-    /** Reads no more of the stream until the promise settles. */
-    pushBack(until: Promise<void>): void {
-      pushback = until.then(() => {
-        pushback = undefined;
-      });
+    bufferedAmount: () => queue.outbox.byteLength,
+    send(message: unknown): void {
+      if (readyState > OPEN) throw new Error('client is closed');
+      const json = JSON.stringify(message) as string | undefined;
+      if (json === undefined) throw new TypeError(`not JSON: ${typeof message}`);
+      queue.push(json);
     },
-    async close(close: Close): Promise<void> {
-      const isIdle = readyState === CONNECTING && !queue.byteLength();
-      readyState = CLOSING;
-      if (!isIdle) await drain(close);
-      end(close, !queue.byteLength());
+    close(code: number, reason: string): void {
+      if (code !== CloseCode.normal && !(code >= 3000 && code < 5000)) {
+        throw new RangeError(`bad close code: ${code}`);
+      }
+      if (readyState > OPEN) return;
+      const left = leave({ code, reason });
+      if (token) leaving = left; // no stream is opened any more
     },
   };
 
@@ -94,225 +106,175 @@ export function openSession(url: string, options: SseClientOptions, tell: Sessio
 
   /** Opens one after the other, until the end. */
   async function run(): Promise<void> {
-    for (let attempt = 0; readyState < CLOSED;) {
-      const { reason, wait = 0 } = await read();
-      const comeBack = await farewell;
-      farewell = undefined;
-      if (readyState === (CLOSED as number)) return;
+    for (let attempt = 0; ;) {
+      pause = 0;
+      const reason = await read();
+      await leaving;
+      if (readyState === CLOSED) return;
 
       if (isConnected) {
         isConnected = false;
         attempt = 0;
         tell('disconnect', { reason });
-      } else if (comeBack === undefined) {
+      } else if (reason) {
         tell('error', { message: reason });
       }
-      const pause = comeBack ?? Math.max(wait, backoff(attempt++));
-      await sleep(isHidden ? 2 ** 31 - 1 : pause, (wakeUp) => (wake = wakeUp));
+      await sleep(Math.max(pause, backoff(attempt++)), (wakeUp) => (wake = wakeUp));
     }
   }
 
-  /** One GET, to its end. */
-  async function read(): Promise<{ reason: string; wait?: number }> {
+  /** One GET, to its end. Settles with the reason. */
+  async function read(): Promise<string> {
     const controller = new AbortController();
     const { signal } = controller;
-    let reason = 'the stream ended';
-    cut = (why) => {
-      reason = why;
-      controller.abort();
-    };
+    cut = (reason) => controller.abort(reason);
     // An attempt whose answer was lost may have taken the name.
-    if (!token && !isBase) id = (debugKey ? `${debugKey}-` : '') + nanoid();
-    expect(OPEN_TIMEOUT, 'an answer (browsers have six connections to an HTTP/1.1 host)');
-    const watchdog = setInterval(watch, 1_000);
+    if (token === undefined) id = `${debugKey}-${Math.random()}`;
     try {
-      const proof = token && { 'Last-Event-ID': formatLastEventId(token, queue.received()) };
-      const response = await request(
-        { [PROTOCOL]: PROTOCOL_VERSION },
-        { headers: { Accept: 'text/event-stream', ...proof }, signal, cache: 'no-store' },
-      );
+      expect(OPEN_TIMEOUT, 'answer (six connections?)');
+      const proof = token && { 'Last-Event-ID': `${token}.${queue.received()}` };
+      const response = await request(`&${PROTOCOL}=${PROTOCOL_VERSION}`, {
+        headers: { Accept: 'text/event-stream', ...proof },
+        signal,
+      });
       if (!response.ok) {
-        const fault = (await response.json().catch(() => ({}))) as Partial<Fault>;
-        if (!isPassing(response)) refused(response.status, fault);
-        return { reason: fault.message ?? `HTTP ${response.status}`, wait: retryAfter(response) };
+        pause = Number(response.headers.get('Retry-After')) * 1000;
+        return refused(
+          response.status,
+          (await response.json().catch(() => ({}))) as Partial<Fault>,
+        );
       }
-      expect(OPEN_TIMEOUT, 'a first event (a proxy may hold it back)');
-      if (response.headers.get(PROTOCOL_HEADER) !== PROTOCOL_VERSION) openBase();
+      expect(OPEN_TIMEOUT, 'event (held by a proxy?)');
+      if (response.headers.get(PROTOCOL_HEADER) !== PROTOCOL_VERSION) {
+        opened({ token: '', heartbeat: NEVER, received: 0 });
+      }
 
       const decode = createEventStreamDecoder((event) => {
         if (!signal.aborted) take(event);
       }, LONGEST_EVENT);
       const utf8 = new TextDecoder();
       const bytes = (response.body as ReadableStream<Uint8Array>).getReader();
-      for (let chunk; !(chunk = await bytes.read()).done; await pushback) {
-        heardAt = performance.now();
+      for (let chunk; !(chunk = await bytes.read()).done;) {
         decode(utf8.decode(chunk.value, { stream: true }));
+        clearTimeout(watchdog);
+        await pushback();
+        expect();
       }
+      return 'ended';
     } catch (error) {
-      if (!signal.aborted) reason = String(error);
+      return String(signal.reason ?? error);
     } finally {
-      clearInterval(watchdog);
+      clearTimeout(watchdog);
       controller.abort();
     }
-    return { reason };
   }
 
   function take({ type, data }: StreamEvent): void {
-    const events: Partial<Record<string, () => void>> & Record<EventName, () => void> = {
-      message() {
-        const message: unknown = JSON.parse(data);
-        queue.take(data.length);
-        tell('message', { data: message });
-      },
-      hello() {
-        const hello = JSON.parse(data) as Hello;
-        expect(SILENCE * hello.heartbeat, 'a heartbeat');
-        const isNew = !token;
-        token = hello.token;
-        queue.open(hello);
-        queue.confirm(hello.received);
-        opened(isNew);
-      },
-      ping() {
-        const { sent, received } = JSON.parse(data) as Ping;
-        queue.confirm(received);
-        if (sent !== queue.received()) cut('the counts of messages differ');
-      },
-      close() {
-        farewell = leave(JSON.parse(data) as Close);
-      },
-      control() {
-        if (data === CONTROL_CLOSE) end({ code: CloseCode.normal, reason: '' }, true);
-      },
-    };
-    events[type]?.();
+    if (type === 'message') {
+      queue.take(data.length);
+      tell(type, { data: JSON.parse(data) as unknown });
+    } else if (type === 'hello') {
+      opened(JSON.parse(data) as Hello);
+    } else if (type === 'ping') {
+      const { sent, received } = JSON.parse(data) as Ping;
+      queue.confirm(received);
+      if (sent !== queue.received()) cut('lost count');
+    } else if (type === 'close') {
+      leaving = leave(JSON.parse(data) as Close);
+    } else if (type === 'control' && data === CONTROL_CLOSE) {
+      end({ code: CloseCode.normal, reason: '' }, true);
+    }
   }
 
-  function openBase(): void {
-    const isNew = !isBase;
-    isBase = true;
-    expect(Infinity, '');
-    queue.open('base');
-    opened(isNew);
-  }
-
-  function opened(isNew: boolean): void {
+  function opened(hello: PostSession & Pick<Hello, 'heartbeat' | 'received'>): void {
+    const isNew = token === undefined;
+    token = hello.token;
     isConnected = true;
     if (readyState === CONNECTING) readyState = OPEN;
+    expect(SILENCE * hello.heartbeat, 'heartbeat');
+    queue.confirm(hello.received);
+    queue.open(hello);
     tell(isNew ? 'open' : 'reconnect');
   }
 
   // --- The end -------------------------------------------------------------------------------------
 
-  /** Sends what is left, and the end; by the answer both sides know what was taken. */
-  function drain(close: Close): Promise<void> {
-    return sleep(DRAIN_TIMEOUT, (wakeUp) => void queue.close(close).then(wakeUp));
+  /** Sends what is left, and the end: by the answer both sides know what was taken. */
+  async function leave({ retry, ...close }: Close): Promise<void> {
+    const timeout = token || queue.outbox.byteLength ? DRAIN_TIMEOUT : 0;
+    if (!retry) readyState = CLOSING;
+    await sleep(timeout, (wakeUp) => queue.close(close, wakeUp));
+    end(close, !queue.outbox.byteLength, !!retry);
+    if (retry) pause = Math.random() * retry;
   }
 
-  /** The server ends the session. Settles with the milliseconds until the next. */
-  async function leave({ retry, ...close }: Close): Promise<number> {
-    if (retry === undefined) readyState = CLOSING;
-    await drain(close);
-    if (retry === undefined) end(close, true);
-    else reset(close);
-    return Math.random() * (retry ?? 0);
-  }
-
-  /** The server takes no more of this session. */
-  function refused(status: number, { message, close }: Partial<Fault>): void {
+  /** The server refused a request: for now, or the session. Returns why. */
+  function refused(status: number, { message, close }: Partial<Fault>): string {
     const reason = message ?? `HTTP ${status}`;
-    if (close) return end(close, true);
-    if (status === 404 && token) return reset({ code: CloseCode.abnormal, reason });
-    tell('error', { message: reason });
-    end({ code: status === 413 ? CloseCode.tooLarge : CloseCode.abnormal, reason }, false);
+    if (close) {
+      end(close, true);
+    } else if (status === 404 && token) {
+      end({ code: CloseCode.abnormal, reason }, false, true);
+    } else if (status < 500 && ![408, 409, 429].includes(status)) {
+      tell('error', { message: reason });
+      end({ code: status === 413 ? CloseCode.tooLarge : CloseCode.abnormal, reason }, false);
+    }
+    return reason;
   }
 
-  function reset(close: Close): void {
-    if (!renew || readyState > OPEN) return end(close, false);
-    const undelivered = queue.undelivered();
-    queue.stop();
-    queue = newQueue();
+  /** Ends the session, and the client too, unless there may be another. */
+  function end({ code, reason }: Close, wasClean: boolean, isRenewable = false): void {
+    if (readyState === CLOSED) return;
+    const isLast = !isRenewable || !renew || readyState === CLOSING;
+    const undelivered = queue.outbox.items.map(({ json }) => JSON.parse(json) as unknown);
+    readyState = isLast ? CLOSED : CONNECTING;
     token = undefined;
     isConnected = false;
-    readyState = CONNECTING;
-    farewell ??= Promise.resolve(0);
-    cut('');
-    tell('reset', { undelivered, reason: close.reason });
-  }
-
-  function end({ code, reason }: Close, wasClean: boolean): void {
-    if (readyState === CLOSED) return;
-    readyState = CLOSED;
-    const undelivered = queue.undelivered();
     queue.stop();
-    page.abort();
+    queue = newQueue();
     cut('');
     wake();
-    tell('close', { code, reason, wasClean, undelivered });
+    if (isLast) page.abort();
+    tell('drain');
+    tell(isLast ? 'close' : 'reset', { code, reason, wasClean, undelivered });
   }
 
   // --- Liveness ------------------------------------------------------------------------------------
 
-  function expect(milliseconds: number, what: string): void {
-    heardAt = performance.now();
+  /** Cuts a stream that is silent for too long. */
+  function expect(milliseconds = patience, what = awaited): void {
+    clearTimeout(watchdog);
     patience = milliseconds;
     awaited = what;
-  }
-
-  /** Cuts a stream that was silent for too long. */
-  function watch(): void {
-    if (pushback) heardAt = performance.now(); // it is we who do not read
-    if (performance.now() - heardAt > patience) cut(`waited ${patience} ms for ${awaited}`);
+    watchdog = setTimeout(() => cut(`no ${awaited} in ${patience} ms`), patience);
   }
 
   /** Says goodbye as the page goes, and comes back with it from the back/forward cache. */
-  function watchPage(): void {
-    const listen = (type: string, listener: (event: PageTransitionEvent) => void) =>
-      globalThis.addEventListener?.(type, listener as EventListener, { signal: page.signal });
-    const comeBack = () => {
-      isHidden = false;
+  function onPage({ type, persisted }: PageTransitionEvent): void {
+    if (type !== 'pagehide') {
       wake();
-      watch(); // a timer does not see the time that was slept
-    };
-    listen('pagehide', ({ persisted }) => {
-      isHidden = persisted;
-      if (!persisted) return queue.goodbye({ code: CloseCode.goingAway, reason: 'page left' });
-      cut('page left'); // the browser would keep it open, and nobody would read
-    });
-    listen('pageshow', comeBack);
-    listen('visibilitychange', comeBack);
-    listen('online', () => {
-      comeBack();
       queue.wake();
-    });
+    } else if (persisted) {
+      pause = NEVER; // the browser would keep the stream open, and nobody would read
+      cut('page left');
+    } else {
+      queue.close({ code: CloseCode.goingAway, reason: 'page left' }, () => {}, true);
+    }
   }
 
   // --- Small parts ---------------------------------------------------------------------------------
 
   function newQueue() {
-    return createPostQueue({
-      post: (body, init, messageId) =>
-        request(messageId === undefined ? {} : { [MESSAGE_ID]: messageId }, {
-          ...init,
-          method: 'POST',
-          body,
-        }),
-      backoff,
-      confirmed: () => tell('confirmed'),
-      refused,
-    });
+    return createPostQueue(request, backoff, () => tell('drain'), refused);
   }
 
-  function request(query: Record<string, unknown>, init: RequestInit): Promise<Response> {
+  function request(query: string, init: RequestInit): Promise<Response> {
     const target = new URL(url);
-    for (const [name, value] of Object.entries({ [CLIENT_ID]: id, ...query })) {
-      target.searchParams.set(name, String(value));
-    }
-    const own = typeof headers === 'function' ? headers() : headers;
-    return fetch(target.href, {
+    target.searchParams.set(CLIENT_ID, id);
+    return fetch(target.href + query, {
       ...init,
       credentials,
-      headers: { ...own, ...(init.headers as object) },
+      headers: { ...headers, ...(init.headers as Record<string, string>) },
     });
   }
 }

@@ -5,8 +5,6 @@ import { CLOSED, CLOSING, CONNECTING, OPEN, openSession } from './session';
 /** Bytes not confirmed from which on `sink` lets its writer wait. */
 const HIGH_WATER_MARK = 65_536;
 
-const EVENTS = ['open', 'message', 'error', 'close', 'disconnect', 'reconnect', 'reset'] as const;
-
 /** Events of an {@link SseClient}. */
 export interface SseClientEventMap<Incoming = unknown, Outgoing = unknown> {
   /** A session is open: the first, or one after `reset`. */
@@ -15,6 +13,8 @@ export interface SseClientEventMap<Incoming = unknown, Outgoing = unknown> {
   message: MessageEvent<Incoming>;
   /** An attempt to connect failed and will be repeated, or, before `close`, the session did. */
   error: Event & { readonly message: string };
+  /** The server has taken messages: `bufferedAmount` has fallen. */
+  drain: Event;
   /** The stream was lost. The session lives: what is sent waits, what the server sends as well. */
   disconnect: Event & { readonly reason: string };
   /** The stream is back: nothing was lost. */
@@ -24,15 +24,19 @@ export interface SseClientEventMap<Incoming = unknown, Outgoing = unknown> {
    * sent in it by itself. `undelivered` are the messages that the server never confirmed; it may have
    * taken the first of them.
    */
-  reset: Event & { readonly undelivered: Outgoing[]; readonly reason: string };
-  /** The end, with the code and reason of whichever side closed. `wasClean`: both sides know. */
-  close: Event & {
-    readonly code: number;
-    readonly reason: string;
-    readonly wasClean: boolean;
-    /** As in `reset`. */
-    readonly undelivered: Outgoing[];
-  };
+  reset: SessionEndEvent<Outgoing>;
+  /** The end, with the code and reason of whichever side closed. */
+  close: SessionEndEvent<Outgoing>;
+}
+
+/** The end of a session, as WebSocket's `CloseEvent`. */
+export interface SessionEndEvent<Outgoing = unknown> extends Event {
+  readonly code: number;
+  readonly reason: string;
+  /** Both sides know, and nothing is undelivered. */
+  readonly wasClean: boolean;
+  /** What was sent and never confirmed, oldest first. */
+  readonly undelivered: Outgoing[];
 }
 
 type Handler<E> = ((event: E) => void) | null;
@@ -50,8 +54,8 @@ interface SseEventTarget<Events> {
   ): void;
   dispatchEvent(event: Event): boolean;
 }
-/** The platform's, with the types of our events: nothing of it is there at run time. */
-const TypedEventTarget = EventTarget as new <Events>() => SseEventTarget<Events>;
+/** The platform's `EventTarget`, with the types of our events. */
+type TypedEventTarget = new <Events>() => SseEventTarget<Events>;
 
 /**
  * The client: shaped like a WebSocket, over plain HTTP.
@@ -63,9 +67,10 @@ const TypedEventTarget = EventTarget as new <Events>() => SseEventTarget<Events>
  * @typeParam Incoming what the server sends. Believed, not checked.
  * @typeParam Outgoing what is sent to it.
  */
-export class SseClient<Incoming = unknown, Outgoing = unknown> extends TypedEventTarget<
-  SseClientEventMap<Incoming, Outgoing>
-> {
+export class SseClient<
+  Incoming = unknown,
+  Outgoing = unknown,
+> extends (EventTarget as TypedEventTarget)<SseClientEventMap<Incoming, Outgoing>> {
   static readonly CONNECTING = CONNECTING;
   static readonly OPEN = OPEN;
   static readonly CLOSING = CLOSING;
@@ -74,18 +79,31 @@ export class SseClient<Incoming = unknown, Outgoing = unknown> extends TypedEven
   /** Absolute, where the page or worker has an address. */
   readonly url: string;
 
-  declare onopen: Handler<Event>;
-  declare onmessage: Handler<MessageEvent<Incoming>>;
-  declare onerror: Handler<SseClientEventMap['error']>;
-  declare onclose: Handler<SseClientEventMap<Incoming, Outgoing>['close']>;
-  declare ondisconnect: Handler<SseClientEventMap['disconnect']>;
-  declare onreconnect: Handler<Event>;
-  declare onreset: Handler<SseClientEventMap<Incoming, Outgoing>['reset']>;
+  /** Sends what is written; lets the writer wait while 64 KiB or more are not confirmed. */
+  readonly sink = new WritableStream<Outgoing>({
+    write: async (message) => {
+      this.send(message);
+      while (this.bufferedAmount >= HIGH_WATER_MARK) {
+        await new Promise((resolve) => this.addEventListener('drain', resolve, { once: true }));
+      }
+    },
+    close: () => this.close(),
+    abort: () => this.close(),
+  });
+
+  declare onopen?: Handler<Event>;
+  declare onmessage?: Handler<MessageEvent<Incoming>>;
+  declare onerror?: Handler<SseClientEventMap['error']>;
+  declare onclose?: Handler<SessionEndEvent<Outgoing>>;
+  declare ondisconnect?: Handler<SseClientEventMap['disconnect']>;
+  declare onreconnect?: Handler<Event>;
+  declare onreset?: Handler<SessionEndEvent<Outgoing>>;
+  declare ondrain?: Handler<Event>;
 
   readonly #session: ReturnType<typeof openSession>;
   #stream: ReadableStream<Incoming> | undefined;
-  #sink: WritableStream<Outgoing> | undefined;
-  #onConfirmed = () => {};
+  /** While the reader of `stream` does not read. */
+  #pushback: Promise<void> | undefined;
 
   /**
    * @param url of the middleware; relative to the page's, where there is one.
@@ -93,19 +111,18 @@ export class SseClient<Incoming = unknown, Outgoing = unknown> extends TypedEven
    */
   constructor(url: string | URL, options: SseClientOptions = {}) {
     super();
-    this.url = new URL(url, globalThis.location?.href).href;
-    for (const type of EVENTS) {
-      this[`on${type}`] = null;
-      this.addEventListener(type, (event) => (this[`on${type}`] as Handler<Event>)?.(event));
-    }
-    this.#session = openSession(this.url, options, (type, fields) => {
-      if (type === 'confirmed') return this.#onConfirmed();
+    this.url = new URL(url, (globalThis as Partial<typeof globalThis>).location?.href).href;
+    const tell = (type: string, fields?: object) => {
+      // `onmessage` and the like. A listener, so that what it throws is the platform's to report.
+      const handler = this[`on${type as 'open'}`];
+      if (handler) this.addEventListener(type as 'open', handler, { once: true });
       this.dispatchEvent(
         type === 'message'
           ? new MessageEvent(type, fields)
           : Object.assign(new Event(type), fields),
       );
-    });
+    };
+    this.#session = openSession(this.url, options, tell, () => this.#pushback);
   }
 
   /** WebSocket's numbers. `OPEN` also while the stream is lost: the session lives. */
@@ -126,64 +143,45 @@ export class SseClient<Incoming = unknown, Outgoing = unknown> extends TypedEven
    * `maxPayload`, Error once the client is closing or closed.
    */
   send(message: Outgoing): void {
-    if (this.readyState > OPEN) throw new Error('the client is closed');
-    const json = JSON.stringify(message) as string | undefined;
-    if (json === undefined) throw new TypeError(`${typeof message} has no JSON form`);
-    this.#session.send(json);
+    this.#session.send(message);
   }
 
   /**
    * Ends the session, when all that was sent before is confirmed; after 10 s in any case.
    *
    * @param code 1000, or 3000 to 4999 for the application's own [RFC 6455 §7.4].
-   * @param reason at most 123 bytes.
-   * @throws RangeError for another code or a longer reason.
+   * @param reason what the server is told; it keeps 123 characters.
+   * @throws RangeError for another code.
    */
   close(code: number = CloseCode.normal, reason = ''): void {
-    if ((code !== CloseCode.normal && !(code >= 3000 && code < 5000)) || reason.length > 41) {
-      throw new RangeError(`cannot close with ${code} ${reason}`);
-    }
-    if (this.readyState < CLOSING) void this.#session.close({ code, reason });
+    this.#session.close(code, reason);
   }
 
   /** The messages; ends with the client. A reader that does not read pushes back on the server. */
   get stream(): ReadableStream<Incoming> {
-    return (this.#stream ??= this.#openStream());
-  }
-
-  /** Sends what is written; lets the writer wait while 64 KiB or more are not confirmed. */
-  get sink(): WritableStream<Outgoing> {
-    return (this.#sink ??= new WritableStream({
-      write: (message) => {
-        this.send(message);
-        return new Promise<void>((resolve) => {
-          this.#onConfirmed = () => {
-            if (this.bufferedAmount < HIGH_WATER_MARK || this.readyState === CLOSED) resolve();
-          };
-          this.#onConfirmed();
-        });
-      },
-      close: () => this.close(),
-      abort: () => this.close(),
-    }));
-  }
-
-  #openStream(): ReadableStream<Incoming> {
     let pull = () => {};
-    return new ReadableStream<Incoming>(
+    const reading = new AbortController();
+    return (this.#stream ??= new ReadableStream<Incoming>(
       {
         start: (controller) => {
-          this.addEventListener('message', ({ data }) => {
-            if (this.readyState === CLOSED) return;
+          const take = ({ data }: MessageEvent<Incoming>) => {
             controller.enqueue(data);
-            this.#session.pushBack(new Promise((resolve) => (pull = resolve)));
-          });
-          this.addEventListener('close', () => controller.close());
+            this.#pushback ??= new Promise((resolve) => (pull = resolve));
+          };
+          this.addEventListener('message', take, reading);
+          this.addEventListener('close', () => controller.close(), reading);
         },
-        pull: () => pull(),
-        cancel: () => this.close(),
+        pull: () => {
+          this.#pushback = undefined;
+          pull();
+        },
+        cancel: () => {
+          reading.abort();
+          pull();
+          this.close();
+        },
       },
       { highWaterMark: 0 },
-    );
+    ));
   }
 }

@@ -4,14 +4,15 @@
  * stream", below `[spec]`.
  */
 
-/** One event as a receiver sees it. */
+/**
+ * One event as a receiver sees it. Its `id:`, and `retry:`, are for a browser's EventSource: who reads
+ * with this decoder counts messages, and is told when to come back.
+ */
 export interface StreamEvent {
   /** The event's name; `message` where the stream names none. */
   type: string;
   /** The `data:` lines, joined by a newline. */
   data: string;
-  /** The last `id:` seen on this stream, up to and including this event. */
-  lastEventId: string;
 }
 
 /** Fields of an event to be written, beside its data. Neither may hold a line break. */
@@ -47,13 +48,12 @@ export function encodeEvent(data: string, { event, id }: EventFields = {}): stri
  */
 export function createEventStreamDecoder(
   dispatch: (event: StreamEvent) => void,
-  maxLength = Infinity,
+  maxLength: number,
 ): (text: string) => void {
   /** Only ever appended to, so that a line of many pieces costs time linear in its length. */
   let unfinished = '';
   let type = '';
   let data: string | undefined;
-  let lastEventId = '';
   let endedInCarriageReturn = false;
 
   return (text) => {
@@ -62,17 +62,17 @@ export function createEventStreamDecoder(
     const lines = text.slice(endedInCarriageReturn && text[0] === '\n' ? 1 : 0).split(LINE_BREAK);
     endedInCarriageReturn = text.endsWith('\r');
 
-    lines[0] = unfinished + lines[0];
+    lines[0] = unfinished + (lines[0] as string);
     unfinished = lines.pop() as string;
     lines.forEach(readLine);
     if (unfinished.length + (data ?? '').length > maxLength) {
-      throw new RangeError(`an event is longer than ${maxLength}`);
+      throw new RangeError('too long');
     }
   };
 
   function readLine(line: string): void {
     if (!line) {
-      const event = { type: type || 'message', data: data as string, lastEventId };
+      const event = { type: type || 'message', data: data as string };
       type = '';
       // [spec] Without a data field nothing is dispatched; with an empty one, an event is.
       if (data === undefined) return;
@@ -83,6 +83,5 @@ export function createEventStreamDecoder(
     const [, field, value] = /^([^:]*):? ?([^]*)/.exec(line) as unknown as [string, string, string];
     if (field === 'data') data = data === undefined ? value : `${data}\n${value}`;
     else if (field === 'event') type = value;
-    else if (field === 'id' && !value.includes('\0')) lastEventId = value;
   }
 }

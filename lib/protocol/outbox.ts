@@ -8,45 +8,24 @@ export interface Outgoing {
  * again. Its owner bounds it: `byteLength` is there to be compared.
  */
 export class Outbox<Item extends Outgoing> {
-  readonly #items: Item[] = [];
-  #first = 0;
-  #byteLength = 0;
-
-  /** Number of the first message not confirmed: how many are. */
-  get first(): number {
-    return this.#first;
-  }
-
-  /** Number of the next message to be pushed: how many ever were. */
-  get next(): number {
-    return this.#first + this.#items.length;
-  }
-
+  /** Those not confirmed, in order. */
+  readonly items: Item[] = [];
+  /** Number of the first of them: how many are confirmed. */
+  first = 0;
   /** Sum of what is held. */
-  get byteLength(): number {
-    return this.#byteLength;
-  }
+  byteLength = 0;
 
   push(item: Item): void {
-    this.#byteLength += item.byteLength;
-    this.#items.push(item);
+    this.byteLength += item.byteLength;
+    this.items.push(item);
   }
 
-  /** @param number from `first` up to, without, `next`. */
-  get(number: number): Item {
-    return this.#items[number - this.#first] as Item;
-  }
-
-  /** Those from one number up to, without, another. */
-  slice(from: number, to: number): Item[] {
-    return this.#items.slice(from - this.#first, to - this.#first);
-  }
-
-  /** Lets go of all before `count`. Never moves backwards, and never past `next`. */
+  /** Lets go of all before `count`. Never moves backwards, and never past the last. */
   confirm(count: number): void {
-    // One cut for all of them: an array's `shift` costs as much.
-    const confirmed = this.#items.splice(0, count - this.#first);
-    for (const { byteLength } of confirmed) this.#byteLength -= byteLength;
-    this.#first += confirmed.length;
+    // One cut for all of them: an array's `shift` may cost as much for each.
+    for (const { byteLength } of this.items.splice(0, count - this.first)) {
+      this.byteLength -= byteLength;
+      this.first++;
+    }
   }
 }

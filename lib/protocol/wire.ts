@@ -146,9 +146,8 @@ export function closeFault(code: unknown, reason: unknown): string | undefined {
 const UNSENDABLE = new Set([1004, 1005, 1006]);
 
 /** The proof of a session and of what was received in it, as the `Last-Event-ID` header carries it. */
-export function formatLastEventId(token: string, received: number): string {
-  return `${token}.${received}`;
-}
+export const formatLastEventId = (token: string, received: number): string =>
+  `${token}.${received}`;
 
 /** Undefined where `value` is not a proof. */
 export function parseLastEventId(value: string): { token: string; received: number } | undefined {

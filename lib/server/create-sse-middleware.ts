@@ -29,6 +29,8 @@ import { SseConnection } from './sse-connection';
 
 /** Longer names are refused: a client's own are 21 characters, Dart's up to 36, and a debug key. */
 const MAX_ID_LENGTH = 256;
+/** Characters kept of a client's close reason. */
+const LONGEST_REASON = 123;
 /** Seconds until a client that found no place should ask again. */
 const RETRY_AFTER = 5;
 
@@ -300,7 +302,9 @@ export function createSseMiddleware<
     if (sessions.size === 0) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, settings.drainTimeout).unref();
+      const tellOther = onEmpty; // of an earlier call
       onEmpty = () => {
+        tellOther?.();
         clearTimeout(timer);
         resolve();
       };
@@ -425,7 +429,8 @@ function readEnvelope(value: unknown): Envelope {
         'or a body parser changed it: mount sse-duplex before body parsers',
     );
   }
-  return { token, id, ack, messages, close };
+  const end = close && { code: close.code, reason: close.reason.slice(0, LONGEST_REASON) };
+  return { token, id, ack, messages, close: end };
 }
 
 function isCount(value: unknown): value is number {
@@ -434,7 +439,7 @@ function isCount(value: unknown): value is number {
 
 function isClose(value: unknown): value is { code: number; reason: string } {
   const { code, reason } = (value ?? {}) as Record<string, unknown>;
-  return closeFault(code, reason) === undefined;
+  return typeof reason === 'string' && closeFault(code, '') === undefined;
 }
 
 /** Tells a client that there is no place for it now. */

@@ -26,6 +26,9 @@ export interface EventStreamOwner {
   streamClosed(stream: EventStream, finished: boolean): void;
 }
 
+/** HTTP/2's, in Node's compatible form, has a stream of its own. */
+type MaybeHttp2Response = ServerResponse & { readonly stream?: { readonly rstCode?: number } };
+
 /** One GET's response as an event stream: headers, write, end. Knows nothing of sessions. */
 export class EventStreamResponse implements EventStream {
   readonly #response: ServerResponse;
@@ -36,9 +39,11 @@ export class EventStreamResponse implements EventStream {
     this.#response = response;
     response.writeHead(200, { ...EVENT_STREAM_HEADERS, ...headers });
     response.on('drain', () => owner.streamDrained(this));
+    const { socket, stream } = response as MaybeHttp2Response;
     response.on('finish', () => {
-      // HTTP/2's response says `finish` when it is aborted, too.
-      this.#finished = response.writableEnded;
+      // Node says `finish` of a response that was aborted, too, before or after its `end()`.
+      const wasCut = stream ? stream.rstCode !== 0 : socket?.destroyed;
+      this.#finished = response.writableEnded && !wasCut;
     });
     response.on('close', () => {
       this.#closed = true;

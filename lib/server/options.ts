@@ -124,7 +124,7 @@ const NUMBERS = {
   maxPending: [1024, 0, Infinity],
   gapTimeout: [10_000, 1, LONGEST_TIMEOUT],
   drainTimeout: [5_000, 0, LONGEST_TIMEOUT],
-  reconnectSpread: [5_000, 0, LONGEST_TIMEOUT],
+  reconnectSpread: [5_000, 1, LONGEST_TIMEOUT],
   maxConnections: [50_000, 1, Infinity],
 } as const;
 
@@ -146,7 +146,10 @@ export function readOptions<Req extends AnyRequest>(options: SseOptions<Req>): S
     ...readNumbers(options),
     authorize: authorize as Settings['authorize'],
     isAllowedOrigin: readOrigins(origins),
-    allowedHosts: allowedHosts && new Set(readStrings('allowedHosts', allowedHosts).map(lowerCase)),
+    allowedHosts:
+      allowedHosts === undefined
+        ? undefined
+        : new Set(readStrings('allowedHosts', allowedHosts).map(lowerCase)),
     clientScript,
   };
 }
@@ -168,7 +171,8 @@ function readNumbers(options: Partial<Record<keyof typeof NUMBERS, unknown>>) {
 }
 
 function readOrigins(origins: SseOptions['origins'] = []): Settings['isAllowedOrigin'] {
-  if (typeof origins === 'function') return (origin) => origins(origin) === true;
+  // A promise, say, is not a yes.
+  if (typeof origins === 'function') return (origin) => (origins(origin) as unknown) === true;
   const allowed = new Set(readStrings('origins', origins));
   for (const origin of allowed) {
     if (!isOrigin(origin)) {
@@ -189,7 +193,7 @@ function readStrings(name: string, value: unknown): string[] {
   if (!Array.isArray(value) || !value.every((item) => typeof item === 'string')) {
     throw new TypeError(`option "${name}" must be an array of strings`);
   }
-  return value as string[];
+  return value;
 }
 
 function lowerCase(text: string): string {

@@ -20,7 +20,11 @@ export async function readMessage(
   timeout: number,
 ): Promise<Body> {
   refuseMediaType(request);
-  if (request.readableDidRead) return readParsed(request);
+  if (request.readableDidRead) {
+    const body = readParsed(request);
+    if (body.size > limit) throw tooLarge(limit);
+    return body;
+  }
   const bytes = await readBody(request, limit, timeout);
   return { value: parseJson(decode(bytes)), size: bytes.length };
 }
@@ -64,6 +68,8 @@ function refuseMediaType({ headers }: IncomingMessage): void {
 function readBody(request: IncomingMessage, limit: number, timeout: number): Promise<Buffer> {
   const declared = Number(request.headers['content-length'] ?? 0);
   if (declared > limit) return Promise.reject(tooLarge(limit));
+  // Its `close` was told already.
+  if (request.destroyed && !request.complete) return Promise.reject(wasCut());
 
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
@@ -74,11 +80,8 @@ function readBody(request: IncomingMessage, limit: number, timeout: number): Pro
       if (size > limit) return settle(() => reject(tooLarge(limit)));
       chunks.push(chunk);
     };
-    const onEnd = () =>
-      settle(() => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
-    const onCut = () => {
-      settle(() => reject(new SseRequestError('malformed', 'the body was cut before its end')));
-    };
+    const onEnd = () => settle(() => resolve(Buffer.concat(chunks)));
+    const onCut = () => settle(() => reject(wasCut()));
     const timer = setTimeout(() => {
       const message = `the body did not arrive within ${timeout} ms (option "bodyTimeout")`;
       settle(() => reject(new SseRequestError('too-slow', message)));
@@ -103,7 +106,7 @@ function readParsed(request: MaybeParsed): Body {
     // express.text() left the JSON, as long as it was sent; express.json() the string that it means.
     const size = Buffer.byteLength(body);
     const isJson = Number.isNaN(declared) || size === declared;
-    return { value: isJson ? parseJson(body) : body, size };
+    return isJson ? { value: parseJson(body), size } : { value: body, size: declared };
   }
   if (body === undefined) {
     throw new SseRequestError(
@@ -133,6 +136,10 @@ function parseJson(text: string): unknown {
         : `the body is not JSON (${(cause as Error).message}): send one JSON value`;
     throw new SseRequestError('malformed', message, { cause });
   }
+}
+
+function wasCut(): SseRequestError {
+  return new SseRequestError('malformed', 'the body was cut before its end');
 }
 
 function tooLarge(limit: number): SseRequestError {

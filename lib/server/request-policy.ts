@@ -34,7 +34,8 @@ export class RequestPolicy {
     const { origin } = headers;
     const site = headers['sec-fetch-site'];
     // What one origin may read must not be served to another from a cache.
-    response.setHeader('Vary', 'Origin');
+    const vary = response.getHeader('Vary');
+    response.setHeader('Vary', vary === undefined ? 'Origin' : `${String(vary)}, Origin`);
     // The browser itself says so, and no page can make it say otherwise [Fetch Metadata §2.3].
     if (site === 'same-origin' || site === 'none') return;
     if (origin === undefined) {

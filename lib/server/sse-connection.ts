@@ -32,6 +32,8 @@ export interface ConnectionSession {
   readonly id: string;
   readonly connected: boolean;
   readonly readyState: ReadyState;
+  /** `close` was told: no message comes any more. */
+  readonly isOver: boolean;
   readonly bufferedAmount: number;
   readonly unconfirmedAmount: number;
   send(message: unknown): boolean;
@@ -169,7 +171,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
     return new ReadableStream<Incoming>(
       {
         start: (controller) => {
-          if (this.readyState === SseConnection.CLOSED) return controller.close();
+          if (this.#session.isOver) return controller.close();
           const take = (message: Incoming) => {
             controller.enqueue(message);
             if ((controller.desiredSize ?? 0) <= 0) this.#session.pause();
@@ -197,8 +199,9 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
         else this.on('close', end);
       },
       write: (message) => {
-        if (this.readyState !== SseConnection.OPEN) throw new Error('the connection is closed');
         if (this.send(message)) return undefined;
+        // Closed before, or by this message, which passed `maxBufferedAmount`.
+        if (this.readyState !== SseConnection.OPEN) throw new Error('the connection is closed');
         return new Promise<void>((resolve) => {
           const settle = () => {
             this.off('drain', settle).off('close', settle);
@@ -215,6 +218,6 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
 
 /** What a Web Stream was cancelled or aborted with, as far as it fits a close reason. */
 function closeReason(reason: unknown): string {
-  if (reason === undefined) return '';
-  return (reason instanceof Error ? reason.message : String(reason)).slice(0, 40);
+  const text = reason instanceof Error ? reason.message : reason;
+  return typeof text === 'string' ? text.slice(0, 40) : '';
 }

@@ -1,0 +1,415 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import type { Express } from 'express';
+import type { Browser, Page } from 'playwright-core';
+import type { SseClient as Client, SseClientOptions } from '../../lib/client';
+import { launchChromium, openPage } from './helpers/chromium';
+import { Host } from './helpers/host';
+
+interface Told {
+  type: string;
+  [field: string]: unknown;
+}
+
+declare global {
+  interface Window {
+    SseClient: typeof Client;
+    client: Client;
+    /** Every event but messages, with the fields it has. */
+    told: Told[];
+    received: unknown[];
+  }
+}
+
+jest.setTimeout(60_000);
+
+let browser: Browser;
+
+beforeAll(async () => {
+  browser = await launchChromium();
+});
+
+afterAll(() => browser.close());
+
+const HTML = '<!doctype html><title>page</title>';
+
+/** Pages with the drop-in client. */
+function addPages(app: Express): void {
+  app.get('/drop-in', (_request, response) => {
+    response.type('html').send(`${HTML}<script src="/sse/client.js"></script>`);
+  });
+}
+
+function openHost(options: Parameters<typeof Host.open>[0] = {}): Promise<Host> {
+  return Host.open({ pages: addPages, ...options });
+}
+
+/** Makes a client on a page that has the script. */
+function openClient(
+  page: Page,
+  url = '/sse',
+  options: Pick<SseClientOptions, 'credentials' | 'headers'> = {},
+): Promise<void> {
+  return page.evaluate(
+    ([address, rest]) => {
+      const client = new window.SseClient(address, rest);
+      window.client = client;
+      window.told = [];
+      window.received = [];
+      client.onmessage = ({ data }) => window.received.push(data);
+      const types = ['open', 'error', 'disconnect', 'reconnect', 'reset', 'close'] as const;
+      for (const type of types) {
+        client.addEventListener(type, (event: Event) => {
+          const { message, code, reason, wasClean, undelivered } = event as Event & Partial<Told>;
+          window.told.push({ type, message, code, reason, wasClean, undelivered });
+        });
+      }
+    },
+    [url, options] as const,
+  );
+}
+
+const compose = (name: string, count: number) =>
+  Array.from({ length: count }, (_, index) => ({ [name]: index, text: 'ü\r\n"😀"'.repeat(20) }));
+
+function send(page: Page, messages: unknown[]): Promise<void> {
+  return page.evaluate((all) => all.forEach((message) => window.client.send(message)), messages);
+}
+
+/** What the page received, when it is so much at least. */
+async function receive(page: Page, count: number): Promise<unknown[]> {
+  await page.waitForFunction((wanted) => window.received.length >= wanted, count, { polling: 20 });
+  return page.evaluate(() => window.received);
+}
+
+/** The first event of this type, when it came. */
+async function wait(page: Page, type: string): Promise<Told> {
+  const event = await page.waitForFunction(
+    (wanted) => window.told.find((told) => told.type === wanted),
+    type,
+    { polling: 20 },
+  );
+  return (await event.jsonValue()) as Told;
+}
+
+const typesTold = (page: Page) => page.evaluate(() => window.told.map(({ type }) => type));
+
+/** Waits until the server has confirmed everything. */
+async function settle(page: Page): Promise<void> {
+  await page.waitForFunction(() => window.client.bufferedAmount === 0, null, { polling: 20 });
+}
+
+describe('the drop-in client in Chromium', () => {
+  test('carries 1,000 messages each way at once', async () => {
+    const host = await openHost();
+    const page = await openPage(browser, `${host.origin}/drop-in`);
+    await openClient(page);
+    const { connection, messages } = await host.visit();
+
+    const sending = send(page, compose('up', 1_000));
+    for (const message of compose('down', 1_000)) connection.send(message);
+    await sending;
+    await settle(page);
+    connection.send('the end');
+
+    expect(await receive(page, 1_001)).toEqual([...compose('down', 1_000), 'the end']);
+    expect(messages).toEqual(compose('up', 1_000));
+    expect(await typesTold(page)).toEqual(['open']);
+    expect(host.visits).toHaveLength(1);
+    expect(host.faults).toEqual([]);
+  });
+
+  test('loses nothing and doubles nothing when it is cut in mid-traffic', async () => {
+    const cuts = 8;
+    const down = compose('down', 200 * cuts);
+    const host = await openHost();
+    const page = await openPage(browser, `${host.origin}/drop-in`);
+    await openClient(page);
+    await page.evaluate(() => {
+      window.client.addEventListener('message', ({ data }) => window.client.send(data));
+    });
+    const visit = await host.visit();
+    const { connection } = visit;
+
+    for (let cut = 0; cut < cuts; cut++) {
+      const next = down.slice(200 * cut, 200 * (cut + 1));
+      for (const message of next.slice(0, 50)) connection.send(message);
+      await host.until(() => visit.messages.length > 200 * cut); // both ways are busy
+      const fate = ['unwritten', 'written', 'swallowed', 'all'][cut % 4];
+      if (fate === 'swallowed') host.swallow(connection);
+      for (const message of next.slice(50)) connection.send(message);
+      if (fate !== 'unwritten') await setImmediate();
+      if (fate === 'all') host.cutAll();
+      else host.cut(connection);
+      await host.until(() => visit.reconnects > cut);
+    }
+    connection.send('the end');
+    await host.until(() => visit.messages.length > down.length);
+    await settle(page);
+
+    expect(await receive(page, down.length + 1)).toEqual([...down, 'the end']);
+    expect(visit.messages).toEqual([...down, 'the end']);
+    expect(visit).toMatchObject({ disconnects: cuts, reconnects: cuts });
+    expect(visit.end).toBeUndefined();
+    expect(host.visits).toHaveLength(1);
+    const types = await typesTold(page);
+    expect(types.filter((type) => type !== 'error')).toEqual([
+      'open',
+      ...Array.from({ length: cuts }, () => ['disconnect', 'reconnect']).flat(),
+    ]);
+  });
+
+  test('sends what is left and says goodbye when its page is left', async () => {
+    const host = await openHost();
+    const page = await openPage(browser, `${host.origin}/drop-in`);
+    await openClient(page);
+    const visit = await host.visit();
+    await wait(page, 'open');
+
+    const leftAt = performance.now();
+    await page.evaluate(() => {
+      for (let index = 0; index < 10; index++) window.client.send(index);
+      location.href = '/';
+    });
+    await host.until(() => visit.end !== undefined);
+
+    expect(performance.now() - leftAt).toBeLessThan(1_000);
+    expect(visit.end).toMatchObject({ code: 1001, reason: 'page left' });
+    expect(visit.messages).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  });
+
+  test('has all of it delivered before its close', async () => {
+    const host = await openHost();
+    const page = await openPage(browser, `${host.origin}/drop-in`);
+    await openClient(page);
+    const visit = await host.visit();
+    await page.evaluate(
+      (messages) => {
+        for (const message of messages) window.client.send(message);
+        window.client.close(3001, 'bye');
+      },
+      compose('up', 1_000),
+    );
+
+    expect(await wait(page, 'close')).toMatchObject({
+      code: 3001,
+      reason: 'bye',
+      wasClean: true,
+      undelivered: [],
+    });
+    expect(visit.end).toMatchObject({ code: 3001, reason: 'bye' });
+    expect(visit.messages).toEqual(compose('up', 1_000));
+    expect(await page.evaluate(() => window.client.readyState)).toBe(3);
+    expect([...host.sse.connections]).toEqual([]);
+  });
+
+  test("works under a content security policy of script-src 'self'", async () => {
+    const policy =
+      "default-src 'none'; script-src 'self'; connect-src 'self'; require-trusted-types-for 'script'";
+    const host = await openHost({
+      pages: (app) => {
+        app.get('/strict', (_request, response) => {
+          response.set('Content-Security-Policy', policy);
+          response
+            .type('html')
+            .send(`${HTML}<script src="/sse/client.js"></script><script src="/own.js"></script>`);
+        });
+        app.get('/own.js', (_request, response) => {
+          response.type('js').send(`
+            addEventListener('securitypolicyviolation', (event) => client.send(event.blockedURI));
+            const client = new SseClient('/sse');
+            client.onmessage = ({ data }) => client.send(data);
+          `);
+        });
+      },
+    });
+    const page = await openPage(browser, `${host.origin}/strict`);
+    const { connection, messages } = await host.visit();
+    connection.send('there and back');
+    await host.until(() => messages.length > 0);
+    expect(messages).toEqual(['there and back']);
+
+    // The policy is in force, and it was not broken before.
+    await page.evaluate(() => {
+      new Image().src = '/blocked.png';
+    });
+    await host.until(() => messages.length > 1);
+    expect(messages).toEqual(['there and back', `${host.origin}/blocked.png`]);
+  });
+
+  describe('on a page of another origin', () => {
+    const openForeignPage = async (host: Host) => {
+      const foreign = await Host.open({
+        pages: (app) => {
+          app.get('/foreign', (_request, response) => {
+            response
+              .type('html')
+              .send(`${HTML}<script src="${host.origin}/sse/client.js"></script>`);
+          });
+        },
+      });
+      const page = await openPage(browser, `${foreign.origin}/foreign`);
+      return { page, origin: foreign.origin };
+    };
+
+    test('works where the origin is allowed, also when cut, with cookies and headers', async () => {
+      const asked: [method: string, cookie?: string, token?: string][] = [];
+      const allowed: string[] = [];
+      const host = await openHost({
+        origins: (origin) => allowed.includes(origin),
+        authorize: (request) => {
+          asked.push([request.method, request.get('Cookie'), request.get('X-Token')]);
+          return true;
+        },
+      });
+      const { page, origin } = await openForeignPage(host);
+      allowed.push(origin);
+      await page.context().addCookies([{ name: 'user', value: 'ada', url: host.origin }]);
+      await openClient(page, `${host.origin}/sse`, {
+        credentials: 'include',
+        headers: { 'X-Token': 'secret' },
+      });
+      const visit = await host.visit();
+
+      await send(page, compose('up', 100));
+      await host.until(() => visit.messages.length >= 100);
+      host.cut(visit.connection);
+      for (const message of compose('down', 100)) visit.connection.send(message);
+
+      expect(await receive(page, 100)).toEqual(compose('down', 100));
+      expect(visit.messages).toEqual(compose('up', 100));
+      expect(visit.reconnects).toBe(1);
+      expect(await typesTold(page)).toEqual(['open', 'disconnect', 'reconnect']);
+      expect(new Set(asked.map(([method]) => method))).toEqual(new Set(['GET', 'POST']));
+      expect(new Set(asked.map(([, ...credentials]) => credentials.join()))).toEqual(
+        new Set(['user=ada,secret']),
+      );
+    });
+
+    test('is refused, and told so, where it is not', async () => {
+      const host = await openHost();
+      const { page, origin } = await openForeignPage(host);
+      await openClient(page, `${host.origin}/sse`);
+
+      expect(await wait(page, 'error')).toMatchObject({ message: 'TypeError: Failed to fetch' });
+      expect(await typesTold(page)).not.toContain('open');
+      expect(host.visits).toEqual([]);
+      expect(host.calls[0]).toMatchObject({ method: 'GET', status: 403 });
+      expect(host.faults[0]).toMatchObject({
+        code: 'forbidden',
+        message: expect.stringContaining(`origin "${origin}" is not allowed`) as string,
+      });
+    });
+  });
+
+  describe('with the back/forward cache', () => {
+    let cachingBrowser: Browser;
+
+    beforeAll(async () => {
+      cachingBrowser = await launchChromium({ backForwardCache: true });
+    });
+
+    afterAll(() => cachingBrowser.close());
+
+    /** A page that was there, was left for another, and is in the cache. */
+    async function leavePage(host: Host): Promise<Page> {
+      const page = await openPage(cachingBrowser, `${host.origin}/drop-in`);
+      await openClient(page);
+      const { connection } = await host.visit();
+      await page.evaluate(() => {
+        addEventListener('pageshow', ({ persisted }) => {
+          window.told.push({ type: persisted ? 'restored' : 'loaded' });
+        });
+      });
+      await send(page, ['before']);
+      connection.send('before');
+      await receive(page, 1);
+      await page.goto(host.origin);
+      return page;
+    }
+
+    /** Playwright's own `goBack` waits for a load that there is not. */
+    async function goBack(page: Page): Promise<void> {
+      await page.evaluate(() => history.back());
+      await page.waitForURL('**/drop-in', { waitUntil: 'commit' });
+    }
+
+    test('goes on in its session when the user comes back to its page', async () => {
+      const host = await openHost();
+      const page = await leavePage(host);
+      const visit = await host.visit();
+      await host.until(() => visit.disconnects === 1);
+      for (const message of compose('away', 100)) visit.connection.send(message);
+
+      await goBack(page);
+      expect(await receive(page, 101)).toEqual(['before', ...compose('away', 100)]);
+      await send(page, ['after']);
+      await settle(page);
+      expect(visit).toMatchObject({ messages: ['before', 'after'], disconnects: 1, reconnects: 1 });
+      expect(host.visits).toHaveLength(1);
+      const types = await typesTold(page);
+      expect(types.toSorted()).toEqual(['disconnect', 'open', 'reconnect', 'restored']);
+    });
+
+    test('starts a new session when it was away for too long', async () => {
+      const host = await openHost({ reconnectTimeout: 200 });
+      const page = await leavePage(host);
+      const visit = await host.visit();
+      await host.until(() => visit.disconnects === 1);
+      visit.connection.send('away');
+      await host.until(() => visit.end !== undefined);
+      expect(visit.end).toMatchObject({ code: 1006, unconfirmed: ['before', 'away'] });
+
+      await goBack(page);
+      expect(await wait(page, 'reset')).toMatchObject({ undelivered: [] });
+      const next = await host.visit(1);
+      next.connection.send('welcome back');
+      await send(page, ['after']);
+      expect(await receive(page, 2)).toEqual(['before', 'welcome back']);
+      await host.until(() => next.messages.length > 0);
+      expect(host.visits.map(({ messages }) => messages)).toEqual([['before'], ['after']]);
+      expect(await typesTold(page)).toContain('restored');
+    });
+
+    test('says goodbye when its tab is closed', async () => {
+      const host = await openHost();
+      const page = await openPage(cachingBrowser, `${host.origin}/drop-in`);
+      await openClient(page);
+      const visit = await host.visit();
+      await wait(page, 'open');
+      const leftAt = performance.now();
+      await page.close({ runBeforeUnload: true });
+      await host.until(() => visit.end !== undefined);
+
+      expect(performance.now() - leftAt).toBeLessThan(1_000);
+      expect(visit.end).toMatchObject({ code: 1001, reason: 'page left' });
+    });
+  });
+});
+
+test('the built module does the same in a module worker', async () => {
+  const built = readFileSync(resolve(__dirname, '../../dist/client/index.mjs'));
+  const host = await Host.open({
+    pages: (app) => {
+      app.get('/client.mjs', (_request, response) => {
+        response.type('js').send(built);
+      });
+      app.get('/worker.mjs', (_request, response) => {
+        response.type('js').send(`
+          import { SseClient } from './client.mjs';
+          const client = new SseClient('/sse');
+          client.onmessage = ({ data }) => client.send({ echo: data });
+        `);
+      });
+    },
+  });
+  const page = await openPage(browser, host.origin);
+  await page.evaluate(() => {
+    new Worker('/worker.mjs', { type: 'module' });
+  });
+  const { connection, messages } = await host.visit();
+  for (const message of compose('down', 100)) connection.send(message);
+  await host.until(() => messages.length >= 100);
+  expect(messages).toEqual(compose('down', 100).map((message) => ({ echo: message })));
+});

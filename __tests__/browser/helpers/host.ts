@@ -1,0 +1,159 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { Server } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import express from 'express';
+import type { Express, Request, RequestHandler } from 'express';
+import { createSseMiddleware } from '../../../lib';
+import type { SseConnection, SseMiddleware, SseOptions, SseRequestError } from '../../../lib';
+import { afterThisTest } from '../../helpers/cleanup';
+import { until } from '../../helpers/until';
+
+type Connection = SseConnection<unknown, unknown, Request>;
+
+/** What became of one `connection` event. */
+export interface Visit {
+  readonly connection: Connection;
+  readonly messages: unknown[];
+  disconnects: number;
+  reconnects: number;
+  end?: { code: number; reason: string; unconfirmed: unknown[] };
+}
+
+/** A GET or POST of the channel, as it came in. */
+export interface Call {
+  readonly method: string;
+  readonly id: string;
+  readonly messageId: number;
+  readonly lastEventId: string | undefined;
+  readonly socket: Socket;
+  /** Once it is answered. */
+  status?: number;
+}
+
+interface HostOptions extends SseOptions<Request> {
+  /** Runs ahead of the channel, for its requests only. */
+  ahead?: RequestHandler;
+  /** Adds pages. */
+  pages?: (app: Express) => void;
+  /** 0: any that is free. */
+  port?: number;
+}
+
+/** Milliseconds; for a machine that has much else to do. */
+const PATIENCE = 100_000;
+
+/** An Express application with the channel at `/sse`, that keeps a log of all that happens. */
+export class Host {
+  readonly sse: SseMiddleware<unknown, unknown, Request>;
+  readonly visits: Visit[] = [];
+  readonly faults: SseRequestError[] = [];
+  readonly calls: Call[] = [];
+  /** Also after `close`. */
+  port = 0;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+
+  private constructor({ ahead, pages, port: _, ...options }: HostOptions) {
+    this.sse = createSseMiddleware('/sse', options);
+    const app = express();
+    this.#server = createServer(app);
+    this.#server.on('connection', (socket) => {
+      this.#sockets.add(socket);
+      socket.on('close', () => this.#sockets.delete(socket));
+    });
+
+    app.use('/sse', (request, response, next) => {
+      if (request.path !== '/') return next();
+      const { sseClientId, messageId } = request.query;
+      const call: Call = {
+        method: request.method,
+        id: sseClientId as string,
+        messageId: Number(messageId),
+        lastEventId: request.get('Last-Event-ID'),
+        socket: request.socket,
+      };
+      this.calls.push(call);
+      response.on('finish', () => {
+        call.status = response.statusCode;
+      });
+      if (ahead) ahead(request, response, next);
+      else next();
+    });
+    app.use(this.sse);
+    app.get('/', (_request, response) => {
+      response.type('html').send('<!doctype html><title>page</title>');
+    });
+    pages?.(app);
+
+    this.sse.on('clientError', (fault) => this.faults.push(fault));
+    this.sse.on('connection', (connection) => {
+      const visit: Visit = { connection, messages: [], disconnects: 0, reconnects: 0 };
+      this.visits.push(visit);
+      connection.on('message', (message) => visit.messages.push(message));
+      connection.on('disconnect', () => visit.disconnects++);
+      connection.on('reconnect', () => visit.reconnects++);
+      connection.on('close', (code, reason, { unconfirmed }) => {
+        visit.end = { code, reason, unconfirmed };
+      });
+    });
+  }
+
+  static async open(options: HostOptions = {}): Promise<Host> {
+    const host = new Host(options);
+    host.#server.listen(options.port ?? 0, '127.0.0.1');
+    await once(host.#server, 'listening');
+    host.port = (host.#server.address() as AddressInfo).port;
+    afterThisTest(() => host.close());
+    return host;
+  }
+
+  get origin(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Waits until the log says so. */
+  until(condition: () => boolean): Promise<void> {
+    return until(condition, PATIENCE);
+  }
+
+  /** Waits for the `index`th connection. */
+  async visit(index = 0): Promise<Visit> {
+    await this.until(() => this.visits.length > index);
+    return this.visits[index]!;
+  }
+
+  /** Streams asked for, of this id. */
+  gets(id: string): Call[] {
+    return this.calls.filter((call) => call.method === 'GET' && call.id === id);
+  }
+
+  /** Numbers of the messages that came in a POST of their own, as they came. */
+  get posts(): number[] {
+    return this.calls.filter(({ method }) => method === 'POST').map((call) => call.messageId);
+  }
+
+  /** Resets the socket of the connection's latest stream: what it has not brought yet is lost. */
+  cut({ id }: Connection): void {
+    this.gets(id).at(-1)!.socket.resetAndDestroy();
+  }
+
+  /** Resets all sockets: those of streams, of POSTs, and idle ones. */
+  cutAll(): void {
+    for (const socket of this.#sockets) socket.resetAndDestroy();
+  }
+
+  /** From now on what is written to that socket goes nowhere, and nobody is told. */
+  swallow({ id }: Connection): void {
+    this.gets(id).at(-1)!.socket.write = () => true;
+  }
+
+  /** Ends as a process does that is killed. */
+  async close(): Promise<void> {
+    if (!this.#server.listening) return;
+    const closed = once(this.#server, 'close');
+    this.#server.close();
+    this.#server.closeAllConnections();
+    await closed;
+  }
+}

@@ -1,0 +1,225 @@
+import { execFile } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+const ROOT = resolve(__dirname, '../..');
+const PROJECT = join(__dirname, 'project');
+
+const NODES = [20, 22, 24] as const;
+const EXPRESSES = [4, 5] as const;
+const LANGUAGES = ['JS', 'TS'] as const;
+const FORMATS = ['require', 'import'] as const;
+const COMPILERS = [
+  { typescript: '5.9', module: 'node16' },
+  { typescript: '7', module: 'nodenext' },
+];
+
+type Express = (typeof EXPRESSES)[number];
+type Language = (typeof LANGUAGES)[number];
+
+const CELLS = NODES.flatMap((node) =>
+  EXPRESSES.flatMap((express) =>
+    LANGUAGES.flatMap((language) => FORMATS.map((format) => ({ node, express, language, format }))),
+  ),
+);
+
+/** What fails to compile leaves no program to run. */
+const STRICT = [
+  ['--strict', '--noEmitOnError', '--skipLibCheck', 'false'],
+  ['--target', 'es2022', '--types', 'node'],
+].flat();
+
+const INSTALL_TIME = 240_000;
+const RUN_TIME = 20_000;
+
+interface Run {
+  code: unknown;
+  stdout: string;
+  stderr: string;
+}
+
+let place: string;
+let tarball: { filename: string; files: { path: string }[] };
+const compilations = new Map<string, Run>();
+const results = new Map<string, string>();
+
+beforeAll(async () => {
+  place = await mkdtemp(join(tmpdir(), 'sse-duplex-consumer-'));
+  const packed = await npm(ROOT, 'pack', '--json', '--pack-destination', place);
+  tarball = (JSON.parse(packed) as [typeof tarball])[0];
+  const projects = EXPRESSES.flatMap((express) =>
+    LANGUAGES.map((language) => makeProject(express, language)),
+  );
+  await Promise.all([installNodes(), ...projects]);
+}, INSTALL_TIME);
+
+afterAll(async () => {
+  printTable();
+  await rm(place, { recursive: true, force: true });
+}, RUN_TIME);
+
+/** Its own end is waited for: a program that does not end by itself is stopped and has no code. */
+function run(command: string, args: string[], cwd: string, timeout: number): Promise<Run> {
+  const env = { ...process.env };
+  delete env.NODE_ENV; // jest's own
+  return new Promise((ended) => {
+    execFile(command, args, { cwd, env, timeout }, (error, stdout, stderr) =>
+      ended({ code: error ? (error.code ?? error.signal) : 0, stdout, stderr }),
+    );
+  });
+}
+
+async function npm(cwd: string, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await run('npm', args, cwd, INSTALL_TIME);
+  if (code === 0) return stdout;
+  throw new Error(
+    `"npm ${args.join(' ')}" failed. These tests install what they need: is the package registry in reach?\n${stderr}`,
+  );
+}
+
+async function install(cwd: string, ...packages: string[]): Promise<void> {
+  await mkdir(cwd);
+  await writeFile(join(cwd, 'package.json'), '{ "private": true }');
+  const flags = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline'];
+  await npm(cwd, 'install', ...flags, ...packages);
+}
+
+/** npm's package `node` is a script that installs one of these: the bare binary of a platform. */
+async function installNodes(): Promise<void> {
+  const platform = `${process.platform}-${process.arch}`;
+  const name = `${platform === 'darwin-arm64' ? 'node-bin' : 'node'}-${platform}`;
+  await install(join(place, 'nodes'), ...NODES.map((node) => `node-${node}@npm:${name}@${node}`));
+}
+
+function nodeOf(node: number): string {
+  return join(place, `nodes/node_modules/node-${node}/bin/node`);
+}
+
+function projectOf(express: Express, language: Language): string {
+  return join(place, `express-${express}-${language}`);
+}
+
+async function makeProject(express: Express, language: Language): Promise<void> {
+  const cwd = projectOf(express, language);
+  const packages = [join(place, tarball.filename), `express@${express}`];
+  if (language === 'JS') {
+    await install(cwd, ...packages);
+    for (const file of ['round-trip.cjs', 'require.cjs', 'import.mjs']) {
+      await cp(join(PROJECT, file), join(cwd, file));
+    }
+    return;
+  }
+  const typescripts = COMPILERS.map(
+    ({ typescript }) => `typescript-${typescript}@npm:typescript@${typescript}`,
+  );
+  await install(cwd, ...packages, `@types/express@${express}`, '@types/node@20', ...typescripts);
+  const source = await readFile(join(PROJECT, 'round-trip.ts'), 'utf8');
+  const program = source.replaceAll(/'(?:\.\.\/)+lib(.*)'/g, "'sse-duplex$1'");
+  await writeFile(join(cwd, 'require.cts'), program);
+  await writeFile(join(cwd, 'import.mts'), program);
+  for (const { typescript, module } of COMPILERS) {
+    const tsc = `node_modules/typescript-${typescript}/bin/tsc`;
+    const args = [tsc, ...STRICT, '--module', module, 'require.cts', 'import.mts'];
+    const compilation = await run(process.execPath, args, cwd, INSTALL_TIME);
+    compilations.set(`${express} ${typescript}`, compilation);
+  }
+}
+
+function printTable(): void {
+  const columns = LANGUAGES.flatMap((language) => FORMATS.map((format) => `${language} ${format}`));
+  const rows = NODES.flatMap((node) =>
+    EXPRESSES.map((express) => {
+      const name = `Node ${node}, Express ${express}`;
+      return [name, ...columns.map((column) => results.get(`${name}, ${column}`) ?? 'FAILED')];
+    }),
+  );
+  const lines = [['', ...columns], ...rows].map(([name = '', ...cells]) =>
+    [name.padEnd(18), ...cells.map((cell) => cell.padStart(12))].join(''),
+  );
+  process.stdout.write(`\n${lines.join('\n')}\n\n`);
+}
+
+describe('the tarball', () => {
+  test('holds what its entry points name, its papers, and nothing else', () => {
+    expect(tarball.files.map(({ path }) => path).sort()).toEqual([
+      'CHANGELOG.md',
+      'LICENSE',
+      'PROTOCOL.md',
+      'README.md',
+      'dist/client.d.ts',
+      'dist/client.js',
+      'dist/client/index.d.mts',
+      'dist/client/index.d.ts',
+      'dist/client/index.js',
+      'dist/client/index.mjs',
+      'dist/index.d.mts',
+      'dist/index.d.ts',
+      'dist/index.js',
+      'dist/index.mjs',
+      'package.json',
+    ]);
+  });
+
+  test('leaves publint nothing to say, not even a suggestion', async () => {
+    const args = [join(ROOT, 'node_modules/publint/src/cli.js'), join(place, tarball.filename)];
+    const { code, stdout } = await run(process.execPath, args, place, RUN_TIME);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/\nAll good!\s*$/);
+  });
+});
+
+describe('a project that installs the tarball', () => {
+  const ENTRIES = ['sse-duplex', 'sse-duplex/client', 'sse-duplex/client.js'];
+
+  test('gets CommonJS by require', async () => {
+    const script = `${JSON.stringify(ENTRIES)}.map((entry) => require.resolve(entry))`;
+    const { stdout } = await run(nodeOf(20), ['-p', script], projectOf(5, 'JS'), RUN_TIME);
+    const found = [...stdout.matchAll(/sse-duplex\/(dist.*)'/g)].map(([, path]) => path);
+    expect(found).toEqual(['dist/index.js', 'dist/client/index.js', 'dist/client.js']);
+  });
+
+  test('gets ES modules by import', async () => {
+    const script = `console.log(${JSON.stringify(ENTRIES)}.map((entry) => import.meta.resolve(entry)))`;
+    const args = ['--input-type=module', '--eval', script];
+    const { stdout } = await run(nodeOf(20), args, projectOf(5, 'JS'), RUN_TIME);
+    const found = [...stdout.matchAll(/sse-duplex\/(dist.*)'/g)].map(([, path]) => path);
+    expect(found).toEqual(['dist/index.mjs', 'dist/client/index.mjs', 'dist/client.js']);
+  });
+
+  test.each(
+    EXPRESSES.flatMap((express) => COMPILERS.map((compiler) => ({ express, ...compiler }))),
+  )(
+    'compiles strictly with TypeScript $typescript, module $module, Express $express',
+    ({ express, typescript }) => {
+      const compilation = compilations.get(`${express} ${typescript}`);
+      expect(compilation).toEqual({ code: 0, stdout: '', stderr: '' });
+    },
+  );
+
+  test.each(EXPRESSES)('has its installed Express %i', async (express) => {
+    for (const language of LANGUAGES) {
+      const path = join(projectOf(express, language), 'node_modules/express/package.json');
+      const { version } = JSON.parse(await readFile(path, 'utf8')) as { version: string };
+      expect(version.split('.')[0]).toBe(String(express));
+    }
+  });
+
+  test.each(CELLS)(
+    'makes the round trip and ends by itself: Node $node, Express $express, $language $format',
+    async ({ node, express, language, format }) => {
+      const program = format === 'require' ? 'require.cjs' : 'import.mjs';
+      const start = performance.now();
+      const ran = await run(nodeOf(node), [program], projectOf(express, language), RUN_TIME);
+      const [words = ''] = ran.stdout.split('.');
+      expect({ ...ran, stdout: words }).toEqual({
+        code: 0,
+        stdout: `done on Node ${node}`,
+        stderr: '',
+      });
+      const time = ((performance.now() - start) / 1000).toFixed(2);
+      results.set(`Node ${node}, Express ${express}, ${language} ${format}`, `${time} s`);
+    },
+    RUN_TIME + 5_000,
+  );
+});

@@ -1,0 +1,161 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import express from 'express';
+import type { Request } from 'express';
+import { SseClient } from '../../lib/client/index';
+import { createSseMiddleware } from '../../lib/index';
+import type { SseConnection } from '../../lib/index';
+import { ChaosProxy } from '../helpers/chaos-proxy';
+import type { Fault, FaultKind } from '../helpers/chaos-proxy';
+import { impatientFetch } from '../helpers/impatient-fetch';
+import { createRandom } from '../helpers/random';
+import type { Random } from '../helpers/random';
+import { until } from '../helpers/until';
+import { Way } from './way';
+import type { Message, WayReport } from './way';
+
+export interface ChaosOptions {
+  seed: number;
+  /** Each way; more where the faults need more. */
+  messages: number;
+  faults: number;
+}
+
+export interface ChaosReport {
+  seed: number;
+  up: WayReport;
+  down: WayReport;
+  /** Faults that struck. */
+  struck: number;
+  /** Streams that continued the session. */
+  resumed: number;
+  /** Sessions opened: one. */
+  opened: number;
+  /** What must not happen: a session's end. */
+  ends: string[];
+  /** Most that was neither confirmed nor let go of, in bytes, at the server. */
+  peak: number;
+}
+
+/** Faults that are armed at a time. */
+const ARMED = 3;
+/** How far, in faults, the messages may run ahead of them. */
+const LEAD = 6;
+
+/** Sends both ways through a proxy that strikes. */
+export async function runChaos({ seed, messages, faults }: ChaosOptions): Promise<ChaosReport> {
+  const random = createRandom(seed);
+  const sse = createSseMiddleware<Message, Message>('/sse', {
+    heartbeatInterval: 200,
+    reconnectTimeout: 60_000,
+  });
+  const server = createServer(express().use(sse)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const proxy = await ChaosProxy.open((server.address() as AddressInfo).port);
+
+  const up = new Way(random.integer(0, 2 ** 31));
+  const down = new Way(random.integer(0, 2 ** 31));
+  const ends: string[] = [];
+  const isOver = () => ends.length > 0;
+  const connected = new Promise<SseConnection<Message, Message, Request>>((resolve) => {
+    sse.on('connection', (connection) => {
+      connection.on('message', (message) => up.receive(message));
+      connection.on('close', (code, reason) => ends.push(`server: ${code} ${reason}`));
+      resolve(connection);
+    });
+  });
+  const client = new SseClient<Message, Message>(`${proxy.origin}/sse`, {
+    backoff: (attempt) => Math.min(200, 5 * 2 ** attempt),
+    fetch: impatientFetch(1_000),
+  });
+  client.onmessage = ({ data }) => down.receive(data);
+  client.onreset = ({ reason }) => ends.push(`reset: ${reason}`);
+  client.onclose = ({ code, reason }) => ends.push(`client: ${code} ${reason}`);
+  const connection = await connected;
+  let peak = 0;
+
+  /** Sends at the pace of the faults, and on until the last of them has struck. */
+  async function send(way: Way, sink: WritableStream<Message>): Promise<void> {
+    const writer = sink.getWriter();
+    while (!isOver() && (way.sent < messages || proxy.struck < faults)) {
+      await writer.write(way.draw());
+      peak = Math.max(peak, connection.unconfirmedAmount);
+      const { struck } = proxy;
+      const isAhead = way.sent / messages > (struck + LEAD) / faults;
+      for (let turns = 0; isAhead && proxy.struck === struck && turns < 4; turns++) await sleep(5);
+    }
+  }
+
+  const plan = Array.from({ length: faults }, () => drawFault(random));
+  async function strike(): Promise<void> {
+    for (let fault; !isOver() && (fault = plan.pop());) {
+      let hasStruck = false;
+      void proxy.inject(fault).then(() => (hasStruck = true));
+      // There is a new GET only where the stream was lost.
+      if (fault.method === 'GET' && fault.direction === 'up') proxy.cut('GET');
+      await until(
+        () => hasStruck || isOver(),
+        60_000,
+        () => `${JSON.stringify(fault)}; ${state()}`,
+      );
+    }
+  }
+
+  const state = () =>
+    `${up.received} of ${up.sent} up, ${down.received} of ${down.sent} down, ` +
+    `${proxy.struck} of ${faults} faults, seed ${seed}, ends ${JSON.stringify(ends)}`;
+
+  try {
+    const traffic = [send(up, client.sink), send(down, connection.sink)];
+    const strikes = Array.from({ length: ARMED }, strike);
+    await Promise.race([Promise.all([...traffic, ...strikes]), until(isOver, 2 ** 31)]);
+    const isComplete = () => up.received >= up.sent && down.received >= down.sent;
+    await until(() => isOver() || isComplete(), 30_000, state);
+    await sleep(500); // what comes twice comes late
+    const { resumed, opened } = sse.stats();
+    const { struck } = proxy;
+    return {
+      seed,
+      up: up.report(),
+      down: down.report(),
+      struck,
+      resumed,
+      opened,
+      ends: [...ends],
+      peak,
+    };
+  } finally {
+    connection.close();
+    client.close();
+    await sse.close(1001);
+    await proxy.close();
+    server.closeAllConnections();
+    server.close();
+  }
+}
+
+/** Any fault, at any byte of a way that is worth it. */
+function drawFault(random: Random): Fault {
+  const kinds = [
+    ...(['fin', 'fin', 'rst', 'rst', 'rst', 'half-close', 'half-close'] as const),
+    ...(['black-hole', 'stall', 'delay', 'slices', 'slices'] as const),
+  ];
+  const kind: FaultKind = random.pick(kinds);
+  const method = random.pick(['GET', 'POST'] as const);
+  const direction = random.pick(['up', 'down'] as const);
+  const carriesMessages = (method === 'GET') === (direction === 'down');
+  let after: Fault['after'] = carriesMessages
+    ? random.magnitude(0, 100_000)
+    : random.integer(0, 400);
+  if (method === 'POST' && random.next() < 0.4) after = direction === 'up' ? 'request' : 0;
+  return {
+    kind,
+    method,
+    direction,
+    after,
+    milliseconds: random.integer(1, kind === 'stall' ? 600 : 20),
+    bytes: random.integer(1, kind === 'slices' ? 2_000 : 500_000),
+  };
+}

@@ -1,0 +1,116 @@
+import { createServer } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import express from 'express';
+import type { Express, Request } from 'express';
+import { createSseMiddleware } from '../../lib/index';
+import type { SseConnection, SseMiddleware, SseOptions } from '../../lib/index';
+import { afterThisTest } from './cleanup';
+import { openStream, post } from './http';
+import type { RawStream, Reply } from './http';
+
+/** Listens on a port of its own on the loopback; returns the address. */
+export async function listen(
+  handler: RequestListener,
+): Promise<{ server: Server; origin: string }> {
+  const server = createServer(handler);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  afterThisTest(
+    () =>
+      new Promise((resolve) => {
+        server.close(resolve);
+        server.closeAllConnections();
+      }),
+  );
+  return { server, origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+}
+
+export type Connection = SseConnection<unknown, unknown, Request>;
+
+export interface Channel {
+  sse: SseMiddleware<unknown, unknown, Request>;
+  server: Server;
+  /** Of the middleware. */
+  url: string;
+  /** In the order in which they came. */
+  connections: Connection[];
+}
+
+/** A middleware in an Express application that listens. */
+export async function openChannel(
+  options: SseOptions<Request> = {},
+  prepare: (app: Express) => void = () => {},
+): Promise<Channel> {
+  const sse = createSseMiddleware('/sse', options);
+  const app = express();
+  prepare(app);
+  app.use(sse);
+  const connections: Connection[] = [];
+  sse.on('connection', (connection) => connections.push(connection));
+  const { server, origin } = await listen(app);
+  return { sse, server, url: `${origin}/sse`, connections };
+}
+
+/** A session's address in the base dialect. */
+export function addressOf(url: string, id: string, messageId?: number): string {
+  const number = messageId === undefined ? '' : `&messageId=${messageId}`;
+  return `${url}?sseClientId=${encodeURIComponent(id)}${number}`;
+}
+
+export interface HelloData {
+  token: string;
+  resumed: boolean;
+  sent: number;
+  received: number;
+}
+
+export interface DuplexClient {
+  stream: RawStream;
+  hello: HelloData;
+  token: string;
+  /** Posts an envelope; what is not said is 0 or nothing. */
+  post(envelope?: {
+    token?: string;
+    id?: number;
+    ack?: number;
+    messages?: unknown[];
+    close?: { code: number; reason: string };
+  }): Promise<Reply & { json: unknown }>;
+  /** Opens another stream of the session. */
+  resume(received: number): Promise<RawStream>;
+}
+
+/** A duplex session, spoken by hand. */
+export async function openDuplex(
+  url: string,
+  id = 'a',
+  headers: Record<string, string> = {},
+): Promise<DuplexClient> {
+  const address = `${addressOf(url, id)}&sseProtocol=2`;
+  const stream = await openStream(address, headers);
+  const hello = (await stream.takeData()) as HelloData;
+  const { token } = hello;
+  return {
+    stream,
+    hello,
+    token,
+    post: (envelope) =>
+      post(
+        addressOf(url, id),
+        JSON.stringify({ token, id: 0, ack: 0, messages: [], ...envelope }),
+        headers,
+      ),
+    resume: (received) =>
+      openStream(address, { ...headers, 'Last-Event-ID': `${token}.${received}` }),
+  };
+}
+
+/** The arguments that a connection's or a middleware's event came with, each time. */
+export function record(
+  emitter: { on(event: never, listener: (...values: never[]) => void): unknown },
+  event: string,
+): unknown[][] {
+  const calls: unknown[][] = [];
+  emitter.on(event as never, (...values: unknown[]) => calls.push(values));
+  return calls;
+}

@@ -1,0 +1,140 @@
+import { request } from 'node:http';
+import type { Agent, IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
+import { afterThisTest } from './cleanup';
+import { until } from './until';
+
+export interface Reply {
+  status: number;
+  headers: IncomingHttpHeaders;
+  text: string;
+}
+
+export interface Question {
+  method?: string;
+  headers?: OutgoingHttpHeaders;
+  body?: string | Buffer;
+  agent?: Agent;
+}
+
+/** One request with any headers, those that `fetch` keeps for itself as well. */
+export async function ask(
+  url: string,
+  { method, headers, body, agent }: Question = {},
+): Promise<Reply> {
+  const response = await open(url, method ?? 'GET', headers, body, agent);
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(chunk as Buffer);
+  const text = Buffer.concat(chunks).toString();
+  return { status: response.statusCode!, headers: response.headers, text };
+}
+
+/** A POST as browsers send it: no preflight. */
+export async function post(
+  url: string,
+  body: string | Buffer,
+  headers: OutgoingHttpHeaders = {},
+): Promise<Reply & { json: unknown }> {
+  const reply = await ask(url, {
+    method: 'POST',
+    headers: { 'Content-Type': 'text/plain;charset=UTF-8', ...headers },
+    body,
+  });
+  return { ...reply, json: JSON.parse(reply.text) as unknown };
+}
+
+/** A block of an event stream, field by field. A comment's field is the empty string. */
+export type Block = Partial<Record<string, string>>;
+
+/** A GET whose event stream is read by the text, without this package's decoder. */
+export interface RawStream {
+  status: number;
+  headers: IncomingHttpHeaders;
+  /** All that was read so far. */
+  text(): string;
+  /** The next block; rejects when the stream ended before. */
+  take(): Promise<Block>;
+  /** The next block's `data`, from JSON. */
+  takeData(): Promise<unknown>;
+  /** Blocks that were read and not taken. */
+  waiting(): number;
+  /** Settles when it ended, in order or not. */
+  ended: Promise<'ended' | 'cut'>;
+  /** Reads on or not, so that the server's writes wait. */
+  pause(): void;
+  resume(): void;
+  /** Cuts the connection. */
+  cut(): void;
+}
+
+export async function openStream(
+  url: string,
+  headers: OutgoingHttpHeaders = {},
+): Promise<RawStream> {
+  const response = await open(url, 'GET', { Accept: 'text/event-stream', ...headers });
+  afterThisTest(() => response.destroy());
+  const blocks: Block[] = [];
+  let text = '';
+  let last = '';
+  let unread = 0;
+  let isOver = false;
+  response.setEncoding('utf8');
+  response.on('data', (chunk: string) => {
+    text += chunk;
+    const hasEnd = (last + chunk).includes('\n\n');
+    last = chunk.at(-1)!;
+    if (!hasEnd) return;
+    const ended = text.slice(unread).split('\n\n').slice(0, -1);
+    for (const block of ended) {
+      blocks.push(readBlock(block));
+      unread += block.length + 2;
+    }
+  });
+  response.on('error', () => {});
+  const ended = new Promise<'ended' | 'cut'>((resolve) => {
+    response.on('close', () => {
+      isOver = true;
+      resolve(response.complete ? 'ended' : 'cut');
+    });
+  });
+
+  async function take(): Promise<Block> {
+    await until(() => isOver || blocks.length > 0);
+    const block = blocks.shift();
+    if (!block) throw new Error(`the stream ended after ${JSON.stringify(text)}`);
+    return block;
+  }
+
+  return {
+    status: response.statusCode!,
+    headers: response.headers,
+    text: () => text,
+    take,
+    takeData: async () => JSON.parse((await take()).data!) as unknown,
+    waiting: () => blocks.length,
+    ended,
+    pause: () => void response.pause(),
+    resume: () => void response.resume(),
+    cut: () => void response.destroy(),
+  };
+}
+
+function readBlock(block: string): Block {
+  return Object.fromEntries(
+    block.split('\n').map((line) => {
+      const [field, ...rest] = line.split(':');
+      return [field!, rest.join(':').replace(/^ /, '')];
+    }),
+  );
+}
+
+function open(
+  url: string,
+  method: string,
+  headers: OutgoingHttpHeaders = {},
+  body?: string | Buffer,
+  agent: Agent | false = false,
+): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    request(url, { method, headers, agent }).on('response', resolve).on('error', reject).end(body);
+  });
+}

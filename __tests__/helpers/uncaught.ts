@@ -1,0 +1,19 @@
+import { afterThisTest } from './cleanup';
+
+/** Collects, until the test is over, what is thrown in a tick of its own instead of letting it end Jest. */
+export function catchUncaught(): unknown[] {
+  const thrown: unknown[] = [];
+  const { nextTick } = process;
+  const spy = jest.spyOn(process, 'nextTick');
+  spy.mockImplementation((tick, ...values) => {
+    nextTick(() => {
+      try {
+        (tick as (...values: unknown[]) => void)(...(values as unknown[]));
+      } catch (error) {
+        thrown.push(error);
+      }
+    });
+  });
+  afterThisTest(() => spy.mockRestore());
+  return thrown;
+}

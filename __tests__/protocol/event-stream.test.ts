@@ -1,0 +1,190 @@
+import fc from 'fast-check';
+import { createEventStreamDecoder, encodeEvent } from '../../lib/protocol/event-stream';
+import type { StreamEvent } from '../../lib/protocol/event-stream';
+
+function decode(...pieces: string[]): StreamEvent[] {
+  const events: StreamEvent[] = [];
+  const take = createEventStreamDecoder((each) => events.push(each), Infinity);
+  pieces.forEach(take);
+  return events;
+}
+
+function event(data: string, type = 'message'): StreamEvent {
+  return { type, data };
+}
+
+/** Strings that are hard on the format: its own marks, line breaks of all kinds, half a pair. */
+const hardString = fc.oneof(
+  fc.string({ unit: 'binary' }),
+  fc.string({
+    unit: fc.constantFrom(
+      ...['\r', '\n', '\r\n', ':', ' ', 'data', 'data: ', 'id', 'event:x', '\0', '\uFEFF'],
+      ...['\u2028', '\u0085', '\uD83D', '\uDE00', 'ü', 'a'],
+    ),
+  }),
+);
+
+describe('the event stream decoder', () => {
+  it.each<[string, string, StreamEvent[]]>([
+    ['an event', 'data: a\n\n', [event('a')]],
+    ['two events', 'data: a\n\ndata: b\n\n', [event('a'), event('b')]],
+    ['lines that end in CR', 'data: a\rdata: b\r\r', [event('a\nb')]],
+    ['lines that end in CRLF', 'data: a\r\ndata: b\r\n\r\n', [event('a\nb')]],
+    ['LF after CR as one line break', 'data: a\r\ndata: b\n\n', [event('a\nb')]],
+    ['CR after LF as two', 'data: a\n\rdata: b\n\n', [event('a'), event('b')]],
+    [
+      'no other line breaks',
+      'data: a\u2028b\u2029c\u0085d\vf\n\n',
+      [event('a\u2028b\u2029c\u0085d\vf')],
+    ],
+    ['data lines, joined by a newline', 'data: a\ndata:\ndata: b\n\n', [event('a\n\nb')]],
+    ['an event of empty data', 'data\n\ndata:\n\ndata: \n\n', [event(''), event(''), event('')]],
+    ['an event of two empty data lines', 'data\ndata\n\n', [event('\n')]],
+    ['nothing without data', 'event: a\nid: 1\n\n\n\n', []],
+    ['one leading space less, and only one', 'data:  a \ndata:\tb\n\n', [event(' a \n\tb')]],
+    ['a value with colons', 'data: a: b:c\n\n', [event('a: b:c')]],
+    ['comments as nothing', ':\n: data: x\ndata: a\n:data: y\n\n', [event('a')]],
+    [
+      'fields it does not know as nothing',
+      'dat: x\nDATA: x\n data: x\ndata : x\ndata: a\n\n',
+      [event('a')],
+    ],
+    ['a field without a colon as empty', 'data: a\nevent\ndata\n\n', [event('a\n')]],
+    ['`retry` as nothing', 'retry: 1000\ndata: a\n\n', [event('a')]],
+    ['an event type, the last one', 'event: a\nevent: b\ndata: x\n\n', [event('x', 'b')]],
+    ['an empty event type as `message`', 'event: a\nevent\ndata: x\n\n', [event('x')]],
+    [
+      'an event type for one event',
+      'event: a\ndata: x\n\ndata: y\n\n',
+      [event('x', 'a'), event('y')],
+    ],
+    [
+      'an event type forgotten with an event that is not dispatched',
+      'event: a\n\ndata: y\n\n',
+      [event('y')],
+    ],
+    ['`id` as nothing', 'id: 1\ndata: a\nid\nid: \0\n\n', [event('a')]],
+    ['NUL in data', 'data: \0\n\n', [event('\0')]],
+    ['no unfinished event', 'data: a\n\ndata: b\n', [event('a')]],
+    ['no unfinished line', 'data: a\n\ndata: b', [event('a')]],
+    ['nothing of nothing', '', []],
+    ['names of what every object has', 'constructor: x\n__proto__: x\ndata: a\n\n', [event('a')]],
+  ])('reads %s', (_, text, events) => {
+    expect(decode(text)).toEqual(events);
+  });
+
+  it('leaves the byte order mark to TextDecoder: one here is part of a field name', () => {
+    expect(decode('\uFEFFdata: a\n\n')).toEqual([]);
+    const bytes = new TextEncoder().encode('\uFEFFdata: a\n\n');
+    expect(decode(new TextDecoder().decode(bytes))).toEqual([event('a')]);
+  });
+
+  it('dispatches an event before the function returns', () => {
+    const events: StreamEvent[] = [];
+    const take = createEventStreamDecoder((each) => events.push(each), Infinity);
+    take('data: a\n');
+    expect(events).toHaveLength(0);
+    take('\ndata: b');
+    expect(events).toHaveLength(1);
+  });
+
+  const CORPUS =
+    ':hi\r\n\r\nid: 1\r\revent: e\r\ndata: a\r\ndata:b\n\n\r\ndata\r\rid:\0\nid\ndata:  ü😀\r\n\r\nx\nevent: z\ndata: c\n\ndata: d\n';
+
+  it('reads the same wherever its input is cut once or twice', () => {
+    const whole = JSON.stringify(decode(CORPUS));
+    const wrong: number[][] = [];
+    for (let i = 0; i <= CORPUS.length; i++) {
+      for (let j = i; j <= CORPUS.length; j++) {
+        const events = decode(CORPUS.slice(0, i), CORPUS.slice(i, j), CORPUS.slice(j));
+        if (JSON.stringify(events) !== whole) wrong.push([i, j]);
+      }
+    }
+    expect(wrong).toEqual([]);
+    expect(decode(CORPUS)).toEqual([event('a\nb', 'e'), event(''), event(' ü😀'), event('c', 'z')]);
+  });
+
+  it('reads the same one code unit at a time', () => {
+    expect(decode(...CORPUS.split(''))).toEqual(decode(CORPUS));
+  });
+
+  it('reads the same wherever anything is cut', () => {
+    const property = fc.property(hardString, fc.array(fc.nat(200)), (text, cuts) => {
+      const places = [0, ...cuts.map((cut) => cut % (text.length + 1)).sort((a, b) => a - b)];
+      const pieces = places.map((place, index) => text.slice(place, places[index + 1]));
+      expect(decode(...pieces)).toEqual(decode(text));
+    });
+    fc.assert(property, { numRuns: 500 });
+  });
+
+  it('reads a line that arrives in very many pieces', () => {
+    let data = '';
+    const take = createEventStreamDecoder((each) => (data = each.data), Infinity);
+    take('data: ');
+    for (let i = 0; i < 300_000; i++) take('abcdefg'[i % 7]!);
+    take('\n\n');
+    expect(data.startsWith('abcdefgabc') && data.length === 300_000).toBe(true);
+  });
+
+  describe('with a bound', () => {
+    const bounded = (maxLength: number) => createEventStreamDecoder(() => {}, maxLength);
+
+    it('takes an unfinished line up to it, and throws past it', () => {
+      const take = bounded(10);
+      take('data: abcd');
+      expect(() => take('e')).toThrow(RangeError);
+    });
+
+    it('counts the data of an unfinished event and the line after it together', () => {
+      const take = bounded(10);
+      take('data: abcde\n');
+      take('data:');
+      expect(() => take(' ')).toThrow(RangeError);
+    });
+
+    it('does not count what was dispatched', () => {
+      const take = bounded(10);
+      for (let i = 0; i < 5; i++) take('data: abcd\n\n');
+      take('data: abcd');
+      expect(() => take('e')).toThrow(RangeError);
+    });
+
+    it('does not count a finished event longer than it that came in one piece', () => {
+      expect(() => bounded(10)('data: 0123456789abcdef\n\n')).not.toThrow();
+    });
+  });
+});
+
+describe('the event stream encoder', () => {
+  it.each<[Parameters<typeof encodeEvent>, string]>([
+    [['a'], 'data: a\n\n'],
+    [[''], 'data: \n\n'],
+    [[' a'], 'data:  a\n\n'],
+    [['a\nb\r\nc\rd\n'], 'data: a\ndata: b\ndata: c\ndata: d\ndata: \n\n'],
+    [['a', { event: 'e' }], 'event: e\ndata: a\n\n'],
+    [['a', { id: 't.1' }], 'id: t.1\ndata: a\n\n'],
+    [['a', { id: '', event: '' }], 'id: \nevent: \ndata: a\n\n'],
+  ])('writes %j', (fields, text) => {
+    expect(encodeEvent(...fields)).toBe(text);
+  });
+
+  it('is total: any string arrives as exactly one event', () => {
+    const property = fc.property(hardString, hardString, (data, next) => {
+      expect(decode(encodeEvent(data) + encodeEvent(next))).toEqual([
+        event(data.replace(/\r\n?/g, '\n')),
+        event(next.replace(/\r\n?/g, '\n')),
+      ]);
+    });
+    fc.assert(property, { numRuns: 1000 });
+  });
+
+  it('keeps any JSON value as it is', () => {
+    const property = fc.property(fc.jsonValue(), (value) => {
+      const json = JSON.stringify(value);
+      expect(decode(encodeEvent(json, { event: 'hello', id: 'a.1' }))).toEqual([
+        event(json, 'hello'),
+      ]);
+    });
+    fc.assert(property);
+  });
+});

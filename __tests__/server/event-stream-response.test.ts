@@ -1,0 +1,157 @@
+import { connect, constants, createServer } from 'node:http2';
+import type { ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { once } from 'node:events';
+import { EventStreamResponse } from '../../lib/server/event-stream-response';
+import { listen } from '../helpers/channel';
+import { afterThisTest } from '../helpers/cleanup';
+import { openStream } from '../helpers/http';
+import { until } from '../helpers/until';
+
+function recordingOwner() {
+  const told: unknown[][] = [];
+  return {
+    told,
+    streamDrained: (stream: unknown) => void told.push(['drained', stream]),
+    streamClosed: (stream: unknown, finished: boolean) =>
+      void told.push(['closed', stream, finished]),
+  };
+}
+
+async function serveStream(headers: Record<string, string> = {}) {
+  const owner = recordingOwner();
+  let stream!: EventStreamResponse;
+  const { origin } = await listen((_, response) => {
+    stream = new EventStreamResponse(response, owner, headers);
+    stream.write(Buffer.from(':\n\n'));
+  });
+  const client = await openStream(origin);
+  return { client, stream, told: owner.told };
+}
+
+/** More than any socket takes at once. */
+const CHUNK = Buffer.alloc(64 << 20, 'x');
+
+describe('the event stream response', () => {
+  it('sends headers that keep caches, compression and proxies away', async () => {
+    const { client } = await serveStream({ 'Sse-Protocol': '2' });
+    expect(client.status).toBe(200);
+    expect(client.headers).toMatchObject({
+      'content-type': 'text/event-stream',
+      'cache-control': 'no-store, no-transform',
+      'x-accel-buffering': 'no',
+      'x-content-type-options': 'nosniff',
+      'sse-protocol': '2',
+    });
+  });
+
+  it('sends what is written at once, and ends after it', async () => {
+    const { client, stream, told } = await serveStream();
+    expect(stream.write(Buffer.from('data: 1\n\n'))).toBe(true);
+    await client.take();
+    expect(await client.takeData()).toBe(1);
+    stream.write(Buffer.from('data: 2\n\n'));
+    stream.end();
+    expect(stream.writable).toBe(false);
+    expect(await client.takeData()).toBe(2);
+    expect(await client.ended).toBe('ended');
+    await until(() => told.length > 0);
+    expect(told).toEqual([['closed', stream, true]]);
+  });
+
+  it('says when it should get no more, and when it takes bytes again', async () => {
+    const { client, stream, told } = await serveStream();
+    client.pause();
+    expect(stream.writable).toBe(true);
+    while (stream.write(CHUNK));
+    expect(stream.writable).toBe(false);
+    expect(stream.writableLength).toBeGreaterThan(0);
+    client.resume();
+    await until(() => told.length > 0);
+    expect(told).toEqual([['drained', stream]]);
+    expect([stream.writable, stream.writableLength]).toEqual([true, 0]);
+  });
+
+  it('tells once, and as not finished, of a client that went', async () => {
+    const { client, stream, told } = await serveStream();
+    client.cut();
+    await until(() => told.length > 0);
+    expect(told).toEqual([['closed', stream, false]]);
+    expect(stream.writable).toBe(false);
+    expect(stream.write(CHUNK)).toBe(false);
+    stream.end();
+    stream.destroy();
+    expect(told).toHaveLength(1);
+  });
+
+  it('is not finished when the client went before it had the end', async () => {
+    const { client, stream, told } = await serveStream();
+    client.pause();
+    while (stream.write(CHUNK));
+    stream.end();
+    client.cut();
+    await until(() => told.length > 0);
+    expect(told).toEqual([['closed', stream, false]]);
+  });
+
+  it('takes nothing in the tick in which it is destroyed', async () => {
+    const { client, stream, told } = await serveStream();
+    stream.destroy();
+    expect(stream.write(CHUNK)).toBe(false);
+    expect(await client.ended).toBe('cut');
+    await until(() => told.length > 0);
+    expect(told).toEqual([['closed', stream, false]]);
+  });
+
+  it('is without effect after its end', async () => {
+    const { stream, told } = await serveStream();
+    stream.end();
+    expect(stream.write(CHUNK)).toBe(false);
+    stream.end();
+    await until(() => told.length > 0);
+    expect(told).toEqual([['closed', stream, true]]);
+  });
+
+  describe('over HTTP/2', () => {
+    async function serveHttp2Stream() {
+      const owner = recordingOwner();
+      let stream!: EventStreamResponse;
+      const server = createServer((_, response) => {
+        stream = new EventStreamResponse(response as unknown as ServerResponse, owner, {});
+        stream.write(Buffer.from(':\n\n'));
+      });
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      const session = connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+      afterThisTest(async () => {
+        session.destroy();
+        await new Promise((resolve) => server.close(resolve));
+      });
+      const request = session.request({ ':path': '/' });
+      request.on('error', () => {});
+      await once(request, 'data');
+      return { request, stream, told: owner.told };
+    }
+
+    it.each([
+      ['before its end', false],
+      ['after its end, before all was sent', true],
+    ])('is not finished when it is aborted %s', async (_, ends) => {
+      const { request, stream, told } = await serveHttp2Stream();
+      request.pause();
+      while (stream.write(CHUNK));
+      if (ends) stream.end();
+      request.close(constants.NGHTTP2_CANCEL);
+      await until(() => told.length > 0);
+      expect(told).toEqual([['closed', stream, false]]);
+    });
+
+    it('is finished when all was sent', async () => {
+      const { request, stream, told } = await serveHttp2Stream();
+      request.resume();
+      stream.write(CHUNK);
+      stream.end();
+      await until(() => told.length > 0);
+      expect(told.at(-1)).toEqual(['closed', stream, true]);
+    });
+  });
+});

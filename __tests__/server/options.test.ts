@@ -1,0 +1,139 @@
+import { createSseMiddleware } from '../../lib/index';
+import type { SseOptions } from '../../lib/index';
+import { readOptions } from '../../lib/server/options';
+
+const TIMES = [
+  'reconnectTimeout',
+  'heartbeatInterval',
+  'bodyTimeout',
+  'gapTimeout',
+  'drainTimeout',
+  'reconnectSpread',
+] as const;
+const SIZES = ['maxPayload', 'highWaterMark', 'maxBufferedAmount', 'replayLimit'] as const;
+const COUNTS = ['maxPending', 'maxConnections'] as const;
+const NUMBERS = [...TIMES, ...SIZES, ...COUNTS];
+
+function create(options: unknown) {
+  return () => createSseMiddleware('/sse', options as SseOptions);
+}
+
+describe('the options', () => {
+  it('have the defaults that they say', () => {
+    const { isAllowedOrigin, ...settings } = readOptions({});
+    expect(settings).toEqual({
+      reconnectTimeout: 30_000,
+      heartbeatInterval: 15_000,
+      maxPayload: 262_144,
+      bodyTimeout: 10_000,
+      highWaterMark: 65_536,
+      maxBufferedAmount: 16_777_216,
+      replayLimit: 1_048_576,
+      maxPending: 1_024,
+      gapTimeout: 10_000,
+      drainTimeout: 5_000,
+      reconnectSpread: 5_000,
+      maxConnections: 50_000,
+      authorize: undefined,
+      allowedHosts: undefined,
+      clientScript: true,
+    });
+    expect(isAllowedOrigin('https://app.example.com')).toBe(false);
+  });
+
+  it('take a default for undefined', () => {
+    const options = Object.fromEntries(NUMBERS.map((name) => [name, undefined]));
+    expect({ ...readOptions(options), isAllowedOrigin: 0 }).toEqual({
+      ...readOptions({}),
+      isAllowedOrigin: 0,
+    });
+  });
+
+  it.each([
+    ['reconnectTimeout', 0, 2 ** 31 - 1],
+    ['heartbeatInterval', 10, 214_748_364],
+    ['maxPayload', 1, 2 ** 29],
+    ['bodyTimeout', 1, 2 ** 31 - 1],
+    ['highWaterMark', 1, Infinity],
+    ['maxBufferedAmount', 1, Infinity],
+    ['replayLimit', 0, Infinity],
+    ['maxPending', 0, Infinity],
+    ['gapTimeout', 1, 2 ** 31 - 1],
+    ['drainTimeout', 0, 2 ** 31 - 1],
+    ['reconnectSpread', 0, 2 ** 31 - 1],
+    ['maxConnections', 1, Infinity],
+  ] as const)('have %s from %d to %d', (name, least, greatest) => {
+    expect(readOptions({ [name]: least })[name]).toBe(least);
+    expect(readOptions({ [name]: greatest })[name]).toBe(greatest);
+    expect(create({ [name]: least - 1 })).toThrow(RangeError);
+    expect(create({ [name]: least - 1 })).toThrow(`option "${name}" must be from ${least} to `);
+    if (greatest < Infinity) expect(create({ [name]: greatest + 1 })).toThrow(RangeError);
+  });
+
+  it.each(NUMBERS)('have %s a number', (name) => {
+    expect(create({ [name]: NaN })).toThrow(RangeError);
+    expect(create({ [name]: '1000' })).toThrow(
+      new TypeError(`option "${name}" must be a number, not string`),
+    );
+  });
+
+  it.each([...TIMES, 'maxPayload'])('have %s finite', (name) => {
+    expect(create({ [name]: Infinity })).toThrow(RangeError);
+  });
+
+  it.each<[string, unknown, string]>([
+    ['heartbeat', 1000, 'unknown option "heartbeat": the options are reconnectTimeout, '],
+    ['authorize', true, 'option "authorize" must be a function, not boolean'],
+    ['authorize', null, 'option "authorize" must be a function, not object'],
+    ['clientScript', 'yes', 'option "clientScript" must be a boolean, not string'],
+    ['clientScript', null, 'option "clientScript" must be a boolean, not object'],
+    ['origins', 'https://a.example', 'option "origins" must be an array of strings'],
+    ['origins', [/a/], 'option "origins" must be an array of strings'],
+    ['origins', null, 'option "origins" must be an array of strings'],
+    ['origins', ['*'], 'option "origins" has "*": an origin is scheme, host and port only'],
+    ['origins', ['null'], 'option "origins" has "null"'],
+    ['origins', ['https://a.example/'], 'option "origins" has "https://a.example/"'],
+    ['origins', ['https://a.example:443'], 'option "origins" has "https://a.example:443"'],
+    ['origins', ['https://A.example'], 'option "origins" has "https://A.example"'],
+    ['origins', ['a.example'], 'option "origins" has "a.example"'],
+    ['allowedHosts', 'a.example', 'option "allowedHosts" must be an array of strings'],
+    ['allowedHosts', '', 'option "allowedHosts" must be an array of strings'],
+    ['allowedHosts', null, 'option "allowedHosts" must be an array of strings'],
+    ['allowedHosts', [1], 'option "allowedHosts" must be an array of strings'],
+  ])('refuse %s: %p', (name, value, message) => {
+    expect(create({ [name]: value })).toThrow(TypeError);
+    expect(create({ [name]: value })).toThrow(message);
+  });
+
+  it('list the origins that are allowed, or ask', () => {
+    const listed = readOptions({ origins: ['https://a.example', 'http://localhost:8080'] });
+    expect(listed.isAllowedOrigin('https://a.example')).toBe(true);
+    expect(listed.isAllowedOrigin('https://b.example')).toBe(false);
+    const asked = readOptions({ origins: (origin) => origin.endsWith('.example') });
+    expect(asked.isAllowedOrigin('https://a.example')).toBe(true);
+    expect(asked.isAllowedOrigin('https://a.test')).toBe(false);
+    const truthy = readOptions({ origins: (() => 'yes') as unknown as () => boolean });
+    expect(truthy.isAllowedOrigin('https://a.example')).toBe(false);
+  });
+
+  it('read hosts without regard to case', () => {
+    expect(readOptions({ allowedHosts: ['A.Example:80'] }).allowedHosts).toEqual(
+      new Set(['a.example:80']),
+    );
+  });
+});
+
+describe('the path', () => {
+  it.each(['sse', '', '/sse?a', '/sse#a', '/s*', '/:id', '/s(e)', '/s e', undefined, /sse/])(
+    'is not %p',
+    (path) => {
+      const build = () => createSseMiddleware(path as string);
+      expect(build).toThrow(TypeError);
+      expect(build).toThrow('path must be a plain one such as "/sse", not ');
+    },
+  );
+
+  it.each(['/', '/sse', '/sse/', '/a/b-c_d.e'])('may be %p', (path) => {
+    expect(() => createSseMiddleware(path)).not.toThrow();
+  });
+});

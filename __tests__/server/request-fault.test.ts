@@ -1,0 +1,64 @@
+import { SseRequestError as Exported } from '../../lib/index';
+import { SseRequestError } from '../../lib/server/request-fault';
+import { listen } from '../helpers/channel';
+import { ask } from '../helpers/http';
+
+async function answer(error: SseRequestError) {
+  const { origin } = await listen((_, response) => error.answer(response));
+  return ask(origin);
+}
+
+describe('a refusal', () => {
+  it.each([
+    ['malformed', 400],
+    ['forbidden', 403],
+    ['unknown-session', 404],
+    ['method-not-allowed', 405],
+    ['too-slow', 408],
+    ['session-taken', 409],
+    ['out-of-window', 409],
+    ['closed', 410],
+    ['too-large', 413],
+    ['unsupported-media-type', 415],
+    ['busy', 503],
+  ] as const)('of %s has status %i', (code, status) => {
+    const error = new SseRequestError(code, 'text');
+    expect(error).toBeInstanceOf(Error);
+    expect(error).toMatchObject({ name: 'SseRequestError', code, status, message: 'text' });
+  });
+
+  it('is what the package exports', () => {
+    expect(SseRequestError).toBe(Exported);
+  });
+
+  it('says in JSON that no cache keeps what is wrong and what to do', async () => {
+    const reply = await answer(
+      new SseRequestError('too-large', 'größer als erlaubt', {
+        headers: { 'Retry-After': '1' },
+        body: { maxPayload: 10 },
+      }),
+    );
+    expect(reply.status).toBe(413);
+    expect(reply.headers).toMatchObject({
+      'content-type': 'application/json',
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      'retry-after': '1',
+    });
+    expect(JSON.parse(reply.text)).toEqual({
+      error: 'too-large',
+      message: 'größer als erlaubt',
+      maxPayload: 10,
+    });
+  });
+
+  it('is without effect on a response that is under way', async () => {
+    const { origin } = await listen((_, response) => {
+      response.writeHead(200);
+      new SseRequestError('busy', 'no').answer(response);
+      response.end('mine');
+    });
+    const reply = await ask(origin);
+    expect([reply.status, reply.text]).toEqual([200, 'mine']);
+  });
+});
