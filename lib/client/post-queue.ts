@@ -2,7 +2,7 @@ import { Outbox } from '../protocol/outbox';
 import type { Outgoing } from '../protocol/outbox';
 import { MESSAGE_ID } from '../protocol/wire';
 import type { Close, Fault, Hello, Receipt } from '../protocol/wire';
-import { sleep } from './sleep';
+import { retryAfter, sleep } from './sleep';
 
 /** Heartbeats until a POST without an answer is taken for lost. The server holds one for one. */
 const POST_TIMEOUT = 1.5;
@@ -102,7 +102,7 @@ export function createPostQueue(
       closing = close;
       whenClosed = onClosed;
       keepalive = isGoing;
-      if (isGoing) isSending = false;
+      isSending &&= !isGoing;
       void send();
     },
 
@@ -113,6 +113,10 @@ export function createPostQueue(
       wake();
     },
   };
+
+  function isOver(): boolean {
+    return !session;
+  }
 
   function confirm(count: number): void {
     outbox.confirm(count);
@@ -140,14 +144,14 @@ export function createPostQueue(
           keepalive,
         });
         const answer = (token ? await response.json() : {}) as Receipt & Fault;
-        if (session !== current) return;
+        if (isOver()) return;
         if (response.ok) {
           confirm(token ? answer.received : outbox.first + 1);
           if (saidEnd) return whenClosed();
           attempt = wait = 0;
         } else {
           refused(token ? response.status : 0, answer);
-          wait = Math.max(wait, Number(response.headers.get('Retry-After')) * 1000);
+          wait = Math.max(wait, retryAfter(response));
         }
       } catch {
         // The network's fault, or an answer that is not the server's.

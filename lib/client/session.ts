@@ -12,7 +12,7 @@ import type { Close, Fault, Hello, Ping } from '../protocol/wire';
 import type { SseClientOptions } from './options';
 import { createPostQueue } from './post-queue';
 import type { PostSession } from './post-queue';
-import { sleep } from './sleep';
+import { retryAfter, sleep } from './sleep';
 
 /** Milliseconds until a stream that says nothing at its start is given up. */
 const OPEN_TIMEOUT = 10_000;
@@ -20,11 +20,11 @@ const OPEN_TIMEOUT = 10_000;
 const SILENCE = 2.5;
 /** Milliseconds that there are, at a session's end, to bring up what was sent before it. */
 const DRAIN_TIMEOUT = 10_000;
-/** In UTF-16 code units: twice the bytes that a server holds for a client by default. */
-const LONGEST_EVENT = 2 ** 25;
+/** In UTF-16 code units: more than a server holds for a client by default. */
+const LONGEST_EVENT = 30_000_000;
 
 /** Milliseconds that no session lives, and that timers take also when they are more than doubled. */
-const NEVER = 2 ** 29;
+const NEVER = 500_000_000;
 
 export const CONNECTING = 0;
 export const OPEN = 1;
@@ -44,7 +44,7 @@ export function openSession(
   pushback: () => Promise<void> | undefined,
 ) {
   const {
-    fetch = globalThis.fetch,
+    fetch: fetchOption = fetch,
     headers,
     credentials,
     renew = true,
@@ -89,7 +89,7 @@ export function openSession(
     send(message: unknown): void {
       if (readyState > OPEN) throw new Error('client is closed');
       const json = JSON.stringify(message) as string | undefined;
-      if (json === undefined) throw new TypeError(`not JSON: ${typeof message}`);
+      if (json === undefined) throw new TypeError('not JSON');
       queue.push(json);
     },
     close(code: number, reason: string): void {
@@ -138,11 +138,9 @@ export function openSession(
         signal,
       });
       if (!response.ok) {
-        pause = Number(response.headers.get('Retry-After')) * 1000;
-        return refused(
-          response.status,
-          (await response.json().catch(() => ({}))) as Partial<Fault>,
-        );
+        pause = retryAfter(response);
+        const fault = (await response.json().catch(() => ({}))) as Partial<Fault>;
+        return refused(response.status, fault);
       }
       expect(OPEN_TIMEOUT, 'event (held by a proxy?)');
       if (response.headers.get(PROTOCOL_HEADER) !== PROTOCOL_VERSION) {
@@ -208,7 +206,7 @@ export function openSession(
     if (retry) pause = Math.random() * retry;
   }
 
-  /** The server refused a request: for now, or the session. Returns why. */
+  /** The server refused a request: for now, and why is returned; or it ended the session, as is told. */
   function refused(status: number, { message, close }: Partial<Fault>): string {
     const reason = message ?? `HTTP ${status}`;
     if (close) {
@@ -217,9 +215,11 @@ export function openSession(
       end({ code: CloseCode.abnormal, reason }, false, true);
     } else if (status < 500 && ![408, 409, 429].includes(status)) {
       tell('error', { message: reason });
-      end({ code: status === 413 ? CloseCode.tooLarge : CloseCode.abnormal, reason }, false);
+      end({ code: CloseCode.abnormal, reason }, false);
+    } else {
+      return reason;
     }
-    return reason;
+    return '';
   }
 
   /** Ends the session, and the client too, unless there may be another. */
@@ -271,7 +271,7 @@ export function openSession(
   function request(query: string, init: RequestInit): Promise<Response> {
     const target = new URL(url);
     target.searchParams.set(CLIENT_ID, id);
-    return fetch(target.href + query, {
+    return fetchOption(target.href + query, {
       ...init,
       credentials,
       headers: { ...headers, ...(init.headers as Record<string, string>) },

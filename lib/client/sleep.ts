@@ -12,3 +12,8 @@ export function sleep(milliseconds: number, onStart: (wake: () => void) => void)
     });
   });
 }
+
+/** How many milliseconds the server asks to wait, in seconds; 0 where it does not, or names a date. */
+export function retryAfter({ headers }: Response): number {
+  return Number(headers.get('Retry-After')) * 1000 || 0;
+}

@@ -3,7 +3,7 @@ import type { SseClientOptions } from './options';
 import { CLOSED, CLOSING, CONNECTING, OPEN, openSession } from './session';
 
 /** Bytes not confirmed from which on `sink` lets its writer wait. */
-const HIGH_WATER_MARK = 65_536;
+const HIGH_WATER_MARK = 60_000;
 
 /** Events of an {@link SseClient}. */
 export interface SseClientEventMap<Incoming = unknown, Outgoing = unknown> {
@@ -79,7 +79,7 @@ export class SseClient<
   /** Absolute, where the page or worker has an address. */
   readonly url: string;
 
-  /** Sends what is written; lets the writer wait while 64 KiB or more are not confirmed. */
+  /** Sends what is written; lets the writer wait while 60,000 bytes or more are not confirmed. */
   readonly sink = new WritableStream<Outgoing>({
     write: async (message) => {
       this.send(message);

@@ -120,7 +120,6 @@ export const CloseCode = {
   abnormal: 1006,
   /** A bound that the application set was passed. */
   policyViolation: 1008,
-  tooLarge: 1009,
   /** The server restarts: come back elsewhere. */
   serviceRestart: 1012,
 } as const;
