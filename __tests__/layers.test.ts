@@ -31,7 +31,7 @@ function importsOf(file: string, source: string): Import[] {
     } else if (ts.isExportDeclaration(node) && node.moduleSpecifier) {
       add(node.moduleSpecifier, node.isTypeOnly, 'export');
     } else if (ts.isImportTypeNode(node)) {
-      add((node.argument as ts.LiteralTypeNode).literal as ts.Expression, true, 'import');
+      add((node.argument as ts.LiteralTypeNode).literal, true, 'import');
     } else if (
       ts.isCallExpression(node) &&
       (node.expression.kind === ts.SyntaxKind.ImportKeyword ||

@@ -4,8 +4,13 @@ import { setImmediate } from 'node:timers/promises';
 import type { RequestHandler } from 'express';
 import type { Browser, JSHandle, Page } from 'playwright-core';
 import { createRandom, seeds } from '../helpers/random';
-import { newBase64Id, newDebugId, openBaseClient } from './helpers/base-client';
-import type { BaseClient } from './helpers/base-client';
+import {
+  newBase64Id,
+  newDebugId,
+  openBaseClient,
+  openUnwatchedClient,
+} from './helpers/base-client';
+import type { BaseClient, UnwatchedClient } from './helpers/base-client';
 import { launchChromium, openPage } from './helpers/chromium';
 import { Host } from './helpers/host';
 import type { Call } from './helpers/host';
@@ -15,7 +20,7 @@ type Client = JSHandle<BaseClient>;
 /** Chromium opens 6 connections to a host; the stream has one. */
 const SOCKETS_FOR_POSTS = 5;
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 let browser: Browser;
 
@@ -39,7 +44,7 @@ function sumUp(messages: readonly unknown[]) {
 }
 
 /** Count and hash of what the page received, made there. */
-function sumUpReceived(client: Client): Promise<{ count: number; hash: string }> {
+function sumUpReceived(client: UnwatchedClient): Promise<{ count: number; hash: string }> {
   return client.evaluate(async ({ received }) => {
     const bytes = new TextEncoder().encode(JSON.stringify(received));
     const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
@@ -52,7 +57,7 @@ function send(client: Client, messages: string[]): Promise<void> {
   return client.evaluate((own, all) => all.forEach((message) => own.send(message)), messages);
 }
 
-function echo(client: Client): Promise<void> {
+function echo(client: UnwatchedClient): Promise<void> {
   return client.evaluate((own) => {
     own.onmessage = (message) => own.send(message);
   });
@@ -69,8 +74,8 @@ async function receive(page: Page, client: Client, count: number): Promise<strin
 }
 
 /** Waits until no POST is under way: whatever can be delivered has been. */
-async function settle(page: Page, client: Client): Promise<void> {
-  await page.waitForFunction((own) => own.pending === 0, client, { polling: 20 });
+function settle(client: UnwatchedClient): Promise<void> {
+  return client.evaluate((own) => own.settle());
 }
 
 /** Waits until the stream has been open so many times. */
@@ -87,7 +92,7 @@ async function waitForClose(page: Page, client: Client): Promise<void> {
 }
 
 /** `stream`: 1, it is open; 2, EventSource's for one that will never come back. */
-function stateOf(client: Client) {
+function stateOf(client: UnwatchedClient) {
   return client.evaluate(({ readyState, controls, error, closedAt }) => {
     return { stream: readyState, controls, error, isClosed: closedAt !== undefined };
   });
@@ -125,14 +130,13 @@ describe('a client of the base dialect in Chromium', () => {
   ])('gets %i messages and sends them back, a POST each, under %s', async (count, _name, id) => {
     const messages = compose(0, count);
     const host = await Host.open();
-    const page = await openPage(browser, host.origin);
-    const client = await openBaseClient(page, id);
+    const client = await openUnwatchedClient(browser, host.origin, id);
     await echo(client);
     const visit = await host.visit();
 
     for (const message of messages) visit.connection.send(message);
     await host.until(() => visit.messages.length >= count);
-    await settle(page, client);
+    await settle(client);
 
     expect(await sumUpReceived(client)).toEqual(sumUp(messages));
     expect(sumUp(visit.messages)).toEqual(sumUp(messages));
@@ -160,7 +164,7 @@ describe('a client of the base dialect in Chromium', () => {
       const page = await openPage(browser, host.origin);
       const client = await openBaseClient(page);
       await send(client, messages);
-      await settle(page, client);
+      await settle(client);
 
       expect(arrived).not.toEqual([...messages.keys()]);
       expect(new Set(arrived)).toEqual(new Set(messages.keys()));
@@ -197,7 +201,7 @@ describe('a client of the base dialect in Chromium', () => {
     }
     sendNext(100);
     await host.until(() => visit.messages.length >= messages.length);
-    await settle(page, client);
+    await settle(client);
 
     // Of what was written, the reset lets more or less through.
     expect(Math.min(...lost.filter((_, index) => index % 3 !== 1))).toBeGreaterThanOrEqual(150);
@@ -234,7 +238,7 @@ describe('a client of the base dialect in Chromium', () => {
     const page = await openPage(browser, host.origin);
     const client = await openBaseClient(page);
     await send(client, messages);
-    await settle(page, client);
+    await settle(client);
 
     const again = host.posts.filter((messageId, index) => host.posts.indexOf(messageId) < index);
     expect(killed.size).toBe(kills);
@@ -272,7 +276,7 @@ describe('a client of the base dialect in Chromium', () => {
     const clients = await Promise.all(pages.map((page) => openBaseClient(page)));
     for (const [index, client] of clients.entries()) {
       await send(client, compose(0, 7 + index));
-      await settle(pages[index]!, client);
+      await settle(client);
     }
     await before.close();
 
@@ -292,7 +296,7 @@ describe('a client of the base dialect in Chromium', () => {
     });
     await Promise.all(clients.map((client, index) => waitForOpen(pages[index]!, client, 2)));
     await Promise.all(clients.map((client) => send(client, compose(100, 110))));
-    await Promise.all(clients.map((client, index) => settle(pages[index]!, client)));
+    await Promise.all(clients.map(settle));
     await after.until(() => after.visits.every(({ messages }) => messages.length >= 10));
 
     expect(after.visits.map(({ messages }) => messages)).toEqual(
@@ -311,7 +315,7 @@ describe('a client of the base dialect in Chromium', () => {
     const page = await openPage(browser, host.origin);
     const client = await openBaseClient(page);
     await send(client, compose(0, 5));
-    await settle(page, client);
+    await settle(client);
 
     host.cut((await host.visit()).connection);
     const next = await host.visit(1);
@@ -400,7 +404,7 @@ describe('a client of the base dialect in Chromium', () => {
     const client = await openBaseClient(page);
     const sentAt = performance.now();
     await send(client, compose(0, 10));
-    await settle(page, client);
+    await settle(client);
     await waitForClose(page, client);
 
     expect(performance.now() - sentAt).toBeGreaterThan(gapTimeout);
@@ -420,7 +424,7 @@ describe('a client of the base dialect in Chromium', () => {
       own.send('0');
       own.send('1');
     });
-    await settle(page, client);
+    await settle(client);
     await client.evaluate((own) => {
       own.sendBody('{not JSON');
       own.send('3');
@@ -430,7 +434,7 @@ describe('a client of the base dialect in Chromium', () => {
       own.sendBody('"an unfinished');
       own.send('8');
     });
-    await settle(page, client);
+    await settle(client);
     const { connection, messages, end } = await host.visit();
     connection.send('still here');
 

@@ -287,6 +287,28 @@ describe('the drop-in client in Chromium', () => {
       );
     });
 
+    test('says goodbye although its page is gone when the browser may send it', async () => {
+      let answerPreflight: (() => void) | undefined;
+      const host = await openHost({
+        origins: () => true,
+        ahead: (request, _response, next) => {
+          if (request.get('Access-Control-Request-Method') === 'POST') answerPreflight = next;
+          else next();
+        },
+      });
+      const { page } = await openForeignPage(host);
+      await openClient(page, `${host.origin}/sse`, { headers: { 'X-Token': 'secret' } });
+      const visit = await host.visit();
+      await wait(page, 'open');
+
+      await page.goto('about:blank');
+      await host.until(() => visit.disconnects === 1 && answerPreflight !== undefined);
+      expect(visit.end).toBeUndefined();
+      answerPreflight!();
+      await host.until(() => visit.end !== undefined);
+      expect(visit.end).toMatchObject({ code: 1001, reason: 'page left' });
+    });
+
     test('is refused, and told so, where it is not', async () => {
       const host = await openHost();
       const { page, origin } = await openForeignPage(host);

@@ -1,4 +1,5 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -51,7 +52,9 @@ beforeAll(async () => {
   const projects = EXPRESSES.flatMap((express) =>
     LANGUAGES.map((language) => makeProject(express, language)),
   );
-  await Promise.all([installNodes(), ...projects]);
+  const installations = [installNodes(), ...projects];
+  await Promise.allSettled(installations); // none is left at work when another has failed
+  await Promise.all(installations);
 }, INSTALL_TIME);
 
 afterAll(async () => {
@@ -61,7 +64,8 @@ afterAll(async () => {
 
 /** Its own end is waited for: a program that does not end by itself is stopped and has no code. */
 function run(command: string, args: string[], cwd: string, timeout: number): Promise<Run> {
-  const env = { ...process.env };
+  const env: NodeJS.ProcessEnv = { ...process.env, NO_COLOR: '1' };
+  delete env.FORCE_COLOR;
   delete env.NODE_ENV; // jest's own
   return new Promise((ended) => {
     execFile(command, args, { cwd, env, timeout }, (error, stdout, stderr) =>
@@ -81,7 +85,13 @@ async function npm(cwd: string, ...args: string[]): Promise<string> {
 async function install(cwd: string, ...packages: string[]): Promise<void> {
   await mkdir(cwd);
   await writeFile(join(cwd, 'package.json'), '{ "private": true }');
-  const flags = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline'];
+  const flags = [
+    '--ignore-scripts',
+    '--no-audit',
+    '--no-fund',
+    '--prefer-offline',
+    '--fetch-retries=1',
+  ];
   await npm(cwd, 'install', ...flags, ...packages);
 }
 
@@ -105,9 +115,7 @@ async function makeProject(express: Express, language: Language): Promise<void> 
   const packages = [join(place, tarball.filename), `express@${express}`];
   if (language === 'JS') {
     await install(cwd, ...packages);
-    for (const file of ['round-trip.cjs', 'require.cjs', 'import.mjs']) {
-      await cp(join(PROJECT, file), join(cwd, file));
-    }
+    await cp(PROJECT, cwd, { recursive: true });
     return;
   }
   const typescripts = COMPILERS.map(
@@ -124,6 +132,15 @@ async function makeProject(express: Express, language: Language): Promise<void> 
     const compilation = await run(process.execPath, args, cwd, INSTALL_TIME);
     compilations.set(`${express} ${typescript}`, compilation);
   }
+}
+
+/** The first code block of that language under that heading. */
+function readBlock(text: string, heading: string, language: string): string {
+  const [, section = ''] = text.split(`\n## ${heading}\n`);
+  const [own = ''] = section.split('\n## ');
+  const [, block] = own.split(`\n\`\`\`${language}\n`);
+  if (block === undefined) throw new Error(`no ${language} block under "${heading}"`);
+  return block.split('\n```')[0]!;
 }
 
 function printTable(): void {
@@ -221,5 +238,55 @@ describe('a project that installs the tarball', () => {
       results.set(`Node ${node}, Express ${express}, ${language} ${format}`, `${time} s`);
     },
     RUN_TIME + 5_000,
+  );
+});
+
+describe('the quick start of the README', () => {
+  const started: ChildProcess[] = [];
+  afterEach(() => started.forEach((program) => program.kill()));
+
+  /** Starts a program that does not end by itself; returns what waits for words in its output. */
+  function start(...args: string[]): (words: RegExp) => Promise<RegExpExecArray> {
+    const program = spawn(nodeOf(20), args, { cwd: projectOf(5, 'JS') });
+    started.push(program);
+    let output = '';
+    program.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    program.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    return (words) =>
+      new Promise((found, failed) => {
+        const look = () => {
+          const match = words.exec(output);
+          if (match) found(match);
+        };
+        look();
+        program.stdout.on('data', look);
+        program.once('exit', () => failed(new Error(`${args.join(' ')} ended:\n${output}`)));
+      });
+  }
+
+  test(
+    'works as it stands: the server, the page, and the client in Node',
+    async () => {
+      const readme = await readFile(join(ROOT, 'README.md'), 'utf8');
+      const cwd = projectOf(5, 'JS');
+      await writeFile(join(cwd, 'server.mjs'), readBlock(readme, 'Quick start', 'js'));
+      await writeFile(join(cwd, 'index.html'), readBlock(readme, 'Quick start', 'html'));
+      const server = start('--require', './any-port.cjs', 'server.mjs');
+      const [, port] = await server(/^port (\d+)$/m);
+
+      const program = readBlock(readme, 'From Node', 'js');
+      const address = 'http://localhost:3000/';
+      expect(program).toContain(address);
+      const url = `http://127.0.0.1:${port}/`;
+      await writeFile(join(cwd, 'client.mjs'), program.replace(address, url));
+      const client = start('client.mjs');
+      await client(/^\{ hello: '.+' \}$/m);
+
+      const page = start('page.mjs', url);
+      await page(/^\{ hello: '.+' \}$/m);
+      await page(/^\{ anything: 'JSON' \}$/m);
+      await client(/^\{ anything: 'JSON' \}$/m);
+    },
+    RUN_TIME,
   );
 });

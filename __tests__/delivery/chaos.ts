@@ -1,11 +1,6 @@
-import { once } from 'node:events';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import express from 'express';
 import type { Request } from 'express';
 import { SseClient } from '../../lib/client/index';
-import { createSseMiddleware } from '../../lib/index';
 import type { SseConnection } from '../../lib/index';
 import { ChaosProxy } from '../helpers/chaos-proxy';
 import type { Fault, FaultKind } from '../helpers/chaos-proxy';
@@ -13,6 +8,7 @@ import { impatientFetch } from '../helpers/impatient-fetch';
 import { createRandom } from '../helpers/random';
 import type { Random } from '../helpers/random';
 import { until } from '../helpers/until';
+import { openServer } from './open-server';
 import { Way } from './way';
 import type { Message, WayReport } from './way';
 
@@ -21,6 +17,8 @@ export interface ChaosOptions {
   /** Each way; more where the faults need more. */
   messages: number;
   faults: number;
+  /** Milliseconds there are for it. */
+  patience: number;
 }
 
 export interface ChaosReport {
@@ -45,15 +43,18 @@ const ARMED = 3;
 const LEAD = 6;
 
 /** Sends both ways through a proxy that strikes. */
-export async function runChaos({ seed, messages, faults }: ChaosOptions): Promise<ChaosReport> {
+export async function runChaos({
+  seed,
+  messages,
+  faults,
+  patience,
+}: ChaosOptions): Promise<ChaosReport> {
   const random = createRandom(seed);
-  const sse = createSseMiddleware<Message, Message>('/sse', {
+  const { sse, port, close } = await openServer<Message, Message>({
     heartbeatInterval: 200,
     reconnectTimeout: 60_000,
   });
-  const server = createServer(express().use(sse)).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const proxy = await ChaosProxy.open((server.address() as AddressInfo).port);
+  const proxy = await ChaosProxy.open(port);
 
   const up = new Way(random.integer(0, 2 ** 31));
   const down = new Way(random.integer(0, 2 ** 31));
@@ -73,7 +74,8 @@ export async function runChaos({ seed, messages, faults }: ChaosOptions): Promis
   client.onmessage = ({ data }) => down.receive(data);
   client.onreset = ({ reason }) => ends.push(`reset: ${reason}`);
   client.onclose = ({ code, reason }) => ends.push(`client: ${code} ${reason}`);
-  const connection = await connected;
+  const opening = new Promise((resolve) => (client.onopen = resolve));
+  const [connection] = await Promise.all([connected, opening]);
   let peak = 0;
 
   /** Sends at the pace of the faults, and on until the last of them has struck. */
@@ -110,7 +112,7 @@ export async function runChaos({ seed, messages, faults }: ChaosOptions): Promis
   try {
     const traffic = [send(up, client.sink), send(down, connection.sink)];
     const strikes = Array.from({ length: ARMED }, strike);
-    await Promise.race([Promise.all([...traffic, ...strikes]), until(isOver, 2 ** 31)]);
+    await Promise.race([Promise.all([...traffic, ...strikes]), until(isOver, patience, state)]);
     const isComplete = () => up.received >= up.sent && down.received >= down.sent;
     await until(() => isOver() || isComplete(), 30_000, state);
     await sleep(500); // what comes twice comes late
@@ -127,12 +129,8 @@ export async function runChaos({ seed, messages, faults }: ChaosOptions): Promis
       peak,
     };
   } finally {
-    connection.close();
-    client.close();
-    await sse.close(1001);
+    await close();
     await proxy.close();
-    server.closeAllConnections();
-    server.close();
   }
 }
 

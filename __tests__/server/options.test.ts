@@ -60,7 +60,7 @@ describe('the options', () => {
     ['maxPending', 0, Infinity],
     ['gapTimeout', 1, 2 ** 31 - 1],
     ['drainTimeout', 0, 2 ** 31 - 1],
-    ['reconnectSpread', 0, 2 ** 31 - 1],
+    ['reconnectSpread', 1, 2 ** 31 - 1],
     ['maxConnections', 1, Infinity],
   ] as const)('have %s from %d to %d', (name, least, greatest) => {
     expect(readOptions({ [name]: least })[name]).toBe(least);

@@ -694,18 +694,19 @@ describe('an application that does not read', () => {
     expect(messages.flat()).toEqual([0, 1]);
   });
 
-  it('has a POST told to come again after 10 s', async () => {
-    const { client, connection, server } = await openOne({ highWaterMark: 1 });
+  it('has a POST told to come again after a heartbeat', async () => {
+    const { client, connection } = await openOne({ highWaterMark: 1, heartbeatInterval: 7_000 });
     connection.pause();
     await client.post(batch(1));
     useFakeTimeouts();
-    const requests = record(server, 'request');
-    const held = client.post(batch(1, 1));
-    await until(() => requests.length > 0 && jest.getTimerCount() > 0);
-    // The body's own timeout has been cleared by then.
-    await until(() => (requests[0]![0] as { complete: boolean }).complete);
-    await turn();
-    jest.advanceTimersByTime(10_000);
+    const timers = jest.spyOn(global, 'setTimeout');
+    let isAnswered = false;
+    const held = client.post(batch(1, 1)).finally(() => (isAnswered = true));
+    await until(() => timers.mock.calls.some(([, timeout]) => timeout === 7_000));
+    jest.advanceTimersByTime(6_999);
+    await client.post(); // a whole exchange later
+    expect(isAnswered).toBe(false);
+    jest.advanceTimersByTime(1);
     expect((await held).status).toBe(503);
     const messages = record(connection, 'message');
     connection.resume();

@@ -9,8 +9,8 @@ const POST_TIMEOUT = 1.5;
 /** Bytes that browsers let a page send after it was left: 64 KiB, less what goes round it. */
 const KEEPALIVE_LIMIT = 60_000;
 
-/** What a queue needs to know of its session. A base server says nothing: its token is empty. */
-export type PostSession = Pick<Hello, 'token' | 'heartbeat'> & Partial<Hello>;
+/** What is to be known of a session. A base server says nothing: its token is empty. */
+export type PostSession = Omit<Hello, 'resumed' | 'sent'>;
 
 interface Json extends Outgoing {
   readonly json: string;
@@ -64,7 +64,8 @@ export function createPostQueue(
     /** @throws RangeError for a message that the server would not take. */
     push(json: string): void {
       const { byteLength } = new TextEncoder().encode(json);
-      const maxPayload = session?.maxPayload ?? Infinity;
+      // Undefined before the session is open: then the server is to judge.
+      const maxPayload = session?.maxPayload as number;
       if (byteLength > maxPayload) {
         throw new RangeError(`${byteLength} bytes: maxPayload is ${maxPayload}`);
       }
@@ -76,6 +77,7 @@ export function createPostQueue(
     /** The session is open, or its stream is back. */
     open(opened: PostSession): void {
       session = opened;
+      acknowledged(opened); // by the stream's own request
       wake();
       void send();
     },
@@ -87,8 +89,8 @@ export function createPostQueue(
     /** A message of so many bytes was received. */
     take(bytes: number): void {
       received++;
-      const limit = session?.ackAfter;
-      if (limit) unacked += 1 / limit.messages + bytes / limit.bytes;
+      const { messages, bytes: limit } = (session as PostSession).ackAfter;
+      unacked += 1 / messages + bytes / limit;
       if (unacked >= 1) void send();
     },
 
@@ -162,15 +164,20 @@ export function createPostQueue(
     isSending = false;
   }
 
-  /** What is not confirmed yet, as much as one POST holds, and the end, when that is all. */
-  function envelope({ token, maxPayload = 0, ackAfter }: PostSession): string {
+  /** The server knows what was received: it is to be told again after a while, as a sign of life. */
+  function acknowledged({ ackAfter }: PostSession): void {
     unacked = 0;
     clearTimeout(idleTimer);
     idleTimer = setTimeout(() => {
       unacked = 1;
       void send();
-    }, ackAfter?.idle);
+    }, ackAfter.idle);
+  }
 
+  /** What is not confirmed yet, as much as one POST holds, and the end, when that is all. */
+  function envelope(current: PostSession): string {
+    acknowledged(current);
+    const { token, maxPayload } = current;
     const limit = keepalive ? KEEPALIVE_LIMIT : maxPayload;
     let size = -1; // one comma less than messages
     // One message that is too large alone is for the server to refuse.

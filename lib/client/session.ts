@@ -26,6 +26,14 @@ const LONGEST_EVENT = 30_000_000;
 /** Milliseconds that no session lives, and that timers take also when they are more than doubled. */
 const NEVER = 500_000_000;
 
+/** What a server of the base dialect would say, if it said anything: it has no bounds, nor a pulse. */
+const BASE_SESSION = {
+  token: '',
+  heartbeat: NEVER,
+  received: 0,
+  ackAfter: { idle: NEVER },
+} as PostSession;
+
 export const CONNECTING = 0;
 export const OPEN = 1;
 export const CLOSING = 2;
@@ -131,7 +139,7 @@ export function openSession(
     // An attempt whose answer was lost may have taken the name.
     if (token === undefined) id = `${debugKey}-${Math.random()}`;
     try {
-      expect(OPEN_TIMEOUT, 'answer (six connections?)');
+      expect(OPEN_TIMEOUT, 'answer');
       const proof = token && { 'Last-Event-ID': `${token}.${queue.received()}` };
       const response = await request(`&${PROTOCOL}=${PROTOCOL_VERSION}`, {
         headers: { Accept: 'text/event-stream', ...proof },
@@ -142,9 +150,9 @@ export function openSession(
         const fault = (await response.json().catch(() => ({}))) as Partial<Fault>;
         return refused(response.status, fault);
       }
-      expect(OPEN_TIMEOUT, 'event (held by a proxy?)');
+      expect(OPEN_TIMEOUT, 'event (proxy?)');
       if (response.headers.get(PROTOCOL_HEADER) !== PROTOCOL_VERSION) {
-        opened({ token: '', heartbeat: NEVER, received: 0 });
+        opened(BASE_SESSION);
       }
 
       const decode = createEventStreamDecoder((event) => {
@@ -184,7 +192,7 @@ export function openSession(
     }
   }
 
-  function opened(hello: PostSession & Pick<Hello, 'heartbeat' | 'received'>): void {
+  function opened(hello: PostSession): void {
     const isNew = token === undefined;
     token = hello.token;
     isConnected = true;
@@ -209,6 +217,7 @@ export function openSession(
   /** The server refused a request: for now, and why is returned; or it ended the session, as is told. */
   function refused(status: number, { message, close }: Partial<Fault>): string {
     const reason = message ?? `HTTP ${status}`;
+    if (token && !message) return reason; // not our server's: a proxy's, say, and it may pass
     if (close) {
       end(close, true);
     } else if (status === 404 && token) {

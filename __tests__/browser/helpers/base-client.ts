@@ -1,5 +1,6 @@
 import { randomInt, randomUUID } from 'node:crypto';
-import type { JSHandle, Page } from 'playwright-core';
+import type { Browser, JSHandle, Page } from 'playwright-core';
+import { openUnwatchedPage } from './chromium';
 
 declare global {
   interface Window {
@@ -28,7 +29,7 @@ export class BaseClient {
   readonly openedAt: number[] = [];
   /** When the stream was lost, or could not be opened, each time. */
   readonly failedAt: number[] = [];
-  /** POSTs not answered yet, or that wait for their turn. */
+  /** Messages whose POST is not answered yet, or waits for its turn. */
   pending = 0;
   onmessage = (_message: string) => {};
 
@@ -36,7 +37,7 @@ export class BaseClient {
   readonly #eventSource: EventSource;
   #lastMessageId = -1;
   #errorTimer: number | undefined;
-  /** What was sent before the stream was first open. */
+  /** Bodies of what was sent before the stream was first open. */
   #unsent: string[] | undefined = [];
 
   constructor(url: string, id: string) {
@@ -59,7 +60,7 @@ export class BaseClient {
       this.#errorTimer = undefined;
       const unsent = this.#unsent ?? [];
       this.#unsent = undefined;
-      for (const message of unsent) void this.#post(JSON.stringify(message));
+      for (const body of unsent) void this.#post(body);
     });
     this.#eventSource.addEventListener('error', () => {
       this.failedAt.push(performance.now());
@@ -82,18 +83,23 @@ export class BaseClient {
 
   send(message: string): void {
     if (this.closedAt !== undefined) throw new Error('Bad state: Cannot add event after closing');
-    if (this.#unsent) this.#unsent.push(message);
-    else void this.#post(JSON.stringify(message));
+    this.sendBody(JSON.stringify(message));
   }
 
-  /** Beyond Dart's client: sends what is not JSON. It takes a number as any message does. */
+  /** Beyond Dart's client: sends what need not be JSON. It takes a number as any message does. */
   sendBody(body: string): void {
-    void this.#post(body);
+    this.pending++;
+    if (this.#unsent) this.#unsent.push(body);
+    else void this.#post(body);
+  }
+
+  /** Waits until no POST is under way. */
+  async settle(): Promise<void> {
+    while (this.pending > 0) await new Promise((resolve) => setTimeout(resolve, 20));
   }
 
   async #post(body: string): Promise<void> {
     const { pool } = window.BaseClient;
-    this.pending++;
     if (pool.free > 0) pool.free--;
     else await new Promise<void>((resolve) => pool.queue.push(resolve));
     try {
@@ -131,11 +137,35 @@ export function newDebugId(): string {
   return `debugKey-${randomUUID()}`;
 }
 
+const INSTALL = `window.BaseClient ??= ${BaseClient.toString()}`;
+
 /** Makes a client on the page. */
 export async function openBaseClient(
   page: Page,
   id = newBase64Id(),
 ): Promise<JSHandle<BaseClient>> {
-  await page.evaluate(`window.BaseClient ??= ${BaseClient.toString()}`);
+  await page.evaluate(INSTALL);
   return page.evaluateHandle((own) => new window.BaseClient('/sse', own), id);
+}
+
+/** A client that Playwright does not watch. */
+export interface UnwatchedClient {
+  /** As a handle's `evaluate`. The function goes as text. */
+  evaluate<T>(inPage: (client: BaseClient) => T | Promise<T>): Promise<T>;
+}
+
+/** Makes a client on a page of its own that Playwright does not watch. */
+export async function openUnwatchedClient(
+  browser: Browser,
+  origin: string,
+  id: string,
+): Promise<UnwatchedClient> {
+  const page = await openUnwatchedPage(browser, origin);
+  await page.evaluate(
+    `${INSTALL}; window.client = new BaseClient('/sse', ${JSON.stringify(id)}); 0`,
+  );
+  return {
+    evaluate: <T>(inPage: (client: BaseClient) => T | Promise<T>) =>
+      page.evaluate(`(${inPage.toString()})(window.client)`) as Promise<T>,
+  };
 }

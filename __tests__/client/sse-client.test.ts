@@ -1,0 +1,506 @@
+import { SseClient } from '../../lib/client/index';
+import { openChannel, record } from '../helpers/channel';
+import { eventsOf, messagesOf, next, openClient } from '../helpers/client';
+import { until } from '../helpers/until';
+
+async function openBoth(options: Parameters<typeof openChannel>[0] = {}) {
+  const channel = await openChannel(options);
+  const posts: { id: number; ack: number; messages: unknown[] }[] = [];
+  const fetching = async (url: string, init: RequestInit) => {
+    if (init.method === 'POST') posts.push(JSON.parse(init.body as string) as (typeof posts)[0]);
+    return fetch(url, init);
+  };
+  const client = openClient(channel.url, { fetch: fetching });
+  await next(client, 'open');
+  const connection = channel.connections[0]!;
+  return { ...channel, client, connection, posts };
+}
+
+function upTo(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i);
+}
+
+describe('the client', () => {
+  it('has the numbers of WebSocket, and an address', () => {
+    const { CONNECTING, OPEN, CLOSING, CLOSED } = SseClient;
+    expect([CONNECTING, OPEN, CLOSING, CLOSED]).toEqual([0, 1, 2, 3]);
+    const client = openClient('http://127.0.0.1:1/a/../sse');
+    expect([client.url, client.readyState]).toEqual(['http://127.0.0.1:1/sse', 0]);
+  });
+
+  it('refuses an address that is none', () => {
+    expect(() => new SseClient('/sse')).toThrow('Invalid URL');
+  });
+
+  it('opens at once', async () => {
+    const { client, connection } = await openBoth();
+    expect([client.readyState, connection.connected]).toEqual([1, true]);
+  });
+
+  it('gets what the server sends, in order', async () => {
+    const { client, connection } = await openBoth();
+    const messages = messagesOf(client);
+    const sent = ['a', { b: [1, null] }, null, false, 0, 'ü\n\u2028😀'];
+    sent.forEach((message) => connection.send(message));
+    await until(() => messages.length === sent.length);
+    expect(messages).toEqual(sent);
+  });
+
+  it('sends any JSON value, in order', async () => {
+    const { client, connection } = await openBoth();
+    const messages = record(connection, 'message');
+    const sent = ['a', { b: [1, null] }, null, false, 0, 'ü\n\u2028😀'];
+    sent.forEach((message) => client.send(message));
+    await until(() => messages.length === sent.length);
+    expect(messages.flat()).toEqual(sent);
+  });
+
+  it('keeps what is sent before it is open', async () => {
+    const { url, connections } = await openChannel();
+    const client = openClient(url);
+    client.send('early');
+    expect(client.bufferedAmount).toBe('"early"'.length);
+    await next(client, 'open');
+    const messages = record(connections[0]!, 'message');
+    await until(() => messages.length > 0);
+    expect(messages).toEqual([['early']]);
+    await until(() => client.bufferedAmount === 0);
+  });
+
+  it('says when the server has taken messages', async () => {
+    const { client, connection } = await openBoth();
+    record(connection, 'message');
+    client.send('x');
+    await until(() => client.bufferedAmount > 0);
+    while (client.bufferedAmount > 0) await next(client, 'drain');
+    expect(client.bufferedAmount).toBe(0);
+  });
+
+  it('sends what is sent in one go in one POST, and the rest in the next', async () => {
+    const { client, connection, posts } = await openBoth();
+    const messages = record(connection, 'message');
+    for (const number of upTo(1000)) client.send(number);
+    await until(() => posts.length > 0);
+    for (const number of upTo(1000)) client.send(1000 + number);
+    await until(() => messages.length === 2000);
+    expect(messages.flat()).toEqual(upTo(2000));
+    expect(posts.map(({ id }) => id)).toEqual([0, 1000]);
+  });
+
+  it('splits batches by maxPayload', async () => {
+    const { client, connection, posts } = await openBoth({ maxPayload: 100 });
+    const messages = record(connection, 'message');
+    const text = (i: number) => String(i).repeat(28); // 30 bytes: three and two commas are 92
+    for (const number of upTo(8)) client.send(text(number));
+    await until(() => messages.length === 8);
+    expect(messages.flat()).toEqual(upTo(8).map(text));
+    expect(posts.map((post) => post.messages.length)).toEqual([3, 3, 2]);
+  });
+
+  it('fills a batch to the byte', async () => {
+    const { client, connection, posts } = await openBoth({ maxPayload: 92 });
+    const messages = record(connection, 'message');
+    for (let i = 0; i < 6; i++) client.send('x'.repeat(28));
+    await until(() => messages.length === 6);
+    expect(posts.map((post) => post.messages.length)).toEqual([3, 3]);
+  });
+
+  it.each([
+    ['undefined', undefined],
+    ['a function', () => {}],
+    ['a symbol', Symbol('x')],
+    ['a BigInt', 1n],
+  ])('refuses to send %s', async (_, message) => {
+    const { client, posts } = await openBoth();
+    expect(() => client.send(message)).toThrow(TypeError);
+    expect([client.bufferedAmount, posts]).toEqual([0, []]);
+  });
+
+  it('refuses to send what is over maxPayload, and goes on', async () => {
+    const { client, connection } = await openBoth({ maxPayload: 10 });
+    const messages = record(connection, 'message');
+    expect(() => client.send('123456789')).toThrow(RangeError);
+    expect(() => client.send('éééé€')).toThrow(RangeError);
+    client.send('12345678');
+    await until(() => messages.length === 1);
+    expect(messages).toEqual([['12345678']]);
+  });
+
+  it('acknowledges by volume: before 512 messages, and not much before', async () => {
+    const { client, connection, posts } = await openBoth();
+    const messages = messagesOf(client);
+    for (const number of upTo(450)) connection.send(number);
+    await until(() => messages.length === 450);
+    expect(posts).toEqual([]);
+    for (const number of upTo(62)) connection.send(number);
+    await until(() => messages.length === 512 && posts.length > 0);
+    expect(posts).toHaveLength(1);
+    expect(posts[0]).toMatchObject({ id: 0, messages: [] });
+    expect(posts[0]!.ack).toBeGreaterThan(450);
+  });
+
+  it('acknowledges by volume: before 256 KiB', async () => {
+    const { client, connection, posts } = await openBoth();
+    const messages = messagesOf(client);
+    for (let i = 0; i < 3; i++) connection.send('x'.repeat(80_000));
+    await until(() => messages.length === 3);
+    expect(posts).toEqual([]);
+    connection.send('x'.repeat(22_000));
+    await until(() => posts.length > 0);
+    expect(posts).toMatchObject([{ id: 0, ack: 4, messages: [] }]);
+  });
+
+  it('acknowledges with what it sends', async () => {
+    const { client, connection, posts } = await openBoth();
+    record(connection, 'message');
+    connection.send('x');
+    await next(client, 'message');
+    client.send('y');
+    await until(() => posts.length > 0);
+    expect(posts).toMatchObject([{ ack: 1, messages: ['y'] }]);
+  });
+
+  it('calls handlers, of which each type has one', async () => {
+    const { url, connections } = await openChannel();
+    const client = openClient(url);
+    const calls: string[] = [];
+    client.onopen = () => calls.push('never');
+    client.onopen = () => calls.push('open');
+    client.onmessage = ({ data }) => calls.push(`message ${String(data)}`);
+    client.onclose = ({ code }) => calls.push(`close ${code}`);
+    await next(client, 'open');
+    connections[0]!.send(1);
+    connections[0]!.send(2);
+    connections[0]!.close(4000);
+    await next(client, 'close');
+    await until(() => calls.length === 4);
+    expect(calls).toEqual(['open', 'message 1', 'message 2', 'close 4000']);
+    client.onmessage = null;
+  });
+
+  it('removes listeners', async () => {
+    const { client, connection } = await openBoth();
+    const never = jest.fn();
+    client.addEventListener('message', never);
+    client.removeEventListener('message', never);
+    connection.send('x');
+    await next(client, 'message');
+    expect(never).not.toHaveBeenCalled();
+  });
+});
+
+describe('the names of a client', () => {
+  it('differ', async () => {
+    const { url, sse } = await openChannel();
+    const clients = upTo(5).map(() => openClient(url));
+    await Promise.all(clients.map((client) => next(client, 'open')));
+    expect(sse.connections.size).toBe(5);
+  });
+
+  it('begin with debugKey', async () => {
+    const { url, connections } = await openChannel();
+    await next(openClient(url, { debugKey: 'a b+c' }), 'open');
+    expect(connections[0]!.id).toMatch(/^a b\+c-/);
+  });
+
+  it('keep what the address has in its query', async () => {
+    const { url, connections } = await openChannel();
+    const client = openClient(`${url}?room=1`);
+    await next(client, 'open');
+    expect(connections[0]!.request.query).toMatchObject({ room: '1', sseProtocol: '2' });
+    const messages = record(connections[0]!, 'message');
+    client.send('x');
+    await until(() => messages.length > 0);
+  });
+});
+
+describe('a client whose stream is lost', () => {
+  it('opens another, and loses, doubles and mixes up nothing', async () => {
+    const { client, connection, server } = await openBoth();
+    const [up, down] = [record(connection, 'message'), messagesOf(client)];
+    const lost = eventsOf(client, 'disconnect');
+    const back = eventsOf(client, 'reconnect');
+    for (let i = 0; i < 50; i++) {
+      connection.send(i);
+      client.send(i);
+      if (i % 10 === 5) {
+        await until(() => client.readyState === 1 && connection.connected);
+        server.closeAllConnections();
+      }
+    }
+    await until(() => up.length === 50 && down.length === 50);
+    expect([up.flat(), down]).toEqual([upTo(50), upTo(50)]);
+    await until(() => lost.length === back.length);
+    expect(lost.length).toBeGreaterThan(0);
+    expect(client.readyState).toBe(1);
+  });
+
+  it('keeps what is sent meanwhile', async () => {
+    const { client, connection, server } = await openBoth();
+    const messages = record(connection, 'message');
+    const lost = next(client, 'disconnect');
+    server.closeAllConnections();
+    const { reason } = await lost;
+    expect(reason).not.toBe('');
+    client.send('x');
+    connection.send('y');
+    expect((await next(client, 'message')).data).toBe('y');
+    await until(() => messages.length > 0);
+    expect(messages).toEqual([['x']]);
+  });
+
+  it('is told nothing when the server has lost the session, but what it could not deliver', async () => {
+    const { client, connection, server, connections } = await openBoth({ reconnectTimeout: 0 });
+    connection.pause();
+    record(connection, 'message');
+    const [resets, opens] = [eventsOf(client, 'reset'), eventsOf(client, 'open')];
+    server.closeAllConnections();
+    await until(() => connection.readyState === 3);
+    client.send('a');
+    client.send({ b: 1 });
+    await until(() => opens.length > 0);
+    const [reset] = resets;
+    expect(resets).toHaveLength(1);
+    // What was sent before the loss was known is named; it may have gone to the new session only if
+    // it was sent after.
+    expect(reset!.undelivered).toEqual(['a', { b: 1 }]);
+    expect(connections).toHaveLength(2);
+    expect(client.bufferedAmount).toBe(0);
+    connections[1]!.send('new');
+    expect((await next(client, 'message')).data).toBe('new');
+  });
+
+  it('ends when the server has lost the session with renew: false', async () => {
+    const { url, server, connections } = await openChannel({ reconnectTimeout: 0 });
+    const client = openClient(url, { renew: false });
+    await next(client, 'open');
+    const resets = eventsOf(client, 'reset');
+    server.closeAllConnections();
+    const close = await next(client, 'close');
+    expect(close).toMatchObject({ code: 1006, wasClean: false, undelivered: [] });
+    expect([resets, connections.length, client.readyState]).toEqual([[], 1, 3]);
+  });
+});
+
+describe('the end of a client', () => {
+  it('by itself comes when all it sent is there, with its code and reason', async () => {
+    const { client, connection } = await openBoth();
+    const messages = record(connection, 'message');
+    const closes = record(connection, 'close');
+    client.send('last');
+    client.close(4001, 'done');
+    expect(client.readyState).toBe(2);
+    expect(() => client.send('late')).toThrow('client is closed');
+    const close = await next(client, 'close');
+    expect(close).toMatchObject({ code: 4001, reason: 'done', wasClean: true, undelivered: [] });
+    expect(client.readyState).toBe(3);
+    expect(messages).toEqual([['last']]);
+    expect(closes).toEqual([[4001, 'done', { unconfirmed: [] }]]);
+    expect(() => client.send('late')).toThrow('client is closed');
+  });
+
+  it('happens once', async () => {
+    const { client, connection } = await openBoth();
+    const closes = eventsOf(client, 'close');
+    const told = record(connection, 'close');
+    client.close(4001);
+    client.close(4002);
+    await until(() => closes.length > 0);
+    client.close(4003);
+    expect([closes.map(({ code }) => code), told.map(([code]) => code)]).toEqual([[4001], [4001]]);
+  });
+
+  it.each([999, 1001, 1006, 2999, 5000, NaN])('cannot be by code %p', async (code) => {
+    const { client } = await openBoth();
+    expect(() => client.close(code)).toThrow(RangeError);
+    expect(client.readyState).toBe(1);
+  });
+
+  it('before it is open is at once', async () => {
+    const { url, sse } = await openChannel();
+    const client = openClient(url);
+    const opens = eventsOf(client, 'open');
+    client.close();
+    expect(await next(client, 'close')).toMatchObject({ code: 1000, undelivered: [] });
+    expect(opens).toEqual([]);
+    await until(() => sse.stats().connected === 0);
+  });
+
+  it('by the server is that of the server', async () => {
+    const { client, connection } = await openBoth();
+    const messages = messagesOf(client);
+    const told = record(connection, 'close');
+    connection.send('last');
+    connection.close(4000, 'bye');
+    const close = await next(client, 'close');
+    expect(close).toMatchObject({ code: 4000, reason: 'bye', wasClean: true, undelivered: [] });
+    expect(messages).toEqual(['last']);
+    expect(told).toEqual([[4000, 'bye', { unconfirmed: [] }]]);
+  });
+
+  it('by the server brings up what was sent before it', async () => {
+    const { client, connection } = await openBoth();
+    const messages = record(connection, 'message');
+    connection.close(4000);
+    for (const number of upTo(10)) client.send(number);
+    await next(client, 'close');
+    expect(messages.flat()).toEqual(upTo(10));
+  });
+
+  it('by a bound that was passed is told with the reason', async () => {
+    const { client, connection } = await openBoth({ maxBufferedAmount: 10 });
+    connection.send('0123456789');
+    const close = await next(client, 'close');
+    expect(close.code).toBe(1008);
+    expect(close.reason).toContain('maxBufferedAmount');
+  });
+
+  it('by a server that stops is a new session elsewhere', async () => {
+    const { client, sse } = await openBoth({ reconnectSpread: 1 });
+    const resets = eventsOf(client, 'reset');
+    await sse.close();
+    await until(() => resets.length > 0);
+    expect(resets[0]).toMatchObject({ undelivered: [] });
+    expect(client.readyState).toBe(0);
+    // Here there is no elsewhere: it is told to come back later.
+    expect((await next(client, 'error')).message).toContain('come back later');
+  });
+
+  it('by a server that stops for good is the end', async () => {
+    const { client, sse } = await openBoth();
+    const closed = next(client, 'close');
+    await sse.close(4005, 'over');
+    expect(await closed).toMatchObject({ code: 4005, reason: 'over', wasClean: true });
+  });
+
+  it('by a refusal is told as an error, too', async () => {
+    const { url } = await openChannel({ authorize: () => false });
+    const client = openClient(url);
+    const errors = eventsOf(client, 'error');
+    const close = await next(client, 'close');
+    expect(close).toMatchObject({ code: 1006, reason: 'not authorized', wasClean: false });
+    expect(errors.map(({ message }) => message)).toEqual(['not authorized']);
+  });
+
+  it('by a message that the server does not take names the bound and the message', async () => {
+    const { url } = await openChannel({ maxPayload: 10 });
+    const client = openClient(url);
+    const errors = eventsOf(client, 'error');
+    const large = 'x'.repeat(2000); // sent before the client knows maxPayload
+    client.send(large);
+    const close = await next(client, 'close');
+    expect(close).toMatchObject({ wasClean: false, undelivered: [large] });
+    expect(close.reason).toContain('"maxPayload"');
+    expect(errors.map(({ message }) => message)).toEqual([close.reason]);
+  });
+});
+
+describe('the stream of a client', () => {
+  it('has the messages, and ends with the client', async () => {
+    const { client, connection } = await openBoth();
+    expect(client.stream).toBe(client.stream);
+    const messages: unknown[] = [];
+    const reading = (async () => {
+      for await (const message of client.stream) messages.push(message);
+    })();
+    for (const number of upTo(100)) connection.send(number);
+    await until(() => messages.length === 100);
+    connection.close();
+    await reading;
+    expect(messages).toEqual(upTo(100));
+  });
+
+  it('pushes back on the server when it is not read, and loses nothing', async () => {
+    const { client, connection } = await openBoth({ highWaterMark: 1000 });
+    const reader = client.stream.getReader();
+    const text = 'x'.repeat(1 << 20);
+    for (let i = 0; i < 15; i++) connection.send(text);
+    expect((await reader.read()).value === text).toBe(true);
+    await until(() => connection.bufferedAmount > 1000);
+    for (let i = 1; i < 15; i++) expect((await reader.read()).value === text).toBe(true);
+    await until(() => connection.bufferedAmount === 0);
+  });
+
+  it('closes the client when it is cancelled', async () => {
+    const { client, connection } = await openBoth();
+    const closed = next(client, 'close');
+    const told = record(connection, 'close');
+    await client.stream.cancel();
+    expect(await closed).toMatchObject({ code: 1000, wasClean: true });
+    expect(told).toHaveLength(1);
+  });
+
+  it('closes the client when a `for await` is left', async () => {
+    const { client, connection } = await openBoth();
+    const closed = next(client, 'close');
+    const reading = (async () => {
+      for await (const message of client.stream) return message;
+      return undefined;
+    })();
+    connection.send('x');
+    connection.send('y');
+    expect(await reading).toBe('x');
+    expect((await closed).code).toBe(1000);
+  });
+});
+
+describe('the sink of a client', () => {
+  it('sends what is written', async () => {
+    const { client, connection } = await openBoth();
+    const messages = record(connection, 'message');
+    const writer = client.sink.getWriter();
+    await writer.write('a');
+    await writer.write({ b: 1 });
+    await until(() => messages.length === 2);
+    expect(messages.flat()).toEqual(['a', { b: 1 }]);
+  });
+
+  it('lets its writer wait until enough is confirmed', async () => {
+    const { client, connection } = await openBoth();
+    const writer = client.sink.getWriter();
+    record(connection, 'message');
+    await writer.write('x'.repeat(70_000));
+    expect(client.bufferedAmount).toBe(0);
+  });
+
+  it('lets nobody wait for a client that ends', async () => {
+    const { client, connection } = await openBoth({ highWaterMark: 1 });
+    connection.pause();
+    const writer = client.sink.getWriter();
+    writer.closed.catch(() => {});
+    await writer.write('x'.repeat(100_000));
+    const waiting = writer.write('y'.repeat(100_000)).catch(() => 'failed');
+    const closed = next(client, 'close');
+    connection.close(4000);
+    connection.resume();
+    record(connection, 'message');
+    await closed;
+    await waiting;
+    await expect(writer.write('z')).rejects.toThrow();
+  });
+
+  it('closes the client when it is closed, after what was written', async () => {
+    const { client, connection } = await openBoth();
+    const messages = record(connection, 'message');
+    const closed = next(client, 'close');
+    const writer = client.sink.getWriter();
+    void writer.write('last');
+    await writer.close();
+    expect((await closed).wasClean).toBe(true);
+    expect(messages).toEqual([['last']]);
+  });
+
+  it('closes the client when it is aborted', async () => {
+    const { client } = await openBoth();
+    const closed = next(client, 'close');
+    await client.sink.abort();
+    expect((await closed).code).toBe(1000);
+  });
+
+  it('breaks on a message that cannot be sent', async () => {
+    const { client } = await openBoth();
+    const writer = client.sink.getWriter();
+    writer.closed.catch(() => {});
+    await expect(writer.write(undefined)).rejects.toThrow(TypeError);
+  });
+});

@@ -1,0 +1,15 @@
+// Loads a page and runs its scripts, which take this for a browser.
+import { runInThisContext } from 'node:vm';
+
+globalThis.location = new URL(process.argv[2]);
+
+async function load(path) {
+  const response = await fetch(new URL(path, location));
+  if (!response.ok) throw new Error(`${path}: ${response.status}`);
+  return response.text();
+}
+
+const html = await load('/');
+for (const [, path, text] of html.matchAll(/<script(?: src="(.+?)")?>(.*?)<\/script>/gs)) {
+  runInThisContext(path ? await load(path) : text);
+}

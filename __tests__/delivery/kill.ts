@@ -1,0 +1,94 @@
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SseClient } from '../../lib/client/index';
+import { startProcess } from '../helpers/processes';
+import { createRandom } from '../helpers/random';
+import { until } from '../helpers/until';
+
+export interface KillReport {
+  seed: number;
+  sent: number;
+  delivered: number[];
+  /** Those that `reset` and `close` named, each list by itself. */
+  undelivered: number[][];
+  /** Neither delivered nor named. */
+  silentlyLost: number[];
+  /** Named, and delivered all the same: only the answer was lost. */
+  namedInVain: number;
+  /** What the server sent that did not come in order. */
+  disorder: unknown[];
+}
+
+/** Kills a server in the middle of traffic both ways, and starts the next, again and again. */
+export async function runKills(seed: number, kills: number): Promise<KillReport> {
+  const random = createRandom(seed);
+  const folder = mkdtempSync(join(tmpdir(), 'sse-duplex-'));
+  const file = join(folder, 'delivered');
+  const options = JSON.stringify({ heartbeatInterval: 200 });
+  const start = (port: unknown) =>
+    startProcess('__tests__/delivery/processes/server.ts', [port, file, options]);
+
+  const { process: first, ready: port } = await start(0);
+  let child = first;
+  const client = new SseClient<number, number>(`http://127.0.0.1:${String(port)}/sse`, {
+    backoff: (attempt) => Math.min(100, 5 * 2 ** attempt),
+  });
+  const undelivered: number[][] = [];
+  const disorder: unknown[] = [];
+  let opened = 0;
+  client.onopen = () => opened++;
+  let last = -1;
+  client.onmessage = ({ data }) => {
+    if (last >= 0 && data !== last + 1) disorder.push([last, data]);
+    last = data;
+  };
+  client.onreset = (event) => {
+    undelivered.push(event.undelivered);
+    last = -1;
+  };
+  const closed = new Promise<void>((resolve) => {
+    client.onclose = (event) => {
+      undelivered.push(event.undelivered);
+      resolve();
+    };
+  });
+
+  let sent = 0;
+  const stopSending = new AbortController();
+  const sending = (async () => {
+    while (!stopSending.signal.aborted) {
+      for (let burst = random.integer(1, 20); burst > 0; burst--) client.send(sent++);
+      await sleep(random.integer(0, 10));
+      // As an application does that minds `bufferedAmount`.
+      await until(() => client.bufferedAmount < 10_000, 30_000);
+    }
+  })();
+  try {
+    for (let kill = 0; kill < kills; kill++) {
+      await until(() => opened > kill && client.bufferedAmount < 10_000, 10_000);
+      await sleep(random.integer(0, 300));
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+      ({ process: child } = await start(port));
+    }
+    await until(() => opened > kills, 10_000);
+    stopSending.abort();
+    await sending;
+    client.close();
+    await closed;
+  } finally {
+    stopSending.abort();
+    child.kill('SIGKILL');
+  }
+  const delivered = readFileSync(file, 'utf8').trim().split('\n').map(Number);
+  rmSync(folder, { recursive: true });
+  const known = new Set([...delivered, ...undelivered.flat()]);
+  const silentlyLost = Array.from({ length: sent }, (_, index) => index).filter(
+    (index) => !known.has(index),
+  );
+  const namedInVain = delivered.length + undelivered.flat().length - known.size;
+  return { seed, sent, delivered, undelivered, silentlyLost, namedInVain, disorder };
+}

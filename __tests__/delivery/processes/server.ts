@@ -1,0 +1,39 @@
+import { appendFileSync } from 'node:fs';
+import type { SseOptions } from '../../../lib/index';
+import { openServer } from '../open-server';
+
+/**
+ * A server to be killed or stopped: writes down each message before anything else, and sends a count
+ * every few milliseconds. On SIGTERM it says good-bye and ends, by itself.
+ *
+ * Arguments: port, the file to write to, options as JSON, and whether to wait for `listen` first.
+ */
+async function main(): Promise<void> {
+  const [port, file, options, isNext] = process.argv.slice(2) as [string, string, string, string?];
+  if (isNext) {
+    process.send!('waiting');
+    await new Promise((resolve) => process.once('message', resolve));
+  }
+  const {
+    sse,
+    server,
+    port: own,
+  } = await openServer(JSON.parse(options) as SseOptions, Number(port));
+  sse.on('connection', (connection) => {
+    if (isNext) process.send!(Date.now());
+    connection.on('message', (message) => appendFileSync(file, `${JSON.stringify(message)}\n`));
+  });
+  let count = 0;
+  const timer = setInterval(() => sse.broadcast(count++), 20);
+  process.once('SIGTERM', () => {
+    clearInterval(timer);
+    sse.broadcast('last');
+    void sse.close().then(() => {
+      server.close();
+      process.disconnect();
+    });
+  });
+  process.send!(own);
+}
+
+void main();

@@ -1,0 +1,93 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ChaosProxy } from '../helpers/chaos-proxy';
+import { startProcess } from '../helpers/processes';
+import { until } from '../helpers/until';
+import { openServer } from './open-server';
+
+export interface SuspendReport {
+  /** What the server sent, and the client got. */
+  down: { sent: unknown[]; received: unknown[] };
+  /** What the client sent, and the server got. */
+  up: { sent: unknown[]; received: unknown[] };
+  /** Names of the client's events, without messages. */
+  events: string[];
+  /** What `reset` named. */
+  undelivered: unknown;
+  /** The connection's end, if there was one, and what it named. */
+  close: { code: number; unconfirmed: unknown[] } | undefined;
+  opened: number;
+}
+
+/** Suspends a client's process in the middle of traffic both ways. All times in milliseconds. */
+export async function runSuspension(
+  suspended: number,
+  heartbeatInterval: number,
+  reconnectTimeout: number,
+): Promise<SuspendReport> {
+  const { sse, port, close } = await openServer({ heartbeatInterval, reconnectTimeout });
+  const proxy = await ChaosProxy.open(port);
+  const { process: child } = await startProcess('__tests__/delivery/processes/client.ts', [
+    `${proxy.origin}/sse`,
+  ]);
+  const report: SuspendReport = {
+    down: { sent: [], received: [] },
+    up: { sent: [], received: [] },
+    events: [],
+    undelivered: undefined,
+    close: undefined,
+    opened: 0,
+  };
+  child.on('message', ({ event, value }: { event: string; value: unknown }) => {
+    if (event === 'message') report.down.received.push(value);
+    else report.events.push(event);
+    if (event === 'reset') report.undelivered = value;
+  });
+  sse.on('connection', (connection) => {
+    connection.on('message', (message) => report.up.received.push(message));
+    connection.on('close', (code, _, { unconfirmed }) => {
+      report.close ??= { code, unconfirmed: [...unconfirmed] };
+    });
+  });
+  const sendDown = (message: string) => {
+    report.down.sent.push(message);
+    sse.broadcast(message);
+  };
+  const sendUp = (message: string) => {
+    report.up.sent.push(message);
+    child.send(message);
+  };
+
+  try {
+    await until(() => report.events.includes('open'));
+    for (let i = 0; i < 10; i++) sendDown(`before ${i}`);
+    await until(() => report.down.received.length === 10);
+    sendUp('with an acknowledgement of all that');
+    await until(() => report.up.received.length === 1);
+
+    // What goes up now is under way when the process stops, and never arrives.
+    const struck = proxy.inject({ kind: 'black-hole', method: 'POST', direction: 'up', after: 0 });
+    for (let i = 0; i < 3; i++) sendUp(`under way ${i}`);
+    await struck;
+    await sleep(100); // so that the process has taken all three
+    child.kill('SIGSTOP');
+    for (let i = 0; i < 10; i++) {
+      sendDown(`meanwhile ${i}`);
+      await sleep(suspended / 10);
+    }
+    child.kill('SIGCONT');
+
+    const isBack = () => ['reconnect', 'open'].includes(report.events.at(-1)!);
+    await until(() => report.events.length > 1 && isBack(), 20_000);
+    sendDown('after');
+    const isComplete = () =>
+      report.down.received.at(-1) === 'after' &&
+      (report.undelivered !== undefined || report.up.received.length === report.up.sent.length);
+    await until(isComplete, 20_000, () => JSON.stringify(report));
+    report.opened = sse.stats().opened;
+    return structuredClone(report); // what comes now is the test's own end
+  } finally {
+    child.kill('SIGKILL');
+    await close();
+    await proxy.close();
+  }
+}

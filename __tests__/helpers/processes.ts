@@ -1,0 +1,39 @@
+import { fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { buildSync } from 'esbuild';
+
+let count = 0;
+
+/**
+ * Runs a TypeScript file in a process of its own, and waits for its first message: `ready`, or what it
+ * has to say then.
+ *
+ * @param entry from the project's root.
+ */
+export async function startProcess(
+  entry: string,
+  args: unknown[] = [],
+  execArgv: string[] = [],
+): Promise<{ process: ChildProcess; ready: unknown }> {
+  // Where Node finds the packages that stay outside the bundle.
+  const folder = resolve('node_modules/.cache/sse-duplex', `${process.pid}-${count++}`);
+  const outfile = join(folder, 'process.js');
+  buildSync({
+    entryPoints: [resolve(entry)],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    packages: 'external',
+    define: { SSE_CLIENT_SCRIPT: '""' },
+  });
+  const child = fork(outfile, args.map(String), { execArgv });
+  try {
+    const [ready] = (await once(child, 'message')) as [unknown];
+    return { process: child, ready };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
