@@ -252,8 +252,8 @@ describe('a client of the base dialect in Chromium', () => {
     const host = await Host.open();
     const page = await openPage(browser, host.origin);
     const client = await openBaseClient(page);
-    const other = await openBaseClient(page);
     const visit = await host.visit();
+    const other = await openBaseClient(page);
     const otherVisit = await host.visit(1);
 
     visit.connection.send('last words');

@@ -62,11 +62,17 @@ afterAll(async () => {
   await rm(place, { recursive: true, force: true });
 }, RUN_TIME);
 
-/** Its own end is waited for: a program that does not end by itself is stopped and has no code. */
-function run(command: string, args: string[], cwd: string, timeout: number): Promise<Run> {
+/** Without what jest puts there, and without colours. */
+function plainEnvironment(): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...process.env, NO_COLOR: '1' };
   delete env.FORCE_COLOR;
-  delete env.NODE_ENV; // jest's own
+  delete env.NODE_ENV;
+  return env;
+}
+
+/** Its own end is waited for: a program that does not end by itself is stopped and has no code. */
+function run(command: string, args: string[], cwd: string, timeout: number): Promise<Run> {
+  const env = plainEnvironment();
   return new Promise((ended) => {
     execFile(command, args, { cwd, env, timeout }, (error, stdout, stderr) =>
       ended({ code: error ? (error.code ?? error.signal) : 0, stdout, stderr }),
@@ -247,7 +253,8 @@ describe('the quick start of the README', () => {
 
   /** Starts a program that does not end by itself; returns what waits for words in its output. */
   function start(...args: string[]): (words: RegExp) => Promise<RegExpExecArray> {
-    const program = spawn(nodeOf(20), args, { cwd: projectOf(5, 'JS') });
+    const env = plainEnvironment();
+    const program = spawn(nodeOf(20), args, { cwd: projectOf(5, 'JS'), env });
     started.push(program);
     let output = '';
     program.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
@@ -258,9 +265,13 @@ describe('the quick start of the README', () => {
           const match = words.exec(output);
           if (match) found(match);
         };
+        const fail = () =>
+          failed(new Error(`${args.join(' ')} did not print ${String(words)}, but:\n${output}`));
+        setTimeout(fail, RUN_TIME / 4).unref();
         look();
+        if (program.exitCode !== null) fail();
         program.stdout.on('data', look);
-        program.once('exit', () => failed(new Error(`${args.join(' ')} ended:\n${output}`)));
+        program.once('close', fail);
       });
   }
 
