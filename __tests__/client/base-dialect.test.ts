@@ -1,3 +1,4 @@
+import { openChannel } from '../helpers/channel';
 import { eventsOf, messagesOf, next, openClient } from '../helpers/client';
 import { openDartServer } from '../helpers/dart-server';
 import { until } from '../helpers/until';
@@ -87,5 +88,27 @@ describe("the client on Dart's server", () => {
     const closed = next(client, 'close');
     client.close(4000, 'bye');
     expect(await closed).toMatchObject({ code: 4000, reason: 'bye', undelivered: [] });
+  });
+});
+
+describe("a client of the base dialect on this package's server", () => {
+  it('is any EventSource with fetch', async () => {
+    // The other half of the proof is in __tests__/server/session.base.test.ts.
+    const { url, sse } = await openChannel();
+    const base = openClient(url, {
+      fetch: (target, init) => fetch(target.replace('&sseProtocol=2', ''), init),
+    });
+    await next(base, 'open');
+    const connection = [...sse.connections][0]!;
+    const [up, down] = [[] as unknown[], messagesOf(base)];
+    connection.on('message', (message) => up.push(message));
+    base.send('a');
+    base.send('b');
+    connection.send('c');
+    await until(() => up.length === 2 && down.length === 1);
+    expect([up, down]).toEqual([['a', 'b'], ['c']]);
+    const closed = next(base, 'close');
+    connection.close();
+    expect((await closed).code).toBe(1000);
   });
 });

@@ -429,11 +429,13 @@ describe('a POST', () => {
     expect((await lost).undelivered).toEqual(['a']);
     (await request('GET')).hello({ token: 'SECOND' });
     await next(client, 'open');
+    const resets = eventsOf(client, 'reset');
+    late.answer(404, { message: 'unknown' });
+    for (let i = 0; i < 5; i++) await turn();
     client.send('b');
-    late.answer(200, { received: 5 });
     const { body } = await request('POST');
     expect(body).toMatchObject({ token: 'SECOND', id: 0, messages: ['b'] });
-    expect(client.bufferedAmount).toBe(3);
+    expect([client.readyState, client.bufferedAmount, resets]).toEqual([1, 3, []]);
   });
 });
 

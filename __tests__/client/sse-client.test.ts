@@ -97,12 +97,15 @@ describe('the client', () => {
     expect(posts.map((post) => post.messages.length)).toEqual([3, 3, 2]);
   });
 
-  it('fills a batch to the byte', async () => {
-    const { client, connection, posts } = await openBoth({ maxPayload: 92 });
+  it.each([
+    [92, [3, 3]],
+    [91, [2, 2, 2]],
+  ])('fills a batch to the byte, commas and all: %i', async (maxPayload, lengths) => {
+    const { client, connection, posts } = await openBoth({ maxPayload });
     const messages = record(connection, 'message');
-    for (let i = 0; i < 6; i++) client.send('x'.repeat(28));
+    for (let i = 0; i < 6; i++) client.send('x'.repeat(28)); // 30 bytes
     await until(() => messages.length === 6);
-    expect(posts.map((post) => post.messages.length)).toEqual([3, 3]);
+    expect(posts.map((post) => post.messages.length)).toEqual(lengths);
   });
 
   it.each([

@@ -1,7 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Request } from 'express';
 import { SseClient } from '../../lib/client/index';
-import type { SseConnection } from '../../lib/index';
 import { ChaosProxy } from '../helpers/chaos-proxy';
 import type { Fault, FaultKind } from '../helpers/chaos-proxy';
 import { impatientFetch } from '../helpers/impatient-fetch';
@@ -29,8 +27,6 @@ export interface ChaosReport {
   struck: number;
   /** Streams that continued the session. */
   resumed: number;
-  /** Sessions opened: one. */
-  opened: number;
   /** What must not happen: a session's end. */
   ends: string[];
   /** Most that was neither confirmed nor let go of, in bytes, at the server. */
@@ -60,22 +56,28 @@ export async function runChaos({
   const down = new Way(random.integer(0, 2 ** 31));
   const ends: string[] = [];
   const isOver = () => ends.length > 0;
-  const connected = new Promise<SseConnection<Message, Message, Request>>((resolve) => {
-    sse.on('connection', (connection) => {
-      connection.on('message', (message) => up.receive(message));
-      connection.on('close', (code, reason) => ends.push(`server: ${code} ${reason}`));
-      resolve(connection);
-    });
+  let giveUp = (_error?: Error) => {};
+  const over = new Promise<void>((resolve, reject) => {
+    giveUp = (error) => (error ? reject(error) : resolve());
+  });
+  const end = (what: string) => {
+    ends.push(what);
+    giveUp();
+  };
+  sse.on('connection', (connection) => {
+    connection.on('message', (message) => up.receive(message));
+    connection.on('close', (code, reason) => end(`server: ${code} ${reason}`));
   });
   const client = new SseClient<Message, Message>(`${proxy.origin}/sse`, {
     backoff: (attempt) => Math.min(200, 5 * 2 ** attempt),
     fetch: impatientFetch(1_000),
   });
   client.onmessage = ({ data }) => down.receive(data);
-  client.onreset = ({ reason }) => ends.push(`reset: ${reason}`);
-  client.onclose = ({ code, reason }) => ends.push(`client: ${code} ${reason}`);
-  const opening = new Promise((resolve) => (client.onopen = resolve));
-  const [connection] = await Promise.all([connected, opening]);
+  client.onreset = ({ reason }) => end(`reset: ${reason}`);
+  client.onclose = ({ code, reason }) => end(`client: ${code} ${reason}`);
+  await new Promise((resolve) => (client.onopen = resolve));
+  // The last, where an answer to the first GET came too late.
+  const connection = [...sse.connections].at(-1)!;
   let peak = 0;
 
   /** Sends at the pace of the faults, and on until the last of them has struck. */
@@ -93,15 +95,13 @@ export async function runChaos({
   const plan = Array.from({ length: faults }, () => drawFault(random));
   async function strike(): Promise<void> {
     for (let fault; !isOver() && (fault = plan.pop());) {
-      let hasStruck = false;
-      void proxy.inject(fault).then(() => (hasStruck = true));
-      // There is a new GET only where the stream was lost.
-      if (fault.method === 'GET' && fault.direction === 'up') proxy.cut('GET');
-      await until(
-        () => hasStruck || isOver(),
-        60_000,
-        () => `${JSON.stringify(fault)}; ${state()}`,
-      );
+      const progress = { hasStruck: false };
+      const struck = proxy.inject(fault).then(() => (progress.hasStruck = true));
+      const isOfGet = fault.method === 'GET' && fault.direction === 'up';
+      while (!progress.hasStruck && !isOver()) {
+        if (isOfGet) proxy.cut('GET'); // there is a new one only where the stream was lost
+        await Promise.race([struck, over, sleep(500)]);
+      }
     }
   }
 
@@ -109,14 +109,17 @@ export async function runChaos({
     `${up.received} of ${up.sent} up, ${down.received} of ${down.sent} down, ` +
     `${proxy.struck} of ${faults} faults, seed ${seed}, ends ${JSON.stringify(ends)}`;
 
+  const timer = setTimeout(() => {
+    giveUp(new Error(`not done within ${patience} ms: ${state()}`));
+  }, patience);
   try {
     const traffic = [send(up, client.sink), send(down, connection.sink)];
     const strikes = Array.from({ length: ARMED }, strike);
-    await Promise.race([Promise.all([...traffic, ...strikes]), until(isOver, patience, state)]);
+    await Promise.race([Promise.all([...traffic, ...strikes]), over]);
     const isComplete = () => up.received >= up.sent && down.received >= down.sent;
     await until(() => isOver() || isComplete(), 30_000, state);
     await sleep(500); // what comes twice comes late
-    const { resumed, opened } = sse.stats();
+    const { resumed } = sse.stats();
     const { struck } = proxy;
     return {
       seed,
@@ -124,11 +127,14 @@ export async function runChaos({
       down: down.report(),
       struck,
       resumed,
-      opened,
       ends: [...ends],
       peak,
     };
   } finally {
+    clearTimeout(timer);
+    ends.push('the end of the test');
+    client.close();
+    await until(() => client.readyState === SseClient.CLOSED, 15_000);
     await close();
     await proxy.close();
   }

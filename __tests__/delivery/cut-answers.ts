@@ -60,6 +60,8 @@ export async function cutAnswersOfDuplex(count: number): Promise<CutAnswersRepor
     await struck;
     await until(() => client.bufferedAmount === 0);
   }
+  client.close();
+  await until(() => client.readyState === SseClient.CLOSED, 15_000);
   await close();
   await proxy.close();
   return { sent, delivered, struck: proxy.struck };

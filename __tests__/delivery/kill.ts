@@ -29,7 +29,7 @@ export async function runKills(seed: number, kills: number): Promise<KillReport>
   const file = join(folder, 'delivered');
   const options = JSON.stringify({ heartbeatInterval: 200 });
   const start = (port: unknown) =>
-    startProcess('__tests__/delivery/processes/server.ts', [port, file, options]);
+    startProcess('__tests__/delivery/processes/server.ts', [port, file, options, 20]);
 
   const { process: first, ready: port } = await start(0);
   let child = first;

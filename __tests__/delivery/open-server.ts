@@ -29,8 +29,9 @@ export async function openServer<Incoming = unknown, Outgoing = unknown>(
     port: (server.address() as AddressInfo).port,
     async close() {
       await sse.close(1001);
-      server.close();
-      server.closeAllConnections();
+      // Answers are under way; behind a black hole they stay so.
+      setTimeout(() => server.closeAllConnections(), 1_000).unref();
+      await new Promise((resolve) => server.close(resolve));
     },
   };
 }

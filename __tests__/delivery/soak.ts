@@ -18,7 +18,7 @@ const soaks: Record<string, () => AsyncGenerator<Result>> = {
     for (const seed of seeds(20)) {
       const options = { seed, messages: 10_000, faults: 500, patience: 900_000 };
       const start = performance.now();
-      const { up, down, struck, resumed, opened, ends, peak } = await runChaos(options);
+      const { up, down, struck, resumed, ends, peak } = await runChaos(options);
       const isMet = [up, down].every(
         ({ sent, lost, doubled, reordered, sentHash, receivedHash }) =>
           sent >= 10_000 && lost + doubled + reordered === 0 && sentHash === receivedHash,
@@ -26,8 +26,8 @@ const soaks: Record<string, () => AsyncGenerator<Result>> = {
       const seconds = Math.round((performance.now() - start) / 1000);
       yield [
         `SEED=${seed}: 10,000 messages each way, 500 faults: 0 lost, doubled, reordered`,
-        isMet && struck >= 500 && opened === 1 && ends.length === 0,
-        { up, down, struck, resumed, opened, ends, peak, seconds },
+        isMet && struck >= 500 && ends.length === 0,
+        { up, down, struck, resumed, ends, peak, seconds },
       ];
     }
   },
@@ -143,6 +143,8 @@ async function main(): Promise<void> {
       if (!isMet) process.exitCode = 1;
     }
   }
+  // Node 20 may spin for ever, with nothing left to do, in its platform's last tasks.
+  process.exit();
 }
 
 void main();

@@ -35,8 +35,8 @@ export async function runStop(options: StopOptions): Promise<StopReport> {
   const entry = '__tests__/delivery/processes/server.ts';
   const settings = JSON.stringify({ drainTimeout, reconnectSpread });
   const file = join(folder, 'delivered');
-  const { process: first, ready: port } = await startProcess(entry, [0, file, settings]);
-  const { process: next } = await startProcess(entry, [port, file, settings, 'next']);
+  const { process: first, ready: port } = await startProcess(entry, [0, file, settings, 500]);
+  const { process: next } = await startProcess(entry, [port, file, settings, 500, 'next']);
   const returns: number[] = [];
   next.on('message', (at: number) => {
     if (at !== port) returns.push(at);

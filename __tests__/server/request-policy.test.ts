@@ -134,6 +134,10 @@ describe('the origin rule', () => {
     expect(messages).toEqual([['y']]);
   });
 
+  it('never allows `null`, which sandboxed frames and files all share', async () => {
+    expect(await statusOf({ Origin: 'null' }, { origins: () => true })).toBe(403);
+  });
+
   it('keeps what other middleware said in Vary', async () => {
     const { url } = await openChannel({}, (app) => {
       app.use((_request, response, next) => {

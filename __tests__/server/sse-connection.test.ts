@@ -105,6 +105,18 @@ describe('the messages of a connection', () => {
     expect(messages.flat()).toEqual([1, 2]);
   });
 
+  it('do not come after `close`: who did not ask for them in reconnectTimeout gets none', async () => {
+    const { client, connection } = await openOne({ reconnectTimeout: 1000 });
+    const closes = record(connection, 'close');
+    useFakeTimeouts();
+    await client.post({ messages: [1], ...GOODBYE });
+    jest.advanceTimersByTime(1000);
+    expect(closes).toHaveLength(1);
+    const messages = record(connection, 'message');
+    await turn();
+    expect(messages).toEqual([]);
+  });
+
   it('stop coming in the middle of a batch when a listener pauses', async () => {
     const { client, connection } = await openOne();
     const messages: unknown[] = [];
@@ -197,9 +209,6 @@ describe('the stream of a connection', () => {
     await client.post({ messages: [1], ...GOODBYE });
     jest.advanceTimersByTime(1000);
     expect(await connection.stream.getReader().read()).toEqual({ done: true, value: undefined });
-    const messages = record(connection, 'message');
-    await turn();
-    expect(messages).toEqual([]); // none after `close`
   });
 
   it('pushes back on the client when it is not read', async () => {

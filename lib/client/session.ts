@@ -102,7 +102,7 @@ export function openSession(
     },
     close(code: number, reason: string): void {
       if (code !== CloseCode.normal && !(code >= 3000 && code < 5000)) {
-        throw new RangeError(`bad close code: ${code}`);
+        throw new RangeError(`bad code: ${code}`);
       }
       if (readyState > OPEN) return;
       const left = leave({ code, reason });
@@ -150,7 +150,7 @@ export function openSession(
         const fault = (await response.json().catch(() => ({}))) as Partial<Fault>;
         return refused(response.status, fault);
       }
-      expect(OPEN_TIMEOUT, 'event (proxy?)');
+      expect(OPEN_TIMEOUT, 'event');
       if (response.headers.get(PROTOCOL_HEADER) !== PROTOCOL_VERSION) {
         opened(BASE_SESSION);
       }
@@ -162,6 +162,7 @@ export function openSession(
       const bytes = (response.body as ReadableStream<Uint8Array>).getReader();
       for (let chunk; !(chunk = await bytes.read()).done;) {
         decode(utf8.decode(chunk.value, { stream: true }));
+        signal.throwIfAborted(); // by what it read: Node 20's next read might never settle
         clearTimeout(watchdog);
         await pushback();
         expect();
@@ -184,7 +185,7 @@ export function openSession(
     } else if (type === 'ping') {
       const { sent, received } = JSON.parse(data) as Ping;
       queue.confirm(received);
-      if (sent !== queue.received()) cut('lost count');
+      if (sent !== queue.received()) cut('miscount');
     } else if (type === 'close') {
       leaving = leave(JSON.parse(data) as Close);
     } else if (type === 'control' && data === CONTROL_CLOSE) {

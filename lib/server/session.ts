@@ -21,8 +21,12 @@ const GATHERED = 64 * 1024;
 const SILENCE = 2.5;
 /** A client's idle interval, in heartbeats. */
 const IDLE_HEARTBEATS = 4;
-/** When a client owes an acknowledgement. */
+/** When a client owes an acknowledgement, at the latest. */
 const ACK_AFTER = { messages: 512, bytes: 256 * 1024 };
+/** The part of `maxBufferedAmount` after which it does, so that several are due before the bound. */
+const ACK_PART = 1 / 8;
+/** The part that is kept for what is sent all the same after `send` returned false. */
+const KEPT_PART = 1 / 2;
 /** How long a client that was told the end has, at least, to confirm it. */
 const CLOSE_TIMEOUT = 5_000;
 /** How long a base-dialect order of unknown start waits for a lower number. */
@@ -153,7 +157,7 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
   /** Sends a message that is framed already. As {@link SseConnection.send}, without its throws. */
   push(frame: Buffer): boolean {
     if (this.#readyState !== SseConnection.OPEN) return false;
-    const { highWaterMark, maxBufferedAmount } = this.#keeper.settings;
+    const { maxBufferedAmount } = this.#keeper.settings;
     this.#outbox.push(frame);
     this.#sent++;
     this.#unwrittenBytes += frame.length;
@@ -163,9 +167,22 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
       return false;
     }
     this.#scheduleFlush();
-    if (this.bufferedAmount < highWaterMark) return true;
+    if (this.#isReady) return true;
     this.#owesDrain = true;
     return false;
+  }
+
+  /**
+   * Whether more may be sent: the sockets keep up, and so does the client. One whose POST is held, or
+   * does not get through, cannot confirm: whoever waits for `drain` must not run into the bound.
+   */
+  get #isReady(): boolean {
+    const { highWaterMark } = this.#keeper.settings;
+    return this.bufferedAmount < highWaterMark && this.#isConfirmed;
+  }
+
+  get #isConfirmed(): boolean {
+    return this.unconfirmedAmount <= this.#keeper.settings.maxBufferedAmount * KEPT_PART;
   }
 
   /** Whether a client that has received so many messages can have the rest. */
@@ -204,7 +221,7 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
       sent: received,
       received: this.#order.next,
       heartbeat: heartbeatInterval,
-      ackAfter: { ...ACK_AFTER, idle: this.#idleInterval },
+      ackAfter: { ...ACK_AFTER, bytes: this.#ackBytes, idle: this.#idleInterval },
       maxPayload,
     });
     stream.write(Buffer.from(opening));
@@ -220,6 +237,7 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
       );
     }
     this.#outbox.confirm(count);
+    if (this.#owesDrain) this.#scheduleFlush();
     if (this.#written >= count) return;
     // Received over a stream that another has replaced since: no need to write it again.
     this.#written = count;
@@ -273,7 +291,7 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
       this.#closeWritten = true;
       stream.write(Buffer.from(this.dialect.close(this.#closing)));
       stream.end();
-    } else if (this.#owesDrain) {
+    } else if (this.#owesDrain && this.#isConfirmed) {
       this.#owesDrain = false;
       this.#tellOpen('drain');
     }
@@ -299,6 +317,11 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
     while (outbox.first < this.#written && outbox.byteLength - this.#unwrittenBytes > replayLimit) {
       outbox.confirm(outbox.first + 1);
     }
+  }
+
+  get #ackBytes(): number {
+    const { maxBufferedAmount } = this.#keeper.settings;
+    return Math.max(1, Math.min(ACK_AFTER.bytes, Math.floor(maxBufferedAmount * ACK_PART)));
   }
 
   get #idleInterval(): number {

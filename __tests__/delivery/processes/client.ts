@@ -8,4 +8,5 @@ client.onmessage = ({ data }) => tell('message', data);
 client.onreconnect = () => tell('reconnect');
 client.onreset = ({ undelivered }) => tell('reset', undelivered);
 process.on('message', (message) => client.send(message));
+process.once('disconnect', () => process.exit());
 tell('ready');

@@ -4,12 +4,19 @@ import { openServer } from '../open-server';
 
 /**
  * A server to be killed or stopped: writes down each message before anything else, and sends a count
- * every few milliseconds. On SIGTERM it says good-bye and ends, by itself.
+ * to everybody, again and again. On SIGTERM it says good-bye and ends, by itself.
  *
- * Arguments: port, the file to write to, options as JSON, and whether to wait for `listen` first.
+ * Arguments: port, the file to write to, options as JSON, milliseconds between two counts, and whether to
+ * wait for `listen` first.
  */
 async function main(): Promise<void> {
-  const [port, file, options, isNext] = process.argv.slice(2) as [string, string, string, string?];
+  const [port, file, options, interval, isNext] = process.argv.slice(2) as [
+    string,
+    string,
+    string,
+    string,
+    string?,
+  ];
   if (isNext) {
     process.send!('waiting');
     await new Promise((resolve) => process.once('message', resolve));
@@ -23,14 +30,16 @@ async function main(): Promise<void> {
     if (isNext) process.send!(Date.now());
     connection.on('message', (message) => appendFileSync(file, `${JSON.stringify(message)}\n`));
   });
+  const orphaned = () => process.exit();
+  process.once('disconnect', orphaned);
   let count = 0;
-  const timer = setInterval(() => sse.broadcast(count++), 20);
+  const timer = setInterval(() => sse.broadcast(count++), Number(interval));
   process.once('SIGTERM', () => {
     clearInterval(timer);
     sse.broadcast('last');
     void sse.close().then(() => {
       server.close();
-      process.disconnect();
+      process.off('disconnect', orphaned).disconnect();
     });
   });
   process.send!(own);
