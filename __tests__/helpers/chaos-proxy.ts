@@ -158,8 +158,8 @@ class Link {
   }
 
   reset(): void {
-    this.#client.resetAndDestroy();
-    this.#server.resetAndDestroy();
+    reset(this.#client);
+    reset(this.#server);
   }
 
   async #pump(direction: Direction, from: Socket, to: Socket): Promise<void> {
@@ -178,7 +178,7 @@ class Link {
       }
       if (!this.#isBlackHole) to.end();
     } catch {
-      if (!this.#isBlackHole) to.resetAndDestroy();
+      if (!this.#isBlackHole) reset(to);
     }
   }
 
@@ -229,6 +229,15 @@ class Link {
       this.#slices = bytes;
     }
   }
+}
+
+/**
+ * Resets a connection; only closes one that is connecting, writing or ending: from a reset in that
+ * moment Node 20 counts a request that never settles, and spins for ever when the process ends.
+ */
+function reset(socket: Socket): void {
+  if (socket.connecting || socket.writableEnded || socket.writableLength > 0) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 /** Follows the requests on a connection: their method, target and end. */

@@ -1,0 +1,56 @@
+import { createHash } from 'node:crypto';
+import { SseClient } from '../../lib/client/index';
+import { until } from '../helpers/until';
+import { openServer } from './open-server';
+
+const COUNT = 100_000;
+/** Milliseconds: some seconds' work, on a machine that may be busy. */
+const PATIENCE = 30_000;
+
+/** Hashes what it is told, in the order in which it is told it. */
+function createDigest() {
+  const hash = createHash('sha256');
+  let count = 0;
+  return {
+    add(message: unknown): void {
+      hash.update(`${count++}:${JSON.stringify(message)}\n`);
+    },
+    count: () => count,
+    end: () => hash.digest('hex'),
+  };
+}
+
+describe('One connection', () => {
+  it(
+    'carries 100,000 messages each way, in order',
+    async () => {
+      const { sse, port, close } = await openServer({});
+      const [up, down] = [
+        { sent: createDigest(), received: createDigest() },
+        { sent: createDigest(), received: createDigest() },
+      ];
+      sse.on('connection', (connection) => {
+        connection.on('message', (message) => up.received.add(message));
+        for (let number = 0; number < COUNT; number++) {
+          const message = { down: number };
+          connection.send(message);
+          down.sent.add(message);
+        }
+      });
+      const client = new SseClient(`http://127.0.0.1:${port}/sse`);
+      client.onmessage = ({ data }) => down.received.add(data);
+      for (let number = 0; number < COUNT; number++) {
+        const message = { up: number };
+        client.send(message);
+        up.sent.add(message);
+      }
+      const isThere = () => up.received.count() >= COUNT && down.received.count() >= COUNT;
+      await until(isThere, PATIENCE);
+      client.close();
+      await close();
+      expect(up.received.end()).toBe(up.sent.end());
+      expect(down.received.end()).toBe(down.sent.end());
+    },
+    2 * PATIENCE,
+  );
+});
