@@ -11,6 +11,8 @@ describe('A client that only receives', () => {
     await until(() => client.readyState === SseClient.OPEN);
     await sleep(3_000);
     expect(sse.stats()).toMatchObject({ connected: 1, opened: 1, resumed: 0 });
+    client.close();
+    await until(() => client.readyState === SseClient.CLOSED);
     await close();
   });
 });

@@ -150,7 +150,8 @@ export function createPostQueue(
         if (response.ok) {
           confirm(token ? answer.received : outbox.first + 1);
           if (saidEnd) return whenClosed();
-          attempt = wait = 0;
+          // Without progress it would be asked for ever, at once.
+          if (!message || items[0] !== message) attempt = wait = 0;
         } else {
           refused(token ? response.status : 0, answer);
           wait = Math.max(wait, retryAfter(response));

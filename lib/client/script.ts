@@ -1,6 +1,6 @@
 import { SseClient } from './sse-client';
 
 // The drop-in script: `<script src="/sse/client.js">` defines a global.
-Object.assign(globalThis, { SseClient });
+(globalThis as { SseClient?: typeof SseClient }).SseClient = SseClient;
 
 export {};

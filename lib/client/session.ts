@@ -95,7 +95,7 @@ export function openSession(
     readyState: () => readyState,
     bufferedAmount: () => queue.outbox.byteLength,
     send(message: unknown): void {
-      if (readyState > OPEN) throw new Error('client is closed');
+      if (readyState > OPEN) throw new Error('closed');
       const json = JSON.stringify(message) as string | undefined;
       if (json === undefined) throw new TypeError('not JSON');
       queue.push(json);
