@@ -31,8 +31,8 @@ export interface SseOptions<Req extends AnyRequest = AnyRequest> {
   bodyTimeout?: number;
 
   /**
-   * Bytes that no socket has taken yet, from which on `connection.send` returns false; `drain`
-   * follows. Also how much waits here for an application that is paused, before the client is pushed
+   * Bytes that no socket has taken yet, from which on `connection.send` returns false, as it does past
+   * half of `maxBufferedAmount`; `drain` follows. Also how much waits here for an application that is paused, before the client is pushed
    * back on.
    * @default 65_536
    */

@@ -18,7 +18,7 @@ export interface SseConnectionEvents<Incoming, Outgoing> {
   disconnect: [];
   /** The client is back: nothing was lost. */
   reconnect: [];
-  /** After `send` returned false: all of it went to the socket. */
+  /** After `send` returned false: the socket has all of it, and the client confirmed enough. */
   drain: [];
   /**
    * The end, after the last `message`. Code and reason are those of whichever side closed; 1006 where
