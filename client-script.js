@@ -14,7 +14,14 @@ function buildClientScript() {
     write: false,
   });
   return minify(outputFiles[0].text, {
-    compress: { passes: 3, unsafe_arrows: true, conditionals: false, lhs_constants: false },
+    compress: {
+      passes: 5,
+      unsafe: true, // `Error()` for `new Error()`, and the like
+      unsafe_arrows: true,
+      keep_fargs: false,
+      conditionals: false,
+      lhs_constants: false,
+    },
     mangle: { toplevel: true },
     ecma: 2020,
     module: true, // strict, and no page's variable is ours

@@ -175,7 +175,7 @@ describe('the drop-in client in Chromium', () => {
     await host.until(() => visit.end !== undefined);
 
     expect(performance.now() - leftAt).toBeLessThan(1_000);
-    expect(visit.end).toMatchObject({ code: 1001, reason: 'page left' });
+    expect(visit.end).toMatchObject({ code: 1001, reason: 'pagehide' });
     expect(visit.messages).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     // A context that is closed in mid-navigation may hang, in Playwright.
     await page.waitForURL(`${host.origin}/`);
@@ -308,7 +308,7 @@ describe('the drop-in client in Chromium', () => {
       expect(visit.end).toBeUndefined();
       answerPreflight!();
       await host.until(() => visit.end !== undefined);
-      expect(visit.end).toMatchObject({ code: 1001, reason: 'page left' });
+      expect(visit.end).toMatchObject({ code: 1001, reason: 'pagehide' });
     });
 
     test('is refused, and told so, where it is not', async () => {
@@ -407,7 +407,7 @@ describe('the drop-in client in Chromium', () => {
       await host.until(() => visit.end !== undefined);
 
       expect(performance.now() - leftAt).toBeLessThan(1_000);
-      expect(visit.end).toMatchObject({ code: 1001, reason: 'page left' });
+      expect(visit.end).toMatchObject({ code: 1001, reason: 'pagehide' });
     });
   });
 });

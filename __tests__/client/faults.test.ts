@@ -397,7 +397,12 @@ describe('a POST', () => {
     const closed = next(client, 'close');
     const end = { close: { code: 4000, reason: 'bye' } };
     (await request('POST')).answer(410, { error: 'closed', message: 'closed', ...end });
-    expect(await closed).toMatchObject({ code: 4000, reason: 'bye', undelivered: ['a'] });
+    expect(await closed).toMatchObject({
+      code: 4000,
+      reason: 'bye',
+      wasClean: false,
+      undelivered: ['a'],
+    });
   });
 
   it('that is answered 404 is the loss of the session: nothing is sent again by itself', async () => {
@@ -486,6 +491,82 @@ describe('the goodbye of a client', () => {
     await until(() => closes.length > 0);
     expect(closes[0]).toMatchObject({ code: 1000, wasClean: false, undelivered: ['a'] });
   });
+
+  it('is not clean when the server never answers, though nothing is lost', async () => {
+    useFakeTimeouts();
+    const { client } = await startOpen({}, { heartbeat: 100_000 });
+    const closes = eventsOf(client, 'close');
+    client.close();
+    jest.advanceTimersByTime(10_000);
+    await until(() => closes.length > 0);
+    expect(closes[0]).toMatchObject({ code: 1000, wasClean: false, undelivered: [] });
+  });
+
+  it('is over at once, and waits for nothing, when a POST is refused for good', async () => {
+    const { client, next: request } = await startOpen();
+    useFakeTimeouts();
+    client.send('a');
+    client.close(4001, 'done');
+    const closed = next(client, 'close');
+    (await request('POST')).answer(413, { message: 'too large' });
+    expect(await closed).toMatchObject({ code: 4001, wasClean: false, undelivered: ['a'] });
+    await turn();
+    expect(jest.getTimerCount()).toBe(0);
+  });
+
+  it('leaves no stream to be opened, where it comes while the client waits to open one', async () => {
+    const { client, stream, next: request, waiting } = await startOpen({ backoff: () => 1_000 });
+    client.send('a');
+    const post = await request('POST');
+    useFakeTimeouts();
+    stream.end();
+    await next(client, 'disconnect');
+    const closed = next(client, 'close');
+    post.answer(410, { message: 'closed', close: { code: 4000, reason: 'bye' } });
+    await closed;
+    await turn();
+    expect([waiting(), jest.getTimerCount()]).toEqual([0, 0]);
+  });
+});
+
+describe('the goodbye of a server', () => {
+  const restart = 'event: close\ndata: {"code":1012,"reason":"","retry":50}\n\n';
+
+  it('is a reset at once, and one only, where another server knows nothing of the session', async () => {
+    const { client, stream, next: request } = await startOpen();
+    const resets = eventsOf(client, 'reset');
+    const errors = eventsOf(client, 'error');
+    client.send('a');
+    const post = await request('POST');
+    stream.write(restart);
+    stream.end();
+    await turn();
+    post.answer(404, { message: 'unknown' });
+    const again = await request('GET');
+    expect(resets).toMatchObject([{ code: 1012, reason: '', wasClean: false, undelivered: ['a'] }]);
+    expect(errors).toEqual([]);
+    again.hello({ token: 'SECOND' });
+    await next(client, 'open');
+    client.send('b');
+    (await request('POST')).answer(200, { received: 1 });
+    await until(() => client.bufferedAmount === 0);
+    expect(resets).toHaveLength(1);
+  });
+
+  it('is not clean where a message came too late for it', async () => {
+    const { client, stream, next: request } = await startOpen();
+    client.send('a');
+    stream.write('event: close\ndata: {"code":1008,"reason":"slow"}\n\n');
+    const closed = next(client, 'close');
+    (await request('POST')).answer(200, { received: 0 });
+    (await request('POST')).answer(200, { received: 0 });
+    expect(await closed).toMatchObject({
+      code: 1008,
+      reason: 'slow',
+      wasClean: false,
+      undelivered: ['a'],
+    });
+  });
 });
 
 describe('a client in a page', () => {
@@ -524,7 +605,7 @@ describe('a client in a page', () => {
     const closes = eventsOf(client, 'close');
     const lost = next(client, 'disconnect');
     page.dispatch('pagehide', { persisted: true });
-    expect((await lost).reason).toContain('page left');
+    expect((await lost).reason).toContain('pagehide');
     expect(get.isAborted()).toBe(true);
     for (let i = 0; i < 5; i++) await turn();
     expect(waiting()).toBe(0);

@@ -324,7 +324,11 @@ describe('the end of a client', () => {
     const client = openClient(url);
     const opens = eventsOf(client, 'open');
     client.close();
-    expect(await next(client, 'close')).toMatchObject({ code: 1000, undelivered: [] });
+    expect(await next(client, 'close')).toMatchObject({
+      code: 1000,
+      wasClean: false,
+      undelivered: [],
+    });
     expect(opens).toEqual([]);
     await until(() => sse.stats().connected === 0);
   });

@@ -1,8 +1,10 @@
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { Agent } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SseClient } from '../../lib/client/index';
+import { httpFetch } from '../helpers/http-fetch';
 import { startProcess } from '../helpers/processes';
 import { until } from '../helpers/until';
 
@@ -28,27 +30,41 @@ export interface StopReport {
   ends: string[];
 }
 
-/** Stops a server that many clients are on, and starts the next instance on its port. */
+/**
+ * Stops a server that many clients are on, while the next instance serves already. Before them is a load
+ * balancer with sticky sessions: what belongs to a session goes where it was opened.
+ */
 export async function runStop(options: StopOptions): Promise<StopReport> {
   const { clients: count, drainTimeout, reconnectSpread } = options;
   const folder = mkdtempSync(join(tmpdir(), 'sse-duplex-'));
   const entry = '__tests__/delivery/processes/server.ts';
   const settings = JSON.stringify({ drainTimeout, reconnectSpread });
   const file = join(folder, 'delivered');
-  const { process: first, ready: port } = await startProcess(entry, [0, file, settings, 500]);
-  const { process: next } = await startProcess(entry, [port, file, settings, 500, 'next']);
-  const returns: number[] = [];
-  next.on('message', (at: number) => {
-    if (at !== port) returns.push(at);
-  });
+  const { process: first, ready: firstPort } = await startProcess(entry, [0, file, settings, 500]);
+  const { process: next, ready: nextPort } = await startProcess(entry, [0, file, settings, 500]);
+
+  const ports = new Map<string, unknown>();
+  let newest = firstPort;
+  // A process of so many clients is slower than they would be: it must not open a socket a POST.
+  const agents = {
+    GET: new Agent(),
+    POST: new Agent({ keepAlive: true, maxSockets: 50 }),
+  };
+  const fetch = (url: string, init: RequestInit) => {
+    const target = new URL(url);
+    const session = target.searchParams.get('sseClientId')!;
+    if (!ports.has(session)) ports.set(session, newest);
+    target.port = String(ports.get(session));
+    return httpFetch(target.href, init, { agent: agents[init.method === 'POST' ? 'POST' : 'GET'] });
+  };
 
   const ends: string[] = [];
-  let opened = 0;
+  const opened: number[] = [];
   let named = 0;
   const got = new Set<number>();
   const clients = Array.from({ length: count }, (_, index) => {
-    const client = new SseClient<unknown>(`http://127.0.0.1:${String(port)}/sse`);
-    client.onopen = () => opened++;
+    const client = new SseClient<unknown>('http://127.0.0.1/sse', { fetch });
+    client.onopen = () => opened.push(Date.now());
     client.onmessage = ({ data }) => {
       if (data === 'last') got.add(index);
     };
@@ -58,21 +74,21 @@ export async function runStop(options: StopOptions): Promise<StopReport> {
   });
   try {
     await until(
-      () => opened === count,
+      () => opened.length === count,
       60_000,
-      () => `${opened} of ${count} clients`,
+      () => `${opened.length} of ${count} clients`,
     );
     clients.forEach((client, index) => client.send(index));
     const start = Date.now();
+    newest = nextPort;
     const exit = once(first, 'exit') as Promise<[number | null]>;
     first.kill('SIGTERM');
     const [exitCode] = await exit;
     const exitAfter = Date.now() - start;
-    next.send('listen');
     await until(
-      () => returns.length === count,
+      () => opened.length === 2 * count,
       60_000,
-      () => `${returns.length} to come back`,
+      () => `${opened.length - count} of ${count} to come back`,
     );
     const delivered = new Set(readFileSync(file, 'utf8').trim().split('\n').map(Number));
     return {
@@ -81,7 +97,7 @@ export async function runStop(options: StopOptions): Promise<StopReport> {
       lostDown: count - got.size,
       lostUp: count - delivered.size - named,
       named,
-      returns: returns.map((at) => at - start),
+      returns: opened.slice(count).map((at) => at - start),
       ends: [...ends],
     };
   } finally {
@@ -90,6 +106,7 @@ export async function runStop(options: StopOptions): Promise<StopReport> {
     next.kill('SIGTERM');
     await until(() => clients.every(({ readyState }) => readyState === SseClient.CLOSED), 20_000);
     next.kill('SIGKILL');
+    agents.POST.destroy();
     rmSync(folder, { recursive: true });
   }
 }

@@ -1,12 +1,30 @@
 import fc from 'fast-check';
 import { createEventStreamDecoder, encodeEvent } from '../../lib/protocol/event-stream';
-import type { StreamEvent } from '../../lib/protocol/event-stream';
+
+interface StreamEvent {
+  type: string;
+  data: string;
+}
 
 function decode(...pieces: string[]): StreamEvent[] {
   const events: StreamEvent[] = [];
-  const take = createEventStreamDecoder((each) => events.push(each), Infinity);
+  const take = createEventStreamDecoder((type, data) => events.push({ type, data }), Infinity);
   pieces.forEach(take);
   return events;
+}
+
+/** As the client reads: a stream's bytes, one leading byte order mark less. */
+function decodeBytes(...pieces: Uint8Array[]): StreamEvent[] {
+  const utf8 = new TextDecoder();
+  return decode(...pieces.map((piece) => utf8.decode(piece, { stream: true })));
+}
+
+/** Processor time: what else runs on the machine does not count. */
+function millisecondsOf(work: () => void): number {
+  const start = process.cpuUsage();
+  work();
+  const { user, system } = process.cpuUsage(start);
+  return (user + system) / 1000;
 }
 
 function event(data: string, type = 'message'): StreamEvent {
@@ -69,8 +87,66 @@ describe('the event stream decoder', () => {
     ['no unfinished line', 'data: a\n\ndata: b', [event('a')]],
     ['nothing of nothing', '', []],
     ['names of what every object has', 'constructor: x\n__proto__: x\ndata: a\n\n', [event('a')]],
-  ])('reads %s', (_, text, events) => {
-    expect(decode(text)).toEqual(events);
+  ])('reads %s, wherever it is cut', (_, text, events) => {
+    for (let cut = 0; cut <= text.length; cut++) {
+      const read = decode(text.slice(0, cut), text.slice(cut));
+      expect({ cut, read }).toEqual({ cut, read: events });
+    }
+    expect(decode(...text.split(''))).toEqual(events);
+  });
+
+  // After the files of web-platform-tests/eventsource: their rules, in inputs of our own.
+  it.each<[string, string | number[], StreamEvent[]]>([
+    ['format-bom', '\uFEFFdata: a\n\n\uFEFFdata: b\n\ndata: c\n\n', [event('a'), event('c')]],
+    ['format-bom-2', '\uFEFF\uFEFFdata: a\n\ndata: b\n\n', [event('b')]],
+    ['format-bom, alone', '\uFEFF', []],
+    ['format-bom, half', [0xef, 0xbb, ...Buffer.from('data: a\n\ndata: b\n\n')], [event('b')]],
+    [
+      'format-comments',
+      `data: a\r:\0\n:\r\n::data: x\ndata: b\n:${'x'.repeat(300)}\rdata: c\n: data: x\r\n\n`,
+      [event('a\nb\nc')],
+    ],
+    ['format-data-before-final-empty-line', 'retry: 10\ndata: a\n\nid: 1\ndata: b\n', [event('a')]],
+    [
+      'format-field-data',
+      'data:\n\ndata\ndata\n\ndata:a\n\n',
+      ['', '\n', 'a'].map((x) => event(x)),
+    ],
+    ['format-field-event', 'event:e\ndata:a\n\ndata:b\n\n', [event('a', 'e'), event('b')]],
+    ['format-field-event-empty', 'event: \ndata: a\n\n', [event('a')]],
+    ['format-field-id', 'id: 1\ndata: a\n\ndata: b\n\n', [event('a'), event('b')]],
+    ['format-field-id-2', 'id\ndata: a\n\nid:\ndata: b\n\nid: é\n\n', [event('a'), event('b')]],
+    ['format-field-id-null', 'id: 1\0\ndata: a\n\nid:\0\ndata: b\n\n', [event('a'), event('b')]],
+    [
+      'format-field-parsing',
+      'data:\0\ndata:  a\rData:x\ndata\0:x\ndata:b\r\0data:x\nda-ta:x\rdata_x\ndata:c\rdata:\r\n data:x\ndata:d\n\n',
+      [event('\0\n a\nb\nc\n\nd')],
+    ],
+    ['format-field-retry', 'retry: 03000\ndata: a\n\n', [event('a')]],
+    ['format-field-retry-bogus', 'retry: 1000x\nretry: -1\nretry: 1e3\ndata: a\n\n', [event('a')]],
+    ['format-field-retry-empty', 'retry\nretry:\nretry: \ndata: a\n\n', [event('a')]],
+    ['format-field-unknown', 'data: a\n data\ndatas: x\nx: y\nx\ndata\n\n', [event('a\n')]],
+    ['format-leading-space', 'data:\ta\rdata: \ndata:b\ndata:  c\n\n', [event('\ta\n\nb\n c')]],
+    ['format-newlines', 'data: a\r\ndata\ndata: b\r\n\r', [event('a\n\nb')]],
+    [
+      'format-newlines, all mixed',
+      'data: a\n\r\r\n\ndata: b\r\rdata: c\r\n\n',
+      ['a', 'b', 'c'].map((x) => event(x)),
+    ],
+    ['format-null-character', 'data: \0\n\n\n\0\n', [event('\0')]],
+    ['format-utf-8', 'data: é漢😀\u0085\n\n', [event('é漢😀\u0085')]],
+    [
+      'format-utf-8, broken',
+      [...Buffer.from('data: '), 0xff, 0xe2, 0x82, 0x0a, 0x0a],
+      [event('\ufffd\ufffd')],
+    ],
+  ])('reads what %s is about, wherever its bytes are cut', (_, input, events) => {
+    const bytes = Buffer.from(input as string);
+    for (let cut = 0; cut <= bytes.length; cut++) {
+      const read = decodeBytes(bytes.subarray(0, cut), bytes.subarray(cut));
+      expect({ cut, read }).toEqual({ cut, read: events });
+    }
+    expect(decodeBytes(...Array.from(bytes, (byte) => Buffer.of(byte)))).toEqual(events);
   });
 
   it('leaves the byte order mark to TextDecoder: one here is part of a field name', () => {
@@ -81,7 +157,7 @@ describe('the event stream decoder', () => {
 
   it('dispatches an event before the function returns', () => {
     const events: StreamEvent[] = [];
-    const take = createEventStreamDecoder((each) => events.push(each), Infinity);
+    const take = createEventStreamDecoder((type, data) => events.push({ type, data }), Infinity);
     take('data: a\n');
     expect(events).toHaveLength(0);
     take('\ndata: b');
@@ -119,11 +195,31 @@ describe('the event stream decoder', () => {
 
   it('reads a line that arrives in very many pieces', () => {
     let data = '';
-    const take = createEventStreamDecoder((each) => (data = each.data), Infinity);
+    const take = createEventStreamDecoder((_, text) => (data = text), Infinity);
     take('data: ');
     for (let i = 0; i < 300_000; i++) take('abcdefg'[i % 7]!);
     take('\n\n');
     expect(data.startsWith('abcdefgabc') && data.length === 300_000).toBe(true);
+  });
+
+  it('takes time that grows with the length of a line, and no faster', () => {
+    const MIB = 1024 * 1024;
+    const piece = 'x'.repeat(MIB / 16);
+    const read = (size: number) => {
+      const events: StreamEvent[] = [];
+      const take = createEventStreamDecoder((type, data) => events.push({ type, data }), Infinity);
+      take('data: ');
+      for (let length = 0; length < size; length += piece.length) take(piece);
+      take('\n\n');
+      expect(events.map(({ data }) => data.length)).toEqual([size]);
+    };
+    const [least, middle, most] = [16, 32, 64].map((size) =>
+      Math.min(...[1, 2, 3].map(() => millisecondsOf(() => read(size * MIB)))),
+    ) as [number, number, number];
+    const ratios = [middle / least, most / middle].map((ratio) => ratio.toFixed(2));
+    process.stdout.write(`a line of 16, 32, 64 MiB: ${least} ms, ratios ${ratios.join(', ')}\n`);
+    // Four times the length; with the square of it there would be sixteen times the work.
+    expect(most / least).toBeLessThan(10);
   });
 
   describe('with a bound', () => {
@@ -147,6 +243,17 @@ describe('the event stream decoder', () => {
       for (let i = 0; i < 5; i++) take('data: abcd\n\n');
       take('data: abcd');
       expect(() => take('e')).toThrow(RangeError);
+    });
+
+    it('throws in the middle of a line of 64 MiB that does not end, and has kept no more', () => {
+      const piece = 'x'.repeat(65_536);
+      const take = bounded(30 * piece.length);
+      let taken = 0;
+      const takeAll = () => {
+        for (; taken < 1024; taken++) take(piece);
+      };
+      expect(takeAll).toThrow(new RangeError('too long'));
+      expect(taken).toBe(30);
     });
 
     it('does not count a finished event longer than it that came in one piece', () => {

@@ -600,8 +600,10 @@ describe('the end of a duplex session', () => {
     const { client, connection } = await openOne({ maxBufferedAmount: 10 });
     connection.send('0123456789');
     await client.stream.take();
-    const reply = await client.post({ close: { code: 1008, reason: '' } });
-    expect(reply.status).toBe(200);
+    const messages = record(connection, 'message');
+    const reply = await client.post({ messages: ['late'], close: { code: 1008, reason: '' } });
+    expect([reply.status, reply.json]).toEqual([200, { received: 0 }]);
+    expect(messages).toEqual([]); // after `close` there is none
     expect((await client.post()).status).toBe(404);
   });
 

@@ -54,7 +54,7 @@ export function createPostQueue(
   let keepalive = false;
   /** Whether the last POST carried it. */
   let saidEnd = false;
-  let whenClosed: () => void;
+  let whenClosed = () => {};
 
   return {
     outbox,
@@ -67,7 +67,7 @@ export function createPostQueue(
       // Undefined before the session is open: then the server is to judge.
       const maxPayload = session?.maxPayload as number;
       if (byteLength > maxPayload) {
-        throw new RangeError(`${byteLength} bytes: maxPayload is ${maxPayload}`);
+        throw new RangeError(`${byteLength} bytes > maxPayload ${maxPayload}`);
       }
       outbox.push({ json, byteLength });
       // What is sent in one go makes one batch.
@@ -97,7 +97,7 @@ export function createPostQueue(
     /**
      * Sends what is left, then the end.
      *
-     * @param onClosed is told that the server has it.
+     * @param onClosed is told that the server has it, or that nobody will.
      * @param isGoing as the page goes there is one last request, beside one that may be under way.
      */
     close(close: Close, onClosed: () => void, isGoing = false): void {
@@ -113,6 +113,7 @@ export function createPostQueue(
       session = undefined;
       clearTimeout(idleTimer);
       wake();
+      whenClosed();
     },
   };
 
@@ -160,7 +161,7 @@ export function createPostQueue(
         // The network's fault, or an answer that is not the server's.
         if (!token) refused(0, {});
       }
-      if (wait) await sleep(wait, (wakeUp) => (wake = wakeUp));
+      if (wait && !isOver()) await sleep(wait, (wakeUp) => (wake = wakeUp));
     }
     isSending = false;
   }
@@ -185,8 +186,8 @@ export function createPostQueue(
     const batch = items.filter(({ byteLength }, i) => (size += byteLength + 1) <= limit || !i);
     const close = batch.length === items.length ? closing : undefined;
     saidEnd = !!close;
-    const head = { token, id: outbox.first, ack: received, close };
     const messages = batch.map(({ json }) => json).join(); // JSON already
-    return `${JSON.stringify(head).slice(0, -1)},"messages":[${messages}]}`;
+    const rest = { token, id: outbox.first, ack: received, close };
+    return `{"messages":[${messages}],${JSON.stringify(rest).slice(1)}`;
   }
 }

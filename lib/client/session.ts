@@ -1,5 +1,4 @@
 import { createEventStreamDecoder } from '../protocol/event-stream';
-import type { StreamEvent } from '../protocol/event-stream';
 import {
   CLIENT_ID,
   CONTROL_CLOSE,
@@ -78,6 +77,7 @@ export function openSession(
   let patience: number;
   let awaited: string;
   /** The end, while it is agreed on. */
+  let closing: Close | undefined;
   let leaving: Promise<void> | undefined;
   /** Ends what was attached to the page. */
   const page = new AbortController();
@@ -97,7 +97,7 @@ export function openSession(
     send(message: unknown): void {
       if (readyState > OPEN) throw new Error('closed');
       const json = JSON.stringify(message) as string | undefined;
-      if (json === undefined) throw new TypeError('not JSON');
+      if (!json) throw new TypeError('not JSON');
       queue.push(json);
     },
     close(code: number, reason: string): void {
@@ -117,29 +117,29 @@ export function openSession(
     for (let attempt = 0; ;) {
       pause = 0;
       const reason = await read();
+      if (reason && !isConnected) tell('error', { message: reason });
       await leaving;
-      if (readyState === CLOSED) return;
+      if (isOver()) return;
 
       if (isConnected) {
         isConnected = false;
         attempt = 0;
         tell('disconnect', { reason });
-      } else if (reason) {
-        tell('error', { message: reason });
       }
       await sleep(Math.max(pause, backoff(attempt++)), (wakeUp) => (wake = wakeUp));
+      if (isOver()) return;
     }
   }
 
   /** One GET, to its end. Settles with the reason. */
-  async function read(): Promise<string> {
+  async function read(): Promise<string | undefined> {
     const controller = new AbortController();
     const { signal } = controller;
     cut = (reason) => controller.abort(reason);
     // An attempt whose answer was lost may have taken the name.
     if (token === undefined) id = `${debugKey}-${Math.random()}`;
     try {
-      expect(OPEN_TIMEOUT, 'answer');
+      expect(OPEN_TIMEOUT, 'answer (6 streams?)');
       const proof = token && { 'Last-Event-ID': `${token}.${queue.received()}` };
       const response = await request(`&${PROTOCOL}=${PROTOCOL_VERSION}`, {
         headers: { Accept: 'text/event-stream', ...proof },
@@ -150,13 +150,13 @@ export function openSession(
         const fault = (await response.json().catch(() => ({}))) as Partial<Fault>;
         return refused(response.status, fault);
       }
-      expect(OPEN_TIMEOUT, 'event');
+      expect(OPEN_TIMEOUT, 'event (buffered?)');
       if (response.headers.get(PROTOCOL_HEADER) !== PROTOCOL_VERSION) {
         opened(BASE_SESSION);
       }
 
-      const decode = createEventStreamDecoder((event) => {
-        if (!signal.aborted) take(event);
+      const decode = createEventStreamDecoder((type, data) => {
+        if (!signal.aborted) take(type, data);
       }, LONGEST_EVENT);
       const utf8 = new TextDecoder();
       const bytes = (response.body as ReadableStream<Uint8Array>).getReader();
@@ -176,7 +176,7 @@ export function openSession(
     }
   }
 
-  function take({ type, data }: StreamEvent): void {
+  function take(type: string, data: string): void {
     if (type === 'message') {
       queue.take(data.length);
       tell(type, { data: JSON.parse(data) as unknown });
@@ -197,7 +197,7 @@ export function openSession(
     const isNew = token === undefined;
     token = hello.token;
     isConnected = true;
-    if (readyState === CONNECTING) readyState = OPEN;
+    readyState ||= OPEN;
     expect(SILENCE * hello.heartbeat, 'heartbeat');
     queue.confirm(hello.received);
     queue.open(hello);
@@ -209,36 +209,38 @@ export function openSession(
   /** Sends what is left, and the end: by the answer both sides know what was taken. */
   async function leave({ retry, ...close }: Close): Promise<void> {
     const timeout = token || queue.outbox.byteLength ? DRAIN_TIMEOUT : 0;
-    if (!retry) readyState = CLOSING;
-    await sleep(timeout, (wakeUp) => queue.close(close, wakeUp));
-    end(close, !queue.outbox.byteLength, !!retry);
+    const left = queue;
+    closing = close;
     if (retry) pause = Math.random() * retry;
+    else readyState = CLOSING;
+    const isAgreed = await sleep(timeout, (wakeUp) => left.close(close, wakeUp));
+    if (left === queue) end(close, isAgreed, !!retry);
   }
 
   /** The server refused a request: for now, and why is returned; or it ended the session, as is told. */
-  function refused(status: number, { message, close }: Partial<Fault>): string {
+  function refused(status: number, { message, close }: Partial<Fault>): string | undefined {
     const reason = message ?? `HTTP ${status}`;
     if (token && !message) return reason; // not our server's: a proxy's, say, and it may pass
+    const lost = closing ?? { code: CloseCode.abnormal, reason };
     if (close) {
       end(close, true);
     } else if (status === 404 && token) {
-      end({ code: CloseCode.abnormal, reason }, false, true);
-    } else if (status < 500 && ![408, 409, 429].includes(status)) {
+      end(lost, false, true);
+    } else if (status < 500 && !/408|409|429/.test(String(status))) {
       tell('error', { message: reason });
-      end({ code: CloseCode.abnormal, reason }, false);
+      end(lost, false);
     } else {
       return reason;
     }
-    return '';
   }
 
   /** Ends the session, and the client too, unless there may be another. */
-  function end({ code, reason }: Close, wasClean: boolean, isRenewable = false): void {
-    if (readyState === CLOSED) return;
+  function end(close: Close, isAgreed: boolean, isRenewable = false): void {
+    if (isOver()) return;
     const isLast = !isRenewable || !renew || readyState === CLOSING;
     const undelivered = queue.outbox.items.map(({ json }) => JSON.parse(json) as unknown);
     readyState = isLast ? CLOSED : CONNECTING;
-    token = undefined;
+    token = closing = undefined;
     isConnected = false;
     queue.stop();
     queue = newQueue();
@@ -246,7 +248,8 @@ export function openSession(
     wake();
     if (isLast) page.abort();
     tell('drain');
-    tell(isLast ? 'close' : 'reset', { code, reason, wasClean, undelivered });
+    const wasClean = isAgreed && !undelivered.length;
+    tell(isLast ? 'close' : 'reset', { ...close, wasClean, undelivered });
   }
 
   // --- Liveness ------------------------------------------------------------------------------------
@@ -266,13 +269,17 @@ export function openSession(
       queue.wake();
     } else if (persisted) {
       pause = NEVER; // the browser would keep the stream open, and nobody would read
-      cut('page left');
+      cut('pagehide');
     } else {
-      queue.close({ code: CloseCode.goingAway, reason: 'page left' }, () => {}, true);
+      queue.close({ code: CloseCode.goingAway, reason: 'pagehide' }, () => {}, true);
     }
   }
 
   // --- Small parts ---------------------------------------------------------------------------------
+
+  function isOver(): boolean {
+    return readyState === CLOSED;
+  }
 
   function newQueue() {
     return createPostQueue(request, backoff, () => tell('drain'), refused);

@@ -1,14 +1,14 @@
 /**
- * Waits, unless woken.
+ * Waits, unless woken: then settles with true.
  *
  * @param onStart gets the function that ends the wait.
  */
-export function sleep(milliseconds: number, onStart: (wake: () => void) => void): Promise<void> {
+export function sleep(milliseconds: number, onStart: (wake: () => void) => void): Promise<boolean> {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, milliseconds);
+    const timer = setTimeout(resolve, milliseconds, false);
     onStart(() => {
       clearTimeout(timer);
-      resolve();
+      resolve(true);
     });
   });
 }

@@ -161,27 +161,24 @@ export class SseClient<
   get stream(): ReadableStream<Incoming> {
     let pull = () => {};
     const reading = new AbortController();
-    return (this.#stream ??= new ReadableStream<Incoming>(
-      {
-        start: (controller) => {
-          const take = ({ data }: MessageEvent<Incoming>) => {
-            controller.enqueue(data);
-            this.#pushback ??= new Promise((resolve) => (pull = resolve));
-          };
-          this.addEventListener('message', take, reading);
-          this.addEventListener('close', () => controller.close(), reading);
-        },
-        pull: () => {
-          this.#pushback = undefined;
-          pull();
-        },
-        cancel: () => {
-          reading.abort();
-          pull();
-          this.close();
-        },
+    return (this.#stream ??= new ReadableStream<Incoming>({
+      start: (controller) => {
+        const take = ({ data }: MessageEvent<Incoming>) => {
+          controller.enqueue(data);
+          this.#pushback ??= new Promise((resolve) => (pull = resolve));
+        };
+        this.addEventListener('message', take, reading);
+        this.addEventListener('close', () => controller.close(), reading);
       },
-      { highWaterMark: 0 },
-    ));
+      pull: () => {
+        this.#pushback = undefined;
+        pull();
+      },
+      cancel: () => {
+        reading.abort();
+        pull();
+        this.close();
+      },
+    }));
   }
 }

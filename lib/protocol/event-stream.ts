@@ -4,17 +4,6 @@
  * stream", below `[spec]`.
  */
 
-/**
- * One event as a receiver sees it. Its `id:`, and `retry:`, are for a browser's EventSource: who reads
- * with this decoder counts messages, and is told when to come back.
- */
-export interface StreamEvent {
-  /** The event's name; `message` where the stream names none. */
-  type: string;
-  /** The `data:` lines, joined by a newline. */
-  data: string;
-}
-
 /** Fields of an event to be written, beside its data. Neither may hold a line break. */
 export interface EventFields {
   event?: string;
@@ -42,12 +31,14 @@ export function encodeEvent(data: string, { event, id }: EventFields = {}): stri
  * The text is the stream's bytes decoded as UTF-8 with one leading byte order mark removed, which is
  * what `TextDecoder` does by default [spec §9.2.6].
  *
- * @param dispatch is called for each event, before the function returns.
+ * @param dispatch is called for each event, before the function returns: with its name, `message` where
+ * the stream names none, and its `data:` lines, joined by a newline. Its `id:`, and `retry:`, are for a
+ * browser's EventSource: who reads with this decoder counts messages, and is told when to come back.
  * @param maxLength bounds an unfinished event, in UTF-16 code units: a piece that leaves a longer one
  * throws a RangeError.
  */
 export function createEventStreamDecoder(
-  dispatch: (event: StreamEvent) => void,
+  dispatch: (type: string, data: string) => void,
   maxLength: number,
 ): (text: string) => void {
   /** Only ever appended to, so that a line of many pieces costs time linear in its length. */
@@ -72,12 +63,11 @@ export function createEventStreamDecoder(
 
   function readLine(line: string): void {
     if (!line) {
-      const event = { type: type || 'message', data: data as string };
-      type = '';
       // [spec] Without a data field nothing is dispatched; with an empty one, an event is.
-      if (data === undefined) return;
+      if (data !== undefined) dispatch(type || 'message', data);
+      type = '';
       data = undefined;
-      return dispatch(event);
+      return;
     }
     // A comment begins with the colon: its field is the empty string, which is none of these.
     const [, field, value] = /^([^:]*):? ?([^]*)/.exec(line) as unknown as [string, string, string];

@@ -75,7 +75,7 @@ export class MessageOrder<Message> {
   /** Starts an order of unknown start at the lowest number held. Without effect on a settled one. */
   settle(): void {
     if (this.#next !== undefined || this.#held.size === 0) return;
-    this.#next = this.#start = Math.min(...this.#held.keys());
+    this.#next = this.#start = [...this.#held.keys()].reduce((a, b) => Math.min(a, b));
     this.#release();
   }
 

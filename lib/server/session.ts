@@ -5,6 +5,7 @@ import { MessageOrder } from '../protocol/message-order';
 import { Outbox } from '../protocol/outbox';
 import { CloseCode, closeFault } from '../protocol/wire';
 import type { Close, Envelope, Receipt } from '../protocol/wire';
+import { diagnose } from './diagnostics';
 import { decodeMessage, encodeMessage } from './dialect';
 import type { Dialect } from './dialect';
 import { emit } from './emit';
@@ -34,6 +35,8 @@ const SETTLE_TIMEOUT = 1_000;
 
 /** Whoever keeps the sessions. */
 export interface SessionKeeper {
+  /** Of the middleware. */
+  readonly path: string;
   readonly settings: Settings;
   readonly heartbeat: Heartbeat;
   /** The application was told of the end. */
@@ -162,6 +165,7 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
     this.#sent++;
     this.#unwrittenBytes += frame.length;
     if (this.unconfirmedAmount > maxBufferedAmount) {
+      this.#diagnoseOverflow('down', this.unconfirmedAmount);
       const reason = `over ${maxBufferedAmount} bytes unconfirmed (maxBufferedAmount)`;
       this.#abandon({ code: CloseCode.policyViolation, reason });
       return false;
@@ -337,9 +341,12 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
    */
   async receive(envelope: Envelope, size: number): Promise<Receipt> {
     const { id, ack, messages, close } = envelope;
-    if (close && this.#readyState === SseConnection.CLOSED)
-      this.#leave(); // it knows
-    else this.#refuseClosed();
+    if (close && this.#readyState === SseConnection.CLOSED) {
+      // It knows, and learns what came too late.
+      this.#leave();
+      return { received: this.#order.next };
+    }
+    this.#refuseClosed();
     this.#heardAt = performance.now();
     this.#confirm(ack);
 
@@ -395,6 +402,7 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
     const { maxBufferedAmount } = this.#keeper.settings;
     if (this.#inboxBytes > maxBufferedAmount) {
       // Its client cannot be pushed back on.
+      this.#diagnoseOverflow('up', this.#inboxBytes);
       const reason = `over ${maxBufferedAmount} bytes unread (maxBufferedAmount)`;
       return this.#abandon({ code: CloseCode.policyViolation, reason });
     }
@@ -565,7 +573,17 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
   }
 
   #tellOpen(event: 'disconnect' | 'reconnect' | 'drain'): void {
-    if (this.#readyState === SseConnection.OPEN) emit(this.connection, event);
+    if (this.#readyState !== SseConnection.OPEN) return;
+    if (event !== 'drain') diagnose(`sse-duplex:${event}`, this.#diagnosed);
+    emit(this.connection, event);
+  }
+
+  #diagnoseOverflow(direction: 'down' | 'up', bytes: number): void {
+    diagnose('sse-duplex:overflow', { ...this.#diagnosed, direction, bytes });
+  }
+
+  get #diagnosed() {
+    return { path: this.#keeper.path, connection: this.connection };
   }
 
   #tellEnd(): void {
@@ -575,6 +593,8 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
     this.#keeper.sessionClosed(this);
     const { code, reason } = this.#closing as Close;
     const frames = this.#unconfirmed;
+    const unconfirmed = frames.length;
+    diagnose('sse-duplex:close', { ...this.#diagnosed, code, reason, unconfirmed });
     emit(this.connection, 'close', code, reason, {
       get unconfirmed() {
         return frames.map(decodeMessage);

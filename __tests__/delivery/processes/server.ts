@@ -6,28 +6,14 @@ import { openServer } from '../open-server';
  * A server to be killed or stopped: writes down each message before anything else, and sends a count
  * to everybody, again and again. On SIGTERM it says good-bye and ends, by itself.
  *
- * Arguments: port, the file to write to, options as JSON, milliseconds between two counts, and whether to
- * wait for `listen` first.
+ * Arguments: port, the file to write to, options as JSON, milliseconds between two counts.
  */
 async function main(): Promise<void> {
-  const [port, file, options, interval, isNext] = process.argv.slice(2) as [
-    string,
-    string,
-    string,
-    string,
-    string?,
-  ];
-  if (isNext) {
-    process.send!('waiting');
-    await new Promise((resolve) => process.once('message', resolve));
-  }
-  const {
-    sse,
-    server,
-    port: own,
-  } = await openServer(JSON.parse(options) as SseOptions, Number(port));
+  const args = process.argv.slice(2) as [string, string, string, string];
+  const [port, file, options, interval] = args;
+  const opened = await openServer(JSON.parse(options) as SseOptions, Number(port));
+  const { sse, server } = opened;
   sse.on('connection', (connection) => {
-    if (isNext) process.send!(Date.now());
     connection.on('message', (message) => appendFileSync(file, `${JSON.stringify(message)}\n`));
   });
   const orphaned = () => process.exit();
@@ -42,7 +28,7 @@ async function main(): Promise<void> {
       process.off('disconnect', orphaned).disconnect();
     });
   });
-  process.send!(own);
+  process.send!(opened.port);
 }
 
 void main();

@@ -1,0 +1,225 @@
+import { createServer } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
+import { Duplex } from 'node:stream';
+import { httpFetch } from './http-fetch';
+
+type Side = 'client' | 'server';
+type Method = 'GET' | 'POST';
+
+/** How a connection breaks. */
+export interface Break {
+  /** Who is told of it. The other side's bytes vanish from then on. */
+  told: 'both' | Side | 'neither';
+  /** Milliseconds until the server is told all the same. */
+  serverToldAfter?: number;
+}
+
+/** What is to happen to the next connection of a method. */
+interface Plan {
+  method: Method;
+  /** It breaks after so many bytes of a direction, counted where they come from. */
+  breakAfter?: Break & { from: Side; bytes: number };
+  /** Its request arrives so many milliseconds late, also when the client has given it up. */
+  late?: number;
+  /** Its request arrives a second time, as when a browser sends it again. */
+  isDoubled?: boolean;
+}
+
+/**
+ * A network without sockets: real HTTP at both ends, and between them bytes that pass by the clock's
+ * time, or do not. One connection a request.
+ */
+export class SimulatedNetwork {
+  /** Milliseconds that a byte takes. */
+  latency = 1;
+  /** Whether bytes to clients wait. */
+  isStalled = false;
+  readonly links = new Set<Link>();
+  readonly #plans: Plan[] = [];
+  #server: Server | undefined;
+  #unpluggedUntil = 0;
+
+  /** Lets another server take the connections to come. */
+  serve(listener: RequestListener): void {
+    this.#server = createServer(listener);
+  }
+
+  /** Refuses connections for a while. */
+  unplug(milliseconds: number): void {
+    this.#unpluggedUntil = performance.now() + milliseconds;
+  }
+
+  plan(plan: Plan): void {
+    this.#plans.push(plan);
+  }
+
+  /** Breaks what is open now, or the requests of a method. */
+  break(what: Break, method?: Method): void {
+    for (const link of this.links) if (!method || link.method === method) link.break(what);
+  }
+
+  stall(isStalled: boolean): void {
+    this.isStalled = isStalled;
+    if (!isStalled) for (const link of this.links) link.release();
+  }
+
+  /** Nothing more happens to the connections to come. */
+  heal(): void {
+    this.#plans.length = 0;
+    this.latency = 1;
+    this.#unpluggedUntil = 0;
+    this.stall(false);
+  }
+
+  readonly fetch = async (url: string, init: RequestInit): Promise<Response> => {
+    const socket = this.#connect((init.method ?? 'GET') as Method);
+    if (!socket) throw new TypeError('connection refused');
+    return httpFetch(url, init, { createConnection: () => socket });
+  };
+
+  #connect(method: Method): Duplex | undefined {
+    if (!this.#server || performance.now() < this.#unpluggedUntil) return undefined;
+    const at = this.#plans.findIndex((plan) => plan.method === method);
+    const [plan = {} as Partial<Plan>] = at < 0 ? [] : this.#plans.splice(at, 1);
+    const link = new Link(this, method, plan);
+    this.links.add(link);
+    this.#server.emit('connection', link.server);
+    if (plan.isDoubled) {
+      const again = new Link(this, method, {});
+      again.client.resume();
+      link.copy = again.client;
+      this.#server.emit('connection', again.server);
+    }
+    return link.client;
+  }
+}
+
+/** One connection. */
+class Link {
+  readonly method: Method;
+  readonly client: End;
+  readonly server: End;
+  /** Gets the client's bytes as well. */
+  copy: Duplex | undefined;
+  readonly #network: SimulatedNetwork;
+  readonly #plan: Partial<Plan>;
+  #isBroken = false;
+  readonly #passed = { client: 0, server: 0 };
+  /** When the last of what was sent by a side arrives: nothing overtakes it. */
+  readonly #arrival = { client: 0, server: 0 };
+  #stalled: (() => void)[] = [];
+
+  constructor(network: SimulatedNetwork, method: Method, plan: Partial<Plan>) {
+    this.#network = network;
+    this.method = method;
+    this.#plan = plan;
+    this.client = new End(this, 'client');
+    this.server = new End(this, 'server');
+  }
+
+  /** Bytes of a side: they arrive at the other one. */
+  pass(from: Side, chunk: Buffer, taken: () => void): void {
+    const { breakAfter } = this.#plan;
+    let bytes = chunk;
+    const isHit = breakAfter?.from === from && this.#passed[from] + chunk.length > breakAfter.bytes;
+    if (isHit) bytes = chunk.subarray(0, Math.max(0, breakAfter.bytes - this.#passed[from]));
+    this.#passed[from] += bytes.length;
+    if (from === 'client') this.copy?.write(chunk);
+    this.#deliver(from, () => {
+      if (bytes.length > 0) this.#other(from).push(bytes);
+      if (isHit) this.break(breakAfter);
+    });
+    // A broken path takes bytes all the same: nobody has told the side yet.
+    if (this.#isStalled(from)) this.#stalled.push(taken);
+    else taken();
+  }
+
+  /** A side sends no more. */
+  finish(from: Side): void {
+    this.#deliver(from, () => this.#other(from).push(null));
+  }
+
+  /** A side is gone. */
+  gone(from: Side): void {
+    this.#deliver(from, () => this.#other(from).destroy());
+    if (this.client.destroyed && this.server.destroyed) this.#network.links.delete(this);
+  }
+
+  break({ told, serverToldAfter }: Break): void {
+    if (this.#isBroken) return;
+    this.#isBroken = true;
+    if (told === 'both' || told === 'client') this.client.destroy(reset());
+    if (told === 'both' || told === 'server') this.server.destroy(reset());
+    if (serverToldAfter !== undefined) {
+      setTimeout(() => this.server.destroy(reset()), serverToldAfter);
+    }
+  }
+
+  /** What waited passes. */
+  release(): void {
+    for (const pass of this.#stalled.splice(0)) pass();
+  }
+
+  #deliver(from: Side, arrive: () => void): void {
+    const late = from === 'client' ? (this.#plan.late ?? 0) : 0;
+    const at = performance.now() + this.#network.latency + late;
+    this.#arrival[from] = Math.max(at, this.#arrival[from]);
+    setTimeout(() => {
+      const pass = () => {
+        if (!this.#isBroken && !this.#other(from).destroyed) arrive();
+      };
+      if (this.#isStalled(from)) this.#stalled.push(pass);
+      else pass();
+    }, this.#arrival[from] - performance.now());
+  }
+
+  #isStalled(from: Side): boolean {
+    return from === 'server' && this.#network.isStalled && !this.#isBroken;
+  }
+
+  #other(side: Side): End {
+    return side === 'client' ? this.server : this.client;
+  }
+}
+
+/** One side's socket. */
+class End extends Duplex {
+  readonly #link: Link;
+  readonly #side: Side;
+
+  constructor(link: Link, side: Side) {
+    super({ allowHalfOpen: true });
+    this.#link = link;
+    this.#side = side;
+    this.on('error', () => {});
+  }
+
+  // What Node's http asks of a socket.
+  setTimeout(): this {
+    return this;
+  }
+  setNoDelay(): void {}
+  setKeepAlive(): void {}
+  ref(): void {}
+  unref(): void {}
+
+  override _read(): void {}
+
+  override _write(chunk: Buffer, _encoding: string, taken: () => void): void {
+    this.#link.pass(this.#side, chunk, taken);
+  }
+
+  override _final(done: () => void): void {
+    this.#link.finish(this.#side);
+    done();
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#link.gone(this.#side);
+    done(error);
+  }
+}
+
+function reset(): Error {
+  return Object.assign(new Error('reset'), { code: 'ECONNRESET' });
+}
