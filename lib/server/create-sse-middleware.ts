@@ -13,6 +13,7 @@ import {
 } from '../protocol/wire';
 import type { Envelope } from '../protocol/wire';
 import { serveClientScript } from './client-script';
+import { diagnose } from './diagnostics';
 import { baseDialect, duplexDialect, encodeMessage } from './dialect';
 import { emit } from './emit';
 import { EVENT_STREAM_HEADERS, EventStreamResponse } from './event-stream-response';
@@ -138,6 +139,7 @@ export function createSseMiddleware<
   let onEmpty: (() => void) | undefined;
 
   const keeper: SessionKeeper = {
+    path,
     settings,
     heartbeat: new Heartbeat(settings.heartbeatInterval),
     sessionClosed: ({ id, connection }) => {
@@ -225,6 +227,11 @@ export function createSseMiddleware<
     connections.set(id, connection);
     counts.opened++;
     opened.attach(new EventStreamResponse(response, opened, dialect.headers), 0);
+    diagnose('sse-duplex:connect', {
+      path,
+      connection: opened.connection,
+      dialect: dialect.name,
+    });
     emit(emitter, 'connection', connection, request);
   }
 
@@ -245,7 +252,7 @@ export function createSseMiddleware<
       const session = sessions.get(id);
       // A refused message was one all the same; one that was cut off will be sent again.
       const wasCut =
-        error instanceof SseRequestError && error.code === 'malformed' && !request.complete;
+        error instanceof SseRequestError && error.code === 'malformed' && !request.readableEnded;
       if (session?.dialect === baseDialect && session.principal === principal && !wasCut) {
         if (number !== undefined) session.skip(number);
       }
@@ -274,6 +281,7 @@ export function createSseMiddleware<
       return;
     }
     counts.refused++;
+    diagnose('sse-duplex:refusal', { path, error });
     error.answer(response);
     discardBody(request, settings.bodyTimeout);
     emit(emitter, 'clientError', error, request);

@@ -68,8 +68,8 @@ function refuseMediaType({ headers }: IncomingMessage): void {
 function readBody(request: IncomingMessage, limit: number, timeout: number): Promise<Buffer> {
   const declared = Number(request.headers['content-length'] ?? 0);
   if (declared > limit) return Promise.reject(tooLarge(limit));
-  // Its `close` was told already.
-  if (request.destroyed && !request.complete) return Promise.reject(wasCut());
+  // Its `close` was told already, and what had come of it is gone.
+  if (request.destroyed) return Promise.reject(wasCut());
 
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
@@ -129,12 +129,12 @@ const UTF_8 = new TextDecoder('utf-8', { fatal: true });
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
-  } catch (cause) {
+  } catch (error) {
     const message =
       text === ''
         ? 'the body is empty: send one JSON value'
-        : `the body is not JSON (${(cause as Error).message}): send one JSON value`;
-    throw new SseRequestError('malformed', message, { cause });
+        : `the body is not JSON (${(error as Error).message}): send one JSON value`;
+    throw new SseRequestError('malformed', message); // no cause: its text quotes the body as it is
   }
 }
 

@@ -33,7 +33,11 @@ export class SseRequestError extends Error {
     message: string,
     extra: { headers?: Record<string, string>; body?: Partial<Fault>; cause?: unknown } = {},
   ) {
-    super(message, 'cause' in extra ? { cause: extra.cause } : undefined);
+    // It may quote its peer, and logs are read by the line.
+    super(
+      message.replace(UNPRINTABLE, '\uFFFD'),
+      'cause' in extra ? { cause: extra.cause } : undefined,
+    );
     this.code = code;
     this.status = STATUS[code];
     this.#extra = extra;
@@ -46,6 +50,8 @@ export class SseRequestError extends Error {
     answerJson(response, this.status, body, this.#extra.headers);
   }
 }
+
+const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}]/gu;
 
 /** Ends the response with JSON that no cache keeps. */
 export function answerJson(
