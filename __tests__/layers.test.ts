@@ -66,7 +66,8 @@ function isAllowed(layer: string, file: string, { from, typeOnly, kind }: Import
       return /^(client|protocol)\//.test(from) || from in dependencies;
     case 'server':
       return (
-        /^(server|protocol)\/|^node:|^nanoid$/.test(from) ||
+        /^(server|protocol)\/|^node:/.test(from) ||
+        from in dependencies ||
         (from === 'express' && typeOnly && file === 'server/create-sse-middleware.ts')
       );
     default:

@@ -10,7 +10,6 @@ import express from 'express';
 import supertest from 'supertest';
 import { SseConnection, SseRequestError, createSseMiddleware } from '../../lib/index';
 import type { SseOptions } from '../../lib/index';
-import { catchUncaught } from '../helpers/uncaught';
 import { addressOf, listen, openChannel, openDuplex, record } from '../helpers/channel';
 import { afterThisTest } from '../helpers/cleanup';
 import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
@@ -179,7 +178,7 @@ describe('a refusal', () => {
     const reply = await send({ messages: ['x'.repeat(2000)] });
     expect([reply.status, reply.json]).toEqual([
       413,
-      { ...refusal('too-large', '1124 bytes'), maxPayload: 1124 },
+      { ...refusal('too-large', '100 bytes'), maxPayload: 100 },
     ]);
     expect((await send({ messages: ['x'.repeat(98)] })).status).toBe(200);
   });
@@ -193,21 +192,21 @@ describe('a refusal', () => {
     ]);
   });
 
-  it('answers an origins function that throws with 403, and throws on', async () => {
-    const error = new Error('from the application');
-    const thrown = catchUncaught();
-    const { url } = await openChannel({
+  it('answers an origins function that throws with 403, and tells what it threw', async () => {
+    const cause = new Error('from the application');
+    const { url, sse } = await openChannel({
       origins: () => {
-        throw error;
+        throw cause;
       },
     });
+    const errors = record(sse, 'clientError');
     const headers = { Origin: 'https://foreign.example', Host: 'app.example' };
     const reply = await ask(addressOf(url, 'a'), { headers });
     expect([reply.status, JSON.parse(reply.text)]).toEqual([
       403,
       { error: 'forbidden', message: 'not allowed' },
     ]);
-    expect(thrown).toEqual([error]);
+    expect(errors).toMatchObject([[{ code: 'forbidden', cause }, {}]]);
   });
 
   it('is fine when nobody listens', async () => {

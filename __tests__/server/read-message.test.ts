@@ -193,6 +193,15 @@ describe('reading a message', () => {
     });
 
     it.each([
+      ['text/plain', express.text(), '123', 123],
+      ['application/json', express.json({ strict: false }), '"123"', '123'],
+    ])('takes %s of unknown length after its parser', async (contentType, parser, body, value) => {
+      const { sent, answered } = upload(await reader(parser), { 'Content-Type': contentType });
+      sent.end(body);
+      expect(JSON.parse((await (await answered).toArray()).join(''))).toMatchObject({ value });
+    });
+
+    it.each([
       ['express.text()', express.text({ type })],
       ['express.raw()', express.raw({ type })],
     ])('refuses what is not JSON after %s', async (_, parser) => {

@@ -16,11 +16,11 @@ import { serveClientScript } from './client-script';
 import { diagnose } from './diagnostics';
 import { baseDialect, duplexDialect, encodeMessage } from './dialect';
 import { emit } from './emit';
-import { EVENT_STREAM_HEADERS, EventStreamResponse } from './event-stream-response';
+import { EVENT_STREAM_HEADERS, EventStreamResponse, isGone } from './event-stream-response';
 import { Heartbeat } from './heartbeat';
 import { readOptions } from './options';
 import type { SseOptions } from './options';
-import { discardBody, readMessage } from './read-message';
+import { CutBodyError, discardBody, readMessage } from './read-message';
 import type { Body } from './read-message';
 import { SseRequestError, answerJson } from './request-fault';
 import { RequestPolicy } from './request-policy';
@@ -193,7 +193,7 @@ export function createSseMiddleware<
     const id = readId(query);
     const dialect = readDialect(query);
     const principal = policy.isOpen ? undefined : await policy.authorize(request);
-    if (response.destroyed) return; // left while `authorize` thought about it
+    if (isGone(response)) return; // left while `authorize` thought about it
 
     const lastEventId = request.headers['last-event-id'];
     const proof = typeof lastEventId === 'string' ? parseLastEventId(lastEventId) : undefined;
@@ -246,14 +246,15 @@ export function createSseMiddleware<
 
     let body: Body;
     try {
-      const limit = settings.maxPayload + ENVELOPE_ALLOWANCE;
-      body = await readMessage(request, limit, settings.bodyTimeout);
+      const { maxPayload, bodyTimeout } = settings;
+      const isBase = sessions.get(id)?.dialect === baseDialect;
+      const allowance = isBase ? 0 : ENVELOPE_ALLOWANCE;
+      body = await readMessage(request, maxPayload, bodyTimeout, allowance);
     } catch (error) {
       const session = sessions.get(id);
       // A refused message was one all the same; one that was cut off will be sent again.
-      const wasCut =
-        error instanceof SseRequestError && error.code === 'malformed' && !request.readableEnded;
-      if (session?.dialect === baseDialect && session.principal === principal && !wasCut) {
+      const isOwn = session?.dialect === baseDialect && session.principal === principal;
+      if (isOwn && !(error instanceof CutBodyError)) {
         if (number !== undefined) session.skip(number);
       }
       throw error;
@@ -271,15 +272,11 @@ export function createSseMiddleware<
     answerJson(response, 200, await session.receive(envelope, body.size));
   }
 
-  function refuse(error: unknown, request: IncomingMessage, response: ServerResponse): void {
-    if (!(error instanceof SseRequestError)) {
-      // The application's own, from `origins`: refused, and thrown where it is seen.
-      new SseRequestError('forbidden', 'not allowed').answer(response);
-      process.nextTick(() => {
-        throw error;
-      });
-      return;
-    }
+  function refuse(cause: unknown, request: IncomingMessage, response: ServerResponse): void {
+    const error =
+      cause instanceof SseRequestError
+        ? cause
+        : new SseRequestError('forbidden', 'not allowed', { cause }); // an `origins` that threw
     counts.refused++;
     diagnose('sse-duplex:refusal', { path, error });
     error.answer(response);

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import type { Writable } from 'node:stream';
 
 /**
  * How a session sees its stream, wherever that stream is served.
@@ -27,7 +28,19 @@ export interface EventStreamOwner {
 }
 
 /** HTTP/2's, in Node's compatible form, has a stream of its own. */
-type MaybeHttp2Response = ServerResponse & { readonly stream?: { readonly rstCode?: number } };
+type MaybeHttp2Response = ServerResponse & {
+  readonly stream?: Writable & { readonly rstCode?: number };
+};
+
+/** What takes the bytes, and knows its state: HTTP/2's compatible form says only a part of it. */
+function outletOf(response: MaybeHttp2Response): Writable {
+  return response.stream ?? response;
+}
+
+/** Whether its client went. */
+export function isGone(response: ServerResponse): boolean {
+  return outletOf(response).destroyed;
+}
 
 /** One GET's response as an event stream: headers, write, end. Knows nothing of sessions. */
 export class EventStreamResponse implements EventStream {
@@ -54,7 +67,8 @@ export class EventStreamResponse implements EventStream {
   }
 
   get writable(): boolean {
-    return !this.#closed && !this.#response.writableEnded && !this.#response.writableNeedDrain;
+    const { writableEnded } = this.#response;
+    return !this.#closed && !writableEnded && !outletOf(this.#response).writableNeedDrain;
   }
 
   get writableLength(): number {
@@ -63,7 +77,7 @@ export class EventStreamResponse implements EventStream {
 
   write(chunk: Buffer): boolean {
     // Node takes and drops, without a word, what is written in the tick of the socket's `destroy()`.
-    if (this.#closed || this.#response.writableEnded || this.#response.destroyed) return false;
+    if (this.#closed || this.#response.writableEnded || isGone(this.#response)) return false;
     return this.#response.write(chunk);
   }
 

@@ -32,8 +32,8 @@ export interface SseOptions<Req extends AnyRequest = AnyRequest> {
 
   /**
    * Bytes that no socket has taken yet, from which on `connection.send` returns false, as it does past
-   * half of `maxBufferedAmount`; `drain` follows. Also how much waits here for an application that is paused, before the client is pushed
-   * back on.
+   * half of `maxBufferedAmount`; `drain` follows. Also how much waits here for an application that is
+   * paused, before the client is pushed back on.
    * @default 65_536
    */
   highWaterMark?: number;
@@ -85,8 +85,8 @@ export interface SseOptions<Req extends AnyRequest = AnyRequest> {
 
   /**
    * Origins other than its own whose pages may use the path: exact strings such as
-   * `'https://app.example.com'`, or a function of the `Origin` header. They may send credentials.
-   * `null`, the origin of sandboxed frames and files, is never allowed.
+   * `'https://app.example.com'`, or a function of the `Origin` header, whose throw is a refusal. They may send
+   * credentials. `null`, the origin of sandboxed frames and files, is never allowed.
    * @default none: same origin only
    */
   origins?: readonly string[] | ((origin: string) => boolean);

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
 import { SseRequestError } from './request-fault';
 
 /** A POST's body: one JSON value, and its size in bytes. */
@@ -10,22 +11,43 @@ export interface Body {
 /** A request that a body parser may have been at. */
 type MaybeParsed = IncomingMessage & { body?: unknown };
 
+/** HTTP/2's, in Node's compatible form, has a stream of its own. */
+type MaybeHttp2Request = IncomingMessage & {
+  readonly stream?: Readable & { readonly aborted: boolean };
+};
+
 const MEDIA_TYPE = /^\s*(?:text\/plain|application\/(?:[\w.-]+\+)?json)\s*(?:;|$)/i;
 const CHARSET = /;\s*charset\s*=\s*"?([^\s";]+)/i;
 
-/** Reads a POST's body as one JSON value, whether or not a body parser ahead of us did. */
+/** A body that did not come to its end. Its client may send it again. */
+export class CutBodyError extends SseRequestError {
+  constructor() {
+    super('malformed', 'the body was cut before its end');
+  }
+}
+
+/**
+ * Reads a POST's body as one JSON value, whether or not a body parser ahead of us did.
+ *
+ * @param allowance bytes that a body may have beside its messages' `maxPayload`.
+ * @throws SseRequestError
+ */
 export async function readMessage(
   request: IncomingMessage,
-  limit: number,
+  maxPayload: number,
   timeout: number,
+  allowance = 0,
 ): Promise<Body> {
   refuseMediaType(request);
+  const limit = maxPayload + allowance;
   if (request.readableDidRead) {
     const body = readParsed(request);
-    if (body.size > limit) throw tooLarge(limit);
+    if (body.size > limit) throw tooLarge(maxPayload);
     return body;
   }
+  if (Number(request.headers['content-length'] ?? 0) > limit) throw tooLarge(maxPayload);
   const bytes = await readBody(request, limit, timeout);
+  if (bytes.length > limit) throw tooLarge(maxPayload);
   return { value: parseJson(decode(bytes)), size: bytes.length };
 }
 
@@ -33,9 +55,9 @@ export async function readMessage(
  * Reads on to a refused POST's end, for `timeout` at most, so that the connection can carry another
  * request and the client sees the refusal instead of a reset.
  */
-export function discardBody(request: IncomingMessage, timeout: number): void {
+export function discardBody(request: MaybeHttp2Request, timeout: number): void {
   if (request.readableEnded || request.destroyed) return;
-  const timer = setTimeout(() => request.destroy(), timeout).unref();
+  const timer = setTimeout(() => (request.stream ?? request).destroy(), timeout).unref();
   request.on('close', () => clearTimeout(timer));
   request.on('error', () => {});
   request.resume();
@@ -65,11 +87,10 @@ function refuseMediaType({ headers }: IncomingMessage): void {
   }
 }
 
-function readBody(request: IncomingMessage, limit: number, timeout: number): Promise<Buffer> {
-  const declared = Number(request.headers['content-length'] ?? 0);
-  if (declared > limit) return Promise.reject(tooLarge(limit));
+/** Stops when the limit is passed. */
+function readBody(request: MaybeHttp2Request, limit: number, timeout: number): Promise<Buffer> {
   // Its `close` was told already, and what had come of it is gone.
-  if (request.destroyed) return Promise.reject(wasCut());
+  if (request.destroyed || request.stream?.aborted) return Promise.reject(new CutBodyError());
 
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
@@ -77,11 +98,11 @@ function readBody(request: IncomingMessage, limit: number, timeout: number): Pro
 
     const onData = (chunk: Buffer) => {
       size += chunk.length;
-      if (size > limit) return settle(() => reject(tooLarge(limit)));
       chunks.push(chunk);
+      if (size > limit) onEnd();
     };
     const onEnd = () => settle(() => resolve(Buffer.concat(chunks)));
-    const onCut = () => settle(() => reject(wasCut()));
+    const onCut = () => settle(() => reject(new CutBodyError()));
     const timer = setTimeout(() => {
       const message = `the body did not arrive within ${timeout} ms (option "bodyTimeout")`;
       settle(() => reject(new SseRequestError('too-slow', message)));
@@ -105,7 +126,8 @@ function readParsed(request: MaybeParsed): Body {
   if (typeof body === 'string') {
     // express.text() left the JSON, as long as it was sent; express.json() the string that it means.
     const size = Buffer.byteLength(body);
-    const isJson = Number.isNaN(declared) || size === declared;
+    const isText = !/json/i.test(request.headers['content-type'] ?? '');
+    const isJson = Number.isNaN(declared) ? isText : size === declared;
     return isJson ? { value: parseJson(body), size } : { value: body, size: declared };
   }
   if (body === undefined) {
@@ -138,14 +160,10 @@ function parseJson(text: string): unknown {
   }
 }
 
-function wasCut(): SseRequestError {
-  return new SseRequestError('malformed', 'the body was cut before its end');
-}
-
-function tooLarge(limit: number): SseRequestError {
+function tooLarge(maxPayload: number): SseRequestError {
   return new SseRequestError(
     'too-large',
-    `the body is larger than ${limit} bytes: send smaller messages, or set the option "maxPayload" higher`,
-    { body: { maxPayload: limit } },
+    `the body is larger than ${maxPayload} bytes: send smaller messages, or set the option "maxPayload" higher`,
+    { body: { maxPayload } },
   );
 }

@@ -21,6 +21,9 @@ export class RequestPolicy {
    * @throws SseRequestError
    */
   admit(request: IncomingMessage, response: ServerResponse): void {
+    // What one origin may read must not be served to another from a cache.
+    const vary = response.getHeader('Vary');
+    response.setHeader('Vary', vary === undefined ? 'Origin' : `${String(vary)}, Origin`);
     const { headers } = request;
     const host = headers.host ?? (headers[':authority'] as string | undefined) ?? '';
     const { allowedHosts, isAllowedOrigin } = this.#settings;
@@ -33,9 +36,6 @@ export class RequestPolicy {
 
     const { origin } = headers;
     const site = headers['sec-fetch-site'];
-    // What one origin may read must not be served to another from a cache.
-    const vary = response.getHeader('Vary');
-    response.setHeader('Vary', vary === undefined ? 'Origin' : `${String(vary)}, Origin`);
     // The browser itself says so, and no page can make it say otherwise [Fetch Metadata §2.3].
     if (site === 'same-origin' || site === 'none') return;
     if (origin === undefined) {
@@ -97,9 +97,12 @@ export class RequestPolicy {
 
 const HEADER_NAMES = /^[\w-]+(?:\s*,\s*[\w-]+)*$/;
 
-/** Compares host and port. The scheme is not known here: a proxy may have ended TLS. */
+/**
+ * Compares host and port. Which scheme of the two was used is not known here: a proxy may have ended
+ * TLS. Others (`file:`, `capacitor://localhost`) are never this server's.
+ */
 function isSameHost(origin: string, host: string): boolean {
-  if (!URL.canParse(origin)) return false;
+  if (!/^https?:/i.test(origin) || !URL.canParse(origin)) return false;
   const own = new URL(origin);
   const served = `${own.protocol}//${host}`; // so that a port written out compares with a default one
   return URL.canParse(served) && new URL(served).host === own.host;

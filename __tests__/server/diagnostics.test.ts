@@ -1,0 +1,155 @@
+import { createHash } from 'node:crypto';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { runInThisContext } from 'node:vm';
+import createDebug from 'debug';
+import type { Request, Response } from 'express';
+import { openChannel, openDuplex } from '../helpers/channel';
+import { afterThisTest } from '../helpers/cleanup';
+import { ask, openStream, post } from '../helpers/http';
+import { until } from '../helpers/until';
+
+type Published = Record<string, unknown>;
+
+/** What is published from now on, of all channels, in order. */
+function listen(): [name: string, message: Published][] {
+  const messages: [string, Published][] = [];
+  for (const name of ['connect', 'disconnect', 'reconnect', 'overflow', 'close', 'refusal']) {
+    const take = (message: unknown) => messages.push([name, message as Published]);
+    subscribe(`sse-duplex:${name}`, take);
+    afterThisTest(() => unsubscribe(`sse-duplex:${name}`, take));
+  }
+  return messages;
+}
+
+/** The lines that `DEBUG` would have logged. */
+function log(namespaces: string): string[] {
+  const lines: string[] = [];
+  const { log: own } = createDebug;
+  createDebug.log = (...values: unknown[]) => lines.push(values.join(' '));
+  createDebug.enable(namespaces);
+  afterThisTest(() => {
+    createDebug.disable();
+    createDebug.log = own;
+  });
+  return lines;
+}
+
+describe('diagnostics_channel', () => {
+  it('is told of a session, from its opening to its end', async () => {
+    const messages = listen();
+    const { url, connections } = await openChannel();
+    const client = await openDuplex(url, 'secret-name');
+    client.stream.cut();
+    await until(() => messages.length === 2);
+    await client.resume(0);
+    connections[0]!.send('never confirmed');
+    await client.post({ close: { code: 4000, reason: 'bye' } });
+
+    const about = { path: '/sse', connection: connections[0] };
+    expect(messages).toEqual([
+      ['connect', { ...about, dialect: 'duplex' }],
+      ['disconnect', about],
+      ['reconnect', about],
+      ['close', { ...about, code: 4000, reason: 'bye', unconfirmed: 1 }],
+    ]);
+  });
+
+  it('is told of a client that does not keep up, before its end', async () => {
+    const messages = listen();
+    const { url, connections } = await openChannel({ maxBufferedAmount: 20 });
+    await openDuplex(url);
+    connections[0]!.send('0123456789abcdef');
+    expect(messages.slice(1)).toMatchObject([
+      ['overflow', { path: '/sse', connection: connections[0], direction: 'down', bytes: 26 }],
+      ['close', { code: 1008, unconfirmed: 1 }],
+    ]);
+  });
+
+  it('is told of an application that does not read a base client', async () => {
+    const messages = listen();
+    const { url } = await openChannel({ maxBufferedAmount: 10 });
+    await openStream(`${url}?sseClientId=base`);
+    await post(`${url}?sseClientId=base&messageId=0`, '"0123456789"');
+    expect(messages.slice(0, 2)).toMatchObject([
+      ['connect', { dialect: 'base' }],
+      ['overflow', { direction: 'up', bytes: 12 }],
+    ]);
+  });
+
+  it('is told of a refusal', async () => {
+    const messages = listen();
+    const { url } = await openChannel();
+    await ask(`${url}?sseClientId=a`, { headers: { Origin: 'https://evil.example' } });
+    expect(messages).toMatchObject([
+      ['refusal', { path: '/sse', error: { code: 'forbidden', status: 403 } }],
+    ]);
+  });
+});
+
+describe('the log of DEBUG', () => {
+  it('has facts, and nothing that came from the client', async () => {
+    const lines = log('sse-duplex:*');
+    const { url } = await openChannel();
+    const client = await openDuplex(url, 'secret-name');
+    await client.post({ messages: ['secret message'], token: 'secret-guess' });
+    await client.post({ close: { code: 4000, reason: 'secret reason' } });
+    await ask(`${url}?sseClientId=a`, { headers: { Origin: 'https://secret.example' } });
+
+    const hash = createHash('sha256').update('secret-name').digest('hex');
+    const session = `session=${hash.slice(0, 8)}`;
+    expect(lines.map((line) => /path=.*$/.exec(line)?.[0])).toEqual([
+      `path=/sse ${session} dialect=duplex`,
+      'path=/sse status=404 error=unknown-session',
+      `path=/sse ${session} code=4000 unconfirmed=0`,
+      'path=/sse status=403 error=forbidden',
+    ]);
+    expect(lines.join()).not.toMatch(new RegExp(`secret|${client.token}`));
+  });
+
+  it('has what it is asked for', async () => {
+    const lines = log('sse-duplex:refusal');
+    const { url } = await openChannel();
+    await openDuplex(url);
+    await ask(url);
+    expect(lines).toHaveLength(1);
+  });
+});
+
+describe('the metrics of docs/observability.md', () => {
+  it('count what happens', async () => {
+    const page = readFileSync(resolve('docs/observability.md'), 'utf8');
+    const [, code] = /```js\n([^]*?)```/.exec(page)!;
+    const body = code!.replace(/^import (.*) from '(.*)';$/gm, "const $1 = require('$2');");
+    let serve!: (request: Request, response: Response) => Promise<void>;
+    const app = { get: (_path: string, handler: typeof serve) => (serve = handler) };
+    const { sse, url, connections } = await openChannel({ maxBufferedAmount: 1_000 }, (express) =>
+      express.get('/metrics', (request, response) => serve(request, response)),
+    );
+    const run = runInThisContext(`(function (require, sse, app) {${body}})`) as (
+      ...values: unknown[]
+    ) => void;
+    run(require, sse, app);
+
+    await openDuplex(url, 'stays');
+    const returns = await openDuplex(url, 'returns');
+    returns.stream.cut();
+    await until(() => sse.stats().connected === 1);
+    await returns.resume(0);
+    connections[1]!.send('x'.repeat(1_000));
+    await ask(url);
+
+    const { text } = await ask(url.replace('/sse', '/metrics'));
+    expect(text.split('\n').filter((line) => /^sse_/.test(line))).toEqual([
+      'sse_connections{state="connected"} 1',
+      'sse_connections{state="waiting"} 0',
+      'sse_buffered_bytes 0',
+      'sse_opened_total 2',
+      'sse_resumed_total 1',
+      'sse_overflows_total 1',
+      'sse_closed_total{code="1008"} 1',
+      'sse_refused_total{error="malformed"} 1',
+    ]);
+  });
+});

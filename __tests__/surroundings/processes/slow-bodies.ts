@@ -1,0 +1,39 @@
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+
+/**
+ * Clients that each post a body byte by byte. Says `open` when all have begun, then each answer's status
+ * and how many milliseconds after its request it came.
+ *
+ * Arguments: port, how many clients, milliseconds between two bytes.
+ */
+async function main(): Promise<void> {
+  const [port, count, interval] = process.argv.slice(2).map(Number) as [number, number, number];
+  const sockets = await Promise.all(Array.from({ length: count }, () => open(port)));
+  const begun = performance.now();
+  const answers = sockets.map(async (socket, index) => {
+    socket.write(
+      `POST /sse?sseClientId=${index} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n`,
+    );
+    const timer = setInterval(() => socket.write('1'), interval);
+    const chunk = await new Promise<string>((resolve) => {
+      socket.once('data', (bytes) => resolve(bytes.toString()));
+      socket.once('close', () => resolve(''));
+    });
+    clearInterval(timer);
+    socket.destroy();
+    return [Number(chunk.split(' ')[1]), performance.now() - begun];
+  });
+  process.send!('open');
+  process.send!(await Promise.all(answers));
+  process.disconnect();
+}
+
+function open(port: number): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => resolve(socket));
+    socket.on('error', reject);
+  });
+}
+
+void main();
