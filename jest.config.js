@@ -29,9 +29,10 @@ module.exports = {
     {
       ...project,
       displayName: 'unit',
-      testMatch: ['<rootDir>/__tests__/{,!(browser|consumer|long)/**/}*.test.ts'],
+      testMatch: ['<rootDir>/__tests__/{,!(browser|consumer|long|proxies)/**/}*.test.ts'],
     },
     { ...project, displayName: 'browser', testMatch: ['<rootDir>/__tests__/browser/**/*.test.ts'] },
+    { ...project, displayName: 'proxies', testMatch: ['<rootDir>/__tests__/proxies/**/*.test.ts'] },
     {
       ...project,
       displayName: 'consumer',

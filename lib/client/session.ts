@@ -139,7 +139,7 @@ export function openSession(
     // An attempt whose answer was lost may have taken the name.
     if (token === undefined) id = `${debugKey}-${Math.random()}`;
     try {
-      expect(OPEN_TIMEOUT, 'answer (6 streams?)');
+      expect(OPEN_TIMEOUT, 'event (buffered? 6 streams open?)');
       const proof = token && { 'Last-Event-ID': `${token}.${queue.received()}` };
       const response = await request(`&${PROTOCOL}=${PROTOCOL_VERSION}`, {
         headers: { Accept: 'text/event-stream', ...proof },
@@ -150,7 +150,6 @@ export function openSession(
         const fault = (await response.json().catch(() => ({}))) as Partial<Fault>;
         return refused(response.status, fault);
       }
-      expect(OPEN_TIMEOUT, 'event (buffered?)');
       if (response.headers.get(PROTOCOL_HEADER) !== PROTOCOL_VERSION) {
         opened(BASE_SESSION);
       }

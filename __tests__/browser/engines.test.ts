@@ -1,0 +1,217 @@
+import type { SseClient as Client } from '../../lib/client';
+import { ChaosProxy } from '../helpers/chaos-proxy';
+import { afterThisTest } from '../helpers/cleanup';
+import { startProgram } from '../helpers/programs';
+import { until } from '../helpers/until';
+import { launchChromium, launchFirefox, launchWebKit } from './helpers/engines';
+import type { Engine, EnginePage } from './helpers/engines';
+import { Host } from './helpers/host';
+
+declare global {
+  interface Window {
+    SseClient: typeof Client;
+    client: Client;
+    received: unknown[];
+    /** Types of the client's other events, and what they say. */
+    events: string[];
+    /** Streams that the page holds beside the client's. */
+    held: EventSource[];
+  }
+}
+
+jest.setTimeout(60_000);
+
+function openHost(): Promise<Host> {
+  return Host.open({
+    pages: (app) => {
+      app.get('/drop-in', (_request, response) => {
+        response
+          .type('html')
+          .send('<!doctype html><title>page</title><script src="/sse/client.js"></script>');
+      });
+    },
+  });
+}
+
+/** Makes a client on a page that has the script. */
+function openClient(page: EnginePage): Promise<void> {
+  return page.evaluate(() => {
+    const client = new window.SseClient('/sse');
+    window.client = client;
+    window.received = [];
+    window.events = [];
+    client.onmessage = ({ data }) => window.received.push(data);
+    client.onopen = () => window.events.push('open');
+    client.onreconnect = () => window.events.push('reconnect');
+    client.ondisconnect = () => window.events.push('disconnect');
+    client.onerror = ({ message }) => window.events.push(`error: ${message}`);
+    client.onreset = ({ reason }) => window.events.push(`reset: ${reason}`);
+    client.onclose = ({ reason }) => window.events.push(`close: ${reason}`);
+  });
+}
+
+const compose = (name: string, count: number) =>
+  Array.from({ length: count }, (_, index) => ({ [name]: index, text: 'ü\r\n"😀"'.repeat(20) }));
+
+function send(page: EnginePage, messages: unknown[]): Promise<void> {
+  return page.evaluate((all) => all.forEach((message) => window.client.send(message)), messages);
+}
+
+/** What the page received, when it is so much at least. */
+function receive(page: EnginePage, count: number): Promise<unknown[]> {
+  return page.evaluate(async (wanted) => {
+    while (window.received.length < wanted) await new Promise((resolve) => setTimeout(resolve, 20));
+    return window.received;
+  }, count);
+}
+
+const eventsOf = (page: EnginePage) => page.evaluate(() => window.events);
+
+describe.each([
+  ['Chromium', launchChromium],
+  ['Firefox', launchFirefox],
+  ['WebKitGTK', launchWebKit],
+] as [string, () => Promise<Engine>][])('in %s', (_, launch) => {
+  let engine: Engine;
+
+  beforeAll(async () => {
+    engine = await launch();
+  });
+
+  afterAll(() => engine.close());
+
+  async function openPage(url: string): Promise<EnginePage> {
+    const page = await engine.openPage();
+    afterThisTest(() => page.close());
+    await page.goto(url);
+    return page;
+  }
+
+  test('the drop-in client carries 1,000 messages each way at once', async () => {
+    const host = await openHost();
+    const page = await openPage(`${host.origin}/drop-in`);
+    await openClient(page);
+    const { connection, messages } = await host.visit();
+
+    const sending = send(page, compose('up', 1_000));
+    for (const message of compose('down', 1_000)) connection.send(message);
+    await sending;
+    connection.send('the end');
+
+    expect(await receive(page, 1_001)).toEqual([...compose('down', 1_000), 'the end']);
+    await host.until(() => messages.length >= 1_000);
+    expect(messages).toEqual(compose('up', 1_000));
+    expect(await eventsOf(page)).toEqual(['open']);
+    expect(host.visits).toHaveLength(1);
+  });
+
+  test('it loses nothing and doubles nothing when it is cut in mid-traffic', async () => {
+    const cuts = 4;
+    const down = compose('down', 250 * cuts);
+    const host = await openHost();
+    const proxy = await ChaosProxy.open(host.port);
+    afterThisTest(() => proxy.close());
+    const page = await openPage(`${proxy.origin}/drop-in`);
+    await openClient(page);
+    await page.evaluate(() => {
+      window.client.addEventListener('message', ({ data }) => window.client.send(data));
+    });
+    const visit = await host.visit();
+
+    for (let cut = 0; cut < cuts; cut++) {
+      const struck = proxy.inject({ kind: 'rst', method: 'GET', direction: 'down', after: 20_000 });
+      void proxy.inject({ kind: 'rst', method: 'POST', direction: 'down', after: 0 });
+      for (const message of down.slice(250 * cut, 250 * (cut + 1))) visit.connection.send(message);
+      await struck;
+      await host.until(() => visit.reconnects > cut && visit.messages.length >= 250 * (cut + 1));
+    }
+    visit.connection.send('the end');
+    await host.until(() => visit.messages.length > down.length);
+
+    expect(await receive(page, down.length + 1)).toEqual([...down, 'the end']);
+    expect(visit.messages).toEqual([...down, 'the end']);
+    expect(proxy.struck).toBe(2 * cuts);
+    expect(visit.reconnects).toBe(cuts);
+    expect(visit.end).toBeUndefined();
+    expect(host.visits).toHaveLength(1);
+  });
+
+  test('it says goodbye when its page is left for good', async () => {
+    const host = await openHost();
+    const page = await openPage(`${host.origin}/drop-in`);
+    await openClient(page);
+    const visit = await host.visit();
+    await send(page, ['last words']);
+    await page.evaluate(() => location.reload());
+
+    await until(() => visit.end !== undefined, 10_000); // its `reconnectTimeout` is 30 s
+    expect(visit.end).toMatchObject({ code: 1001, reason: 'pagehide' });
+    expect(visit.messages).toEqual(['last words']);
+  });
+
+  test('it says what it waits for while its page holds all six connections, and opens when one is free', async () => {
+    const host = await openHost();
+    const page = await openPage(`${host.origin}/drop-in`);
+    await page.evaluate(() => {
+      const toStream = (_: unknown, index: number) =>
+        new EventSource(`/sse?sseClientId=held-${index}`);
+      window.held = Array.from({ length: 6 }, toStream);
+    });
+    await host.visit(5);
+    await openClient(page);
+    const told = await page.evaluate(async () => {
+      const start = performance.now();
+      while (window.events.length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+      return { events: window.events, after: performance.now() - start };
+    });
+    expect(told.events).toEqual(['error: no event (buffered? 6 streams open?) in 10000 ms']);
+    expect(told.after).toBeLessThan(12_000);
+
+    await page.evaluate(() => window.held[0]!.close());
+    await host.visit(6);
+    host.visits[6]!.connection.send('welcome');
+    expect(await receive(page, 1)).toEqual(['welcome']);
+  });
+
+  test('the example app opens and shows what is said', async () => {
+    const app = await startProgram(
+      process.execPath,
+      () => ['example-app/server.mjs'],
+      (port) => ({ PORT: String(port) }),
+    );
+    afterThisTest(() => app.stop());
+    const page = await openPage(`http://127.0.0.1:${app.port}`);
+    const shown = await page.evaluate(async () => {
+      const waitFor = async (isThere: () => boolean) => {
+        while (!isThere()) await new Promise((resolve) => setTimeout(resolve, 20));
+      };
+      const lines = document.querySelector('#lines')!;
+      await waitFor(() => document.body.dataset.line === 'open');
+      document.querySelector<HTMLInputElement>('#say')!.value = 'Hello from here';
+      document.querySelector<HTMLFormElement>('#chat-form')!.requestSubmit();
+      await waitFor(() => lines.childElementCount > 0);
+      return lines.textContent;
+    });
+    expect(shown).toContain('Hello from here');
+  });
+});
+
+// Firefox keeps no page that has a request under way; Chromium's cache is in client.test.ts.
+test('in WebKitGTK, the drop-in client goes with its page to the back/forward cache, and comes back with it', async () => {
+  const engine = await launchWebKit();
+  afterThisTest(() => engine.close());
+  const host = await openHost();
+  const page = await engine.openPage();
+  afterThisTest(() => page.close());
+  await page.goto(`${host.origin}/drop-in`);
+  await openClient(page);
+  const visit = await host.visit();
+  await page.goto(host.origin);
+  await host.until(() => visit.disconnects === 1);
+  visit.connection.send('while away');
+  await page.evaluate(() => history.back());
+  await host.until(() => visit.reconnects === 1);
+
+  expect(await receive(page, 1)).toEqual(['while away']);
+  expect(await eventsOf(page)).toEqual(['open', 'disconnect', 'reconnect']);
+});

@@ -1,0 +1,121 @@
+import puppeteer from 'puppeteer-core';
+import type { LaunchOptions } from 'puppeteer-core';
+import { requireProgram, startProgram } from '../../helpers/programs';
+
+/** A browser, by as little as these tests need. */
+export interface Engine {
+  /** Opens a page of its own; close it before the next. */
+  openPage(): Promise<EnginePage>;
+  close(): Promise<void>;
+}
+
+export interface EnginePage {
+  goto(url: string): Promise<unknown>;
+  /** Runs a function in the page. It goes as text, its arguments and value as JSON. */
+  evaluate<Values extends unknown[], T>(
+    inPage: InPage<Values, T>,
+    ...values: Values
+  ): Promise<Awaited<T>>;
+  close(): Promise<void>;
+}
+
+type InPage<Values extends unknown[], T> = (...values: Values) => T | Promise<T>;
+
+export function launchChromium(options: LaunchOptions = {}): Promise<Engine> {
+  const flags = [
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+  ];
+  return launchByPuppeteer({
+    browser: 'chrome',
+    executablePath: requireProgram('/usr/bin/chromium', 'chromium'),
+    ...options,
+    args: [...flags, ...(options.args ?? [])],
+  });
+}
+
+export function launchFirefox(): Promise<Engine> {
+  return launchByPuppeteer({
+    browser: 'firefox',
+    executablePath: requireProgram('/usr/bin/firefox-esr', 'firefox-esr'),
+  });
+}
+
+async function launchByPuppeteer(options: LaunchOptions): Promise<Engine> {
+  const browser = await puppeteer.launch(options);
+  return {
+    async openPage() {
+      const context = await browser.createBrowserContext();
+      const page = await context.newPage();
+      return {
+        goto: (url) => page.goto(url),
+        evaluate: (inPage, ...values) => page.evaluate(inPage as never, ...values),
+        close: () => context.close(),
+      };
+    },
+    close: () => browser.close(),
+  };
+}
+
+const MINI_BROWSER = '/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser';
+
+/** On a display of its own: WebKitGTK has no mode without one. */
+export async function launchWebKit(): Promise<Engine> {
+  requireProgram(MINI_BROWSER, 'webkit2gtk-driver');
+  const path = requireProgram('/usr/bin/WebKitWebDriver', 'webkit2gtk-driver');
+  const display = await startProgram(requireProgram('/usr/bin/Xvfb', 'xvfb'), (port) => [
+    toDisplay(port),
+    '-listen',
+    'tcp',
+  ]);
+  const driver = await startProgram(
+    path,
+    (port) => [`--port=${port}`],
+    () => ({ DISPLAY: toDisplay(display.port) }),
+  );
+
+  /** A command of WebDriver [W3C]. */
+  async function command<T>(method: string, path: string, body?: object): Promise<T> {
+    const response = await fetch(`http://127.0.0.1:${driver.port}/session${path}`, {
+      method,
+      body: body && JSON.stringify(body),
+    });
+    const { value } = (await response.json()) as { value: T & { message?: string } };
+    if (!response.ok) throw new Error(`${value.message}: ${method} ${path}`);
+    return value;
+  }
+
+  return {
+    async openPage() {
+      const { sessionId } = await command<{ sessionId: string }>('POST', '', {
+        capabilities: {
+          alwaysMatch: {
+            'webkitgtk:browserOptions': { binary: MINI_BROWSER, args: ['--automation'] },
+            timeouts: { script: 100_000 },
+          },
+        },
+      });
+      return {
+        goto: (url) => command('POST', `/${sessionId}/url`, { url }),
+        evaluate: (inPage, ...values) =>
+          command('POST', `/${sessionId}/execute/sync`, {
+            script: `return (${inPage.toString()})(...arguments)`,
+            args: values,
+          }),
+        close: () => command('DELETE', `/${sessionId}`),
+      };
+    },
+    async close() {
+      await driver.stop();
+      await display.stop();
+    },
+  };
+}
+
+/** X11's rule for where a display listens. */
+const toDisplay = (port: number) => `:${port - 6_000}`;

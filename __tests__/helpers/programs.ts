@@ -1,0 +1,75 @@
+import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** A server in a process of its own. */
+export interface Program {
+  port: number;
+  stop(): Promise<void>;
+}
+
+/** @throws Error that says what to install. */
+export function requireProgram(path: string, debianPackage: string): string {
+  if (!existsSync(path)) {
+    throw new Error(`these tests need ${path}: apt-get install ${debianPackage}`);
+  }
+  return path;
+}
+
+/**
+ * Starts a server that is to listen on a port that was free, and waits until it does.
+ *
+ * @throws Error with what it said, when it ends before.
+ */
+export async function startProgram(
+  path: string,
+  toArguments: (port: number) => string[],
+  toEnvironment: (port: number) => NodeJS.ProcessEnv = () => ({}),
+): Promise<Program> {
+  const port = await findPort();
+  const env = { ...process.env, ...toEnvironment(port) };
+  const child = spawn(path, toArguments(port), { env, stdio: ['ignore', 'ignore', 'pipe'] });
+  let said = '';
+  child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  const exit = once(child, 'exit');
+  while (!(await isListening(port))) {
+    if (child.exitCode !== null) throw new Error(`${path} ended with ${child.exitCode}: ${said}`);
+    await sleep(10);
+  }
+  return {
+    port,
+    async stop() {
+      child.kill();
+      await exit;
+    },
+  };
+}
+
+/** Below those that the system gives to connections and to servers that ask for any. */
+async function findPort(): Promise<number> {
+  const port = randomInt(20_000, 32_768);
+  const probe = createServer().listen(port, '127.0.0.1');
+  try {
+    await once(probe, 'listening');
+  } catch {
+    return findPort();
+  }
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}
+
+async function isListening(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1');
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}

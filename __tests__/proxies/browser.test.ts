@@ -1,0 +1,145 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { LaunchOptions } from 'puppeteer-core';
+import type { SseClient } from '../../lib/client';
+import { launchChromium } from '../browser/helpers/engines';
+import { Host } from '../browser/helpers/host';
+import { afterThisTest } from '../helpers/cleanup';
+import { requireProgram } from '../helpers/programs';
+import { startNginx } from './nginx';
+import type { Nginx, NginxOptions } from './nginx';
+
+declare global {
+  interface Window {
+    client: SseClient;
+    received: unknown[];
+    events: string[];
+  }
+}
+
+jest.setTimeout(90_000);
+
+const PAGE = `<!doctype html><title>page</title>
+  <script src="/sse/client.js"></script>
+  <script>
+    const received = [];
+    const events = [];
+    const client = new SseClient('/sse');
+    client.onmessage = ({ data }) => received.push(data);
+    for (const type of ['open', 'error', 'disconnect', 'reconnect', 'reset', 'close']) {
+      client.addEventListener(type, ({ message }) => events.push(message ?? type));
+    }
+    Object.assign(window, { client, received, events });
+  </script>`;
+
+/** A server with a page, nginx ahead of it, and Chromium. */
+async function open(nginxOptions: NginxOptions, browserOptions: LaunchOptions) {
+  const host = await Host.open({
+    pages: (app) => {
+      app.get('/page', (_request, response) => {
+        response.type('html').send(PAGE);
+      });
+    },
+  });
+  const nginx = await startNginx(host.port, nginxOptions);
+  afterThisTest(() => nginx.stop());
+  const browser = await launchChromium(browserOptions);
+  afterThisTest(() => browser.close());
+  const page = await browser.openPage();
+  return { host, nginx, page };
+}
+
+describe('Behind nginx that ends TLS and speaks HTTP/2, the drop-in client', () => {
+  it('carries 1,000 messages each way, also when its connection is ended after each 100 requests', async () => {
+    const certificate = makeCertificate();
+    const { host, nginx, page } = await open(
+      {
+        listen: 'ssl http2',
+        http: "log_format request '$connection $server_protocol $request_method';",
+        server: `
+          ssl_certificate ${certificate};
+          ssl_certificate_key ${certificate};
+          keepalive_requests 100;
+          access_log requests.log request;`,
+      },
+      { acceptInsecureCerts: true },
+    );
+    await page.goto(`https://127.0.0.1:${nginx.port}/page`);
+    const { connection, messages } = await host.visit();
+    for (let number = 0; number < 1_000; number++) connection.send({ number });
+    const { received, events } = await page.evaluate(async () => {
+      const { client, received, events } = window;
+      // Each in a POST of its own.
+      for (let number = 0; number < 1_000; number++) {
+        client.send({ number });
+        while (client.bufferedAmount > 0) {
+          await new Promise((resolve) => client.addEventListener('drain', resolve, { once: true }));
+        }
+      }
+      return { received, events };
+    });
+
+    const numbered = Array.from({ length: 1_000 }, (_, number) => ({ number }));
+    expect(messages).toEqual(numbered);
+    expect(received).toEqual(numbered);
+    expect(events).toEqual(['open']);
+    const requests = readRequests(nginx);
+    expect(new Set(requests.map(({ protocol }) => protocol))).toEqual(new Set(['HTTP/2.0']));
+    expect(requests.filter(({ method }) => method === 'POST').length).toBeGreaterThanOrEqual(1_000);
+    expect(new Set(requests.map((request) => request.connection)).size).toBeGreaterThanOrEqual(10);
+  });
+});
+
+// Over plain HTTP a browser does not say that a page is of the same origin, except on the loopback.
+describe('Behind nginx without TLS, the drop-in client', () => {
+  const asBoard = { args: ['--host-resolver-rules=MAP board.test 127.0.0.1'] };
+
+  it('is refused at its first message where nginx rewrites Host, and told what to do', async () => {
+    const { nginx, page } = await open({}, asBoard);
+    await page.goto(`http://board.test:${nginx.port}/page`);
+    const events = await page.evaluate(async () => {
+      window.client.send('hello');
+      await new Promise((resolve) => window.client.addEventListener('close', resolve));
+      return window.events;
+    });
+    expect(events).toEqual([
+      'open',
+      expect.stringContaining('nginx: proxy_set_header Host $http_host'),
+      'close',
+    ]);
+  });
+
+  it('is served where nginx passes it on', async () => {
+    const passHost = { location: 'proxy_set_header Host $http_host;' };
+    const { host, nginx, page } = await open(passHost, asBoard);
+    await page.goto(`http://board.test:${nginx.port}/page`);
+    await page.evaluate(() => window.client.send('hello'));
+    const { messages } = await host.visit();
+    await host.until(() => messages.length > 0);
+    expect(messages).toEqual(['hello']);
+  });
+});
+
+/** Self-signed, with its key in the same file. */
+function makeCertificate(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'sse-duplex-tls-'));
+  afterThisTest(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'certificate.pem');
+  const subject = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1'];
+  execFileSync(
+    requireProgram('/usr/bin/openssl', 'openssl'),
+    ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', ...subject, '-keyout', file, '-out', file],
+    { stdio: 'ignore' },
+  );
+  return file;
+}
+
+function readRequests({ folder }: Nginx) {
+  const lines = readFileSync(join(folder, 'requests.log'), 'utf8').trim().split('\n');
+  return lines.map((line) => {
+    const [connection, protocol, method] = line.split(' ');
+    return { connection, protocol, method };
+  });
+}

@@ -1,0 +1,33 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { requireProgram, startProgram } from '../helpers/programs';
+import type { Program } from '../helpers/programs';
+
+/** Starts HAProxy ahead of a port: it cuts what is silent for so many milliseconds. */
+export async function startHaproxy(targetPort: number, timeout: number): Promise<Program> {
+  const path = requireProgram('/usr/sbin/haproxy', 'haproxy');
+  const folder = mkdtempSync(join(tmpdir(), 'sse-duplex-haproxy-'));
+  const { port, stop } = await startProgram(path, (port) => {
+    const file = join(folder, 'haproxy.cfg');
+    const configuration = `
+      defaults
+        mode http
+        timeout connect 5s
+        timeout client ${timeout}ms
+        timeout server ${timeout}ms
+      listen sse
+        bind 127.0.0.1:${port}
+        server express 127.0.0.1:${targetPort}
+`;
+    writeFileSync(file, configuration);
+    return ['-db', '-f', file];
+  });
+  return {
+    port,
+    async stop() {
+      await stop();
+      rmSync(folder, { recursive: true });
+    },
+  };
+}

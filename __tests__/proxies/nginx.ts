@@ -1,0 +1,65 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { requireProgram, startProgram } from '../helpers/programs';
+
+export interface NginxOptions {
+  /** What `listen` has beside the address. */
+  listen?: string;
+  /** Directives beside the server. */
+  http?: string;
+  /** Directives of the server. */
+  server?: string;
+  /** Directives of its one location, beside `proxy_pass`. */
+  location?: string;
+}
+
+export interface Nginx {
+  port: number;
+  /** Where relative names of its configuration are. */
+  folder: string;
+  stop(): Promise<void>;
+}
+
+/** Starts nginx ahead of a port: with its defaults, but for what the options say. */
+export async function startNginx(
+  targetPort: number,
+  { listen = '', http = '', server = '', location = '' }: NginxOptions = {},
+): Promise<Nginx> {
+  const path = requireProgram('/usr/sbin/nginx', 'nginx');
+  const folder = mkdtempSync(join(tmpdir(), 'sse-duplex-nginx-'));
+  const { port, stop } = await startProgram(path, (port) => {
+    const configuration = `
+      daemon off;
+      user root; # that of the folder, where nginx may choose
+      pid nginx.pid;
+      events {}
+      http {
+        access_log off;
+        client_body_temp_path client;
+        proxy_temp_path proxy;
+        fastcgi_temp_path fastcgi;
+        uwsgi_temp_path uwsgi;
+        scgi_temp_path scgi;
+        ${http}
+        server {
+          listen 127.0.0.1:${port} ${listen};
+          ${server}
+          location / {
+            proxy_pass http://127.0.0.1:${targetPort};
+            ${location}
+          }
+        }
+      }`;
+    writeFileSync(join(folder, 'nginx.conf'), configuration);
+    return ['-p', folder, '-c', 'nginx.conf', '-e', 'stderr'];
+  });
+  return {
+    port,
+    folder,
+    async stop() {
+      await stop();
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
