@@ -1,14 +1,16 @@
 import { seeds } from '../helpers/random';
+import { soakProxies } from '../proxies/soak';
 import { runChaos } from './chaos';
 import { runChurn } from './churn';
 import { cutAnswersOfBase, cutAnswersOfDuplex } from './cut-answers';
 import { runKills } from './kill';
+import { runModel } from './model';
 import { runStalled } from './stalled';
 import { peakToMean, runStop } from './stop';
 import { runSuspension } from './suspend';
 
 /** A figure, whether it is as it must be, and what was measured. */
-type Result = [what: string, isMet: boolean, measured: unknown];
+export type Result = [what: string, isMet: boolean, measured: unknown];
 
 const MIB = 1024 * 1024;
 
@@ -29,6 +31,13 @@ const soaks: Record<string, () => AsyncGenerator<Result>> = {
         isMet && struck >= 500 && ends.length === 0,
         { up, down, struck, resumed, ends, peak, seconds },
       ];
+    }
+  },
+
+  async *model() {
+    for (const seed of seeds(1)) {
+      await runModel(seed, 10_000); // throws, with what led there
+      yield [`SEED=${seed}: 10,000 runs: the promise kept`, true, 'all'];
     }
   },
 
@@ -133,6 +142,8 @@ const soaks: Record<string, () => AsyncGenerator<Result>> = {
     ];
     yield ['heap at most 2 MB above the start', heapBytes <= 2e6 && !!globalThis.gc, heapBytes];
   },
+
+  proxies: soakProxies,
 };
 
 async function main(): Promise<void> {

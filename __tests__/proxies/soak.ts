@@ -1,42 +1,36 @@
 import { seeds } from '../helpers/random';
+import type { Result } from '../delivery/soak';
 import { startHaproxy } from './haproxy';
 import { startNginx } from './nginx';
 import { measureFirstMessages, runSilence, runTraffic } from './traffic';
 
 const MINUTE = 60_000;
 
-function report(what: string, isMet: boolean, measured: unknown): void {
-  console.log(`${isMet ? 'met   ' : 'FAILED'} proxies: ${what}: ${JSON.stringify(measured)}`);
-  if (!isMet) process.exitCode = 1;
-}
-
 /** The long versions of the tests beside this file, and their figures. */
-async function main(): Promise<void> {
+export async function* soakProxies(): AsyncGenerator<Result> {
   const times = await measureFirstMessages(startNginx, 25);
   const median = times.toSorted((a, b) => a - b)[12]!;
-  report('nginx: first message within 200 ms, by the median', median < 200, { median, times });
+  yield ['nginx: first message within 200 ms, by the median', median < 200, { median, times }];
 
   const startImpatient = (port: number) => startHaproxy(port, 3_000);
   for (const seed of seeds(3)) {
     const options = { seed, messages: 10_000, cuts: 20, cutAfter: 3_000 };
     const { up, down, events, opened, resumed } = await runTraffic(startImpatient, options);
-    report(
+    yield [
       `SEED=${seed}: HAProxy of 3 s, 20 cuts: hashes equal`,
       up.sentHash === up.receivedHash && down.sentHash === down.receivedHash && opened === 1,
       { up, down, resumed, errors: events.filter((event) => event === 'error').length },
-    );
+    ];
   }
 
   const [throughNginx, throughHaproxy] = await Promise.all([
     runSilence(startNginx, 5 * MINUTE),
     runSilence((port) => startHaproxy(port, 30_000), 5 * MINUTE),
   ]);
-  report('nginx: 5 min of silence uncut', throughNginx.join() === 'open', throughNginx);
-  report(
+  yield ['nginx: 5 min of silence uncut', throughNginx.join() === 'open', throughNginx];
+  yield [
     'HAProxy of 30 s: 5 min of silence uncut',
     throughHaproxy.join() === 'open',
     throughHaproxy,
-  );
+  ];
 }
-
-void main();
