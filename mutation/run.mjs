@@ -1,0 +1,20 @@
+// Breaks the files that keep the promise, one expression at a time, and counts what their tests notice:
+// `npm run mutate`, or `npm run mutate server` for one layer. Exits with 1 below the score.
+import { spawnSync } from 'node:child_process';
+import layers from './layers.js';
+
+const VERSION = '9.6.1';
+const packages = ['core', 'jest-runner'].flatMap((name) => [
+  '-p',
+  `@stryker-mutator/${name}@${VERSION}`,
+]);
+
+const chosen = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(layers);
+for (const layer of chosen) {
+  const { status } = spawnSync(
+    'npx',
+    ['-y', ...packages, 'stryker', 'run', 'mutation/stryker.config.mjs'],
+    { stdio: 'inherit', env: { ...process.env, LAYER: layer } },
+  );
+  if (status !== 0) process.exitCode = 1;
+}
