@@ -96,7 +96,7 @@ const soaks: Record<string, () => AsyncGenerator<Result>> = {
   },
 
   async *suspend() {
-    const back = await runSuspension(30_000, 5_000, 60_000);
+    const back = await runSuspension(30_000, 15_000, 60_000);
     yield [
       '30 s, in time: nothing lost',
       JSON.stringify(back.down.sent) === JSON.stringify(back.down.received) &&

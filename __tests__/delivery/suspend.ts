@@ -76,8 +76,10 @@ export async function runSuspension(
     }
     child.kill('SIGCONT');
 
+    // Its stream may have survived: what waited in the socket is then read before any timer is late.
+    const hasAll = () => report.down.received.length === report.down.sent.length;
     const isBack = () => ['reconnect', 'open'].includes(report.events.at(-1)!);
-    await until(() => report.events.length > 1 && isBack(), 20_000);
+    await until(() => hasAll() || (report.events.length > 1 && isBack()), 20_000);
     sendDown('after');
     const isComplete = () =>
       report.down.received.at(-1) === 'after' &&
