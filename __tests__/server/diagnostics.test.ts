@@ -6,21 +6,27 @@ import { runInThisContext } from 'node:vm';
 import createDebug from 'debug';
 import type { Request, Response } from 'express';
 import { openChannel, openDuplex } from '../helpers/channel';
+import type { Connection } from '../helpers/channel';
 import { afterThisTest } from '../helpers/cleanup';
 import { ask, openStream, post } from '../helpers/http';
 import { until } from '../helpers/until';
 
 type Published = Record<string, unknown>;
 
-/** What is published from now on, of all channels, in order. */
-function listen(): [name: string, message: Published][] {
+/**
+ * What is published from now on, of all channels, in order: of these connections, for the channels are
+ * the whole process's.
+ */
+function listen(connections: Connection[]): () => [name: string, message: Published][] {
   const messages: [string, Published][] = [];
   for (const name of ['connect', 'disconnect', 'reconnect', 'overflow', 'close', 'refusal']) {
     const take = (message: unknown) => messages.push([name, message as Published]);
     subscribe(`sse-duplex:${name}`, take);
     afterThisTest(() => unsubscribe(`sse-duplex:${name}`, take));
   }
-  return messages;
+  const isOwn = ({ connection }: Published) =>
+    connection === undefined || connections.includes(connection as Connection);
+  return () => messages.filter(([, message]) => isOwn(message));
 }
 
 /** The lines that `DEBUG` would have logged. */
@@ -38,17 +44,17 @@ function log(namespaces: string): string[] {
 
 describe('diagnostics_channel', () => {
   it('is told of a session, from its opening to its end', async () => {
-    const messages = listen();
     const { url, connections } = await openChannel();
+    const messages = listen(connections);
     const client = await openDuplex(url, 'secret-name');
     client.stream.cut();
-    await until(() => messages.length === 2);
+    await until(() => messages().length === 2);
     await client.resume(0);
     connections[0]!.send('never confirmed');
     await client.post({ close: { code: 4000, reason: 'bye' } });
 
     const about = { path: '/sse', connection: connections[0] };
-    expect(messages).toEqual([
+    expect(messages()).toEqual([
       ['connect', { ...about, dialect: 'duplex' }],
       ['disconnect', about],
       ['reconnect', about],
@@ -57,32 +63,32 @@ describe('diagnostics_channel', () => {
   });
 
   it('is told of a client that does not keep up, before its end', async () => {
-    const messages = listen();
     const { url, connections } = await openChannel({ maxBufferedAmount: 20 });
+    const messages = listen(connections);
     await openDuplex(url);
     connections[0]!.send('0123456789abcdef');
-    expect(messages.slice(1)).toMatchObject([
+    expect(messages().slice(1)).toMatchObject([
       ['overflow', { path: '/sse', connection: connections[0], direction: 'down', bytes: 26 }],
       ['close', { code: 1008, unconfirmed: 1 }],
     ]);
   });
 
   it('is told of an application that does not read a base client', async () => {
-    const messages = listen();
-    const { url } = await openChannel({ maxBufferedAmount: 10 });
+    const { url, connections } = await openChannel({ maxBufferedAmount: 10 });
+    const messages = listen(connections);
     await openStream(`${url}?sseClientId=base`);
     await post(`${url}?sseClientId=base&messageId=0`, '"0123456789"');
-    expect(messages.slice(0, 2)).toMatchObject([
+    expect(messages().slice(0, 2)).toMatchObject([
       ['connect', { dialect: 'base' }],
       ['overflow', { direction: 'up', bytes: 12 }],
     ]);
   });
 
   it('is told of a refusal', async () => {
-    const messages = listen();
-    const { url } = await openChannel();
+    const { url, connections } = await openChannel();
+    const messages = listen(connections);
     await ask(`${url}?sseClientId=a`, { headers: { Origin: 'https://evil.example' } });
-    expect(messages).toMatchObject([
+    expect(messages()).toMatchObject([
       ['refusal', { path: '/sse', error: { code: 'forbidden', status: 403 } }],
     ]);
   });
@@ -99,7 +105,8 @@ describe('the log of DEBUG', () => {
 
     const hash = createHash('sha256').update('secret-name').digest('hex');
     const session = `session=${hash.slice(0, 8)}`;
-    expect(lines.map((line) => /path=.*$/.exec(line)?.[0])).toEqual([
+    const own = lines.filter((line) => line.includes(session) || line.includes('error='));
+    expect(own.map((line) => /path=.*$/.exec(line)?.[0])).toEqual([
       `path=/sse ${session} dialect=duplex`,
       'path=/sse status=404 error=unknown-session',
       `path=/sse ${session} code=4000 unconfirmed=0`,
