@@ -142,7 +142,7 @@ describe.each([
     await openClient(page);
     const visit = await host.visit();
     await send(page, ['last words']);
-    await page.evaluate(() => location.reload());
+    await page.reload();
 
     await until(() => visit.end !== undefined, 10_000); // its `reconnectTimeout` is 30 s
     expect(visit.end).toMatchObject({ code: 1001, reason: 'pagehide' });

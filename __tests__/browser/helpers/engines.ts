@@ -10,7 +10,9 @@ export interface Engine {
 }
 
 export interface EnginePage {
+  /** Both settle when the page is there: a page that is closed before may never be. */
   goto(url: string): Promise<unknown>;
+  reload(): Promise<unknown>;
   /** Runs a function in the page. It goes as text, its arguments and value as JSON. */
   evaluate<Values extends unknown[], T>(
     inPage: InPage<Values, T>,
@@ -54,6 +56,7 @@ async function launchByPuppeteer(options: LaunchOptions): Promise<Engine> {
       const page = await context.newPage();
       return {
         goto: (url) => page.goto(url),
+        reload: () => page.reload(),
         evaluate: (inPage, ...values) => page.evaluate(inPage as never, ...values),
         close: () => context.close(),
       };
@@ -102,6 +105,7 @@ export async function launchWebKit(): Promise<Engine> {
       });
       return {
         goto: (url) => command('POST', `/${sessionId}/url`, { url }),
+        reload: () => command('POST', `/${sessionId}/refresh`, {}),
         evaluate: (inPage, ...values) =>
           command('POST', `/${sessionId}/execute/sync`, {
             script: `return (${inPage.toString()})(...arguments)`,
