@@ -170,6 +170,7 @@ describe('the tarball', () => {
       'LICENSE',
       'PROTOCOL.md',
       'README.md',
+      'SECURITY.md',
       'dist/client.d.ts',
       'dist/client.js',
       'dist/client/index.d.mts',
