@@ -1,0 +1,37 @@
+import { byHand, duplex, eventStream, mcp, sockjs } from './clients/event-stream.mjs';
+import { socketIo } from './clients/socket.io.mjs';
+import { sseClient } from './clients/sse-client.mjs';
+import { ws } from './clients/ws.mjs';
+
+/** Each: its server's file and argument, and what opens a client of it. */
+export const peers = {
+  raw: { server: 'raw', open: eventStream(byHand) },
+  'express by hand': { server: 'express', open: eventStream(byHand) },
+  'better-sse': { server: 'better-sse', open: eventStream(byHand) },
+  'mcp sse': { server: 'mcp', open: eventStream(mcp) },
+  'sockjs eventsource': { server: 'sockjs', open: eventStream(sockjs) },
+  ws: { server: 'ws', open: ws },
+  'socket.io websocket': {
+    server: 'socket.io',
+    argument: 'websocket',
+    open: socketIo('websocket'),
+  },
+  'socket.io polling': { server: 'socket.io', argument: 'polling', open: socketIo('polling') },
+  'sse-duplex': { server: 'sse-duplex', argument: 'express', open: eventStream(duplex) },
+  'sse-duplex attached': { server: 'sse-duplex', argument: 'attach', open: eventStream(duplex) },
+};
+
+/** The same server, with the package's client instead of one that only counts. */
+export const ownClient = { ...peers['sse-duplex'], open: sseClient };
+
+/** Streams that never confirm, so that all is there to be replayed. */
+export const unconfirmed = {
+  raw: peers.raw,
+  'sse-duplex': { ...peers['sse-duplex'], open: eventStream(duplex, { acks: false }) },
+  'sse-duplex attached': {
+    ...peers['sse-duplex attached'],
+    open: eventStream(duplex, { acks: false }),
+  },
+};
+
+export const named = (...names) => Object.fromEntries(names.map((name) => [name, peers[name]]));

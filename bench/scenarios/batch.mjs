@@ -1,0 +1,30 @@
+import { makeMessage } from '../message.mjs';
+import { named, ownClient } from '../peers.mjs';
+
+export const title = '10 real clients, bursts of 32 messages up, µs of server CPU per message';
+export const reference = 'ws';
+export const peers = {
+  ...named('ws', 'socket.io websocket'),
+  'sse-duplex with its client': ownClient,
+};
+
+const BURST = 32;
+
+export async function prepare(field) {
+  await field.grow(10);
+}
+
+export async function round(field, size) {
+  const bursts = size(60, 10);
+  let { received } = await field.call('sample');
+  const cpu = await field.cpuOf(async () => {
+    for (let burst = 0; burst < bursts; burst++) {
+      for (const client of field.clients) {
+        for (let n = 0; n < BURST; n++) void client.send(makeMessage(n));
+      }
+      received += BURST * field.clients.length;
+      await field.call('until', { name: 'received', value: received });
+    }
+  });
+  return { 'up to the server': cpu / (bursts * BURST * field.clients.length) };
+}

@@ -1,0 +1,21 @@
+import { cpuPerDelivery } from '../field.mjs';
+import { peers as all } from '../peers.mjs';
+
+export const title = 'One message to 1,000 clients, µs of server CPU per delivery';
+export const reference = 'raw';
+
+// A thousand of its polling clients keep this process busy for seconds with each message.
+const { 'socket.io polling': _, ...others } = all;
+export const peers = others;
+
+export async function prepare(field, size) {
+  await field.grow(size(1000, 100));
+}
+
+export async function round(field, size) {
+  return {
+    'one a turn': await cpuPerDelivery(field, { messages: size(30, 10) }),
+    'ten a turn': await cpuPerDelivery(field, { messages: size(200, 50), perTurn: 10 }),
+    'one in 100 ms': await cpuPerDelivery(field, { messages: size(10, 3), pause: 100 }),
+  };
+}

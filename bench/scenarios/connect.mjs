@@ -1,0 +1,33 @@
+import { named } from '../peers.mjs';
+
+export const title = 'Clients that come, 50 at a time, and go';
+export const reference = 'raw';
+export const peers = named(
+  'raw',
+  'express by hand',
+  'better-sse',
+  'mcp sse',
+  'ws',
+  'socket.io websocket',
+  'socket.io polling',
+  'sse-duplex',
+  'sse-duplex attached',
+);
+
+export async function prepare() {}
+
+export async function round(field, size) {
+  const count = size(400, 50);
+  let time = 0;
+  const opening = await field.cpuOf(async () => {
+    const start = performance.now();
+    await field.grow(count);
+    time = performance.now() - start;
+  });
+  const closing = await field.cpuOf(() => field.empty());
+  return {
+    'opened per second': (count / time) * 1000,
+    'µs of server CPU to open': opening / count,
+    'µs of server CPU to close': closing / count,
+  };
+}

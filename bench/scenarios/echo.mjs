@@ -1,0 +1,50 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { makeMessage } from '../message.mjs';
+import { peers } from '../peers.mjs';
+import { quantile } from '../statistics.mjs';
+
+export const title = 'One message up and back: 100 clients at once, and one with 5 ms between';
+export const reference = 'raw';
+export { peers };
+
+export async function prepare(field) {
+  await field.call('echo');
+  await field.grow(100);
+}
+
+export async function round(field, size) {
+  const { clients } = field;
+  const each = size(30, 5);
+  const echoes = each * clients.length;
+  const loaded = [];
+  const cpu = await field.cpuOf(async () => {
+    await Promise.all(
+      clients.map(async (client) => {
+        for (let n = 0; n < each; n++) loaded.push(await echo(client, n));
+      }),
+    );
+  });
+  const quiet = [];
+  for (let n = 0; n < size(200, 20); n++) {
+    quiet.push(await echo(clients[0], n));
+    await sleep(5);
+  }
+  await field.arrival(echoes + quiet.length);
+  return {
+    'µs of server CPU per echo': cpu / echoes,
+    'p50, one client, ms': quantile(quiet, 0.5),
+    'p99, one client, ms': quantile(quiet, 0.99),
+    'p50, 100 clients, ms': quantile(loaded, 0.5),
+    'p99, 100 clients, ms': quantile(loaded, 0.99),
+  };
+}
+
+/** Milliseconds until it is back. The POST's own answer is waited for, and not counted. */
+async function echo(client, n) {
+  const start = performance.now();
+  const back = new Promise((resolve) => {
+    client.onArrival = () => resolve(performance.now() - start);
+  });
+  const [time] = await Promise.all([back, client.send(makeMessage(n))]);
+  return time;
+}

@@ -1,0 +1,32 @@
+import { cpuPerDelivery } from '../field.mjs';
+import { named } from '../peers.mjs';
+
+export const title =
+  'One message a turn, by connections and by size, µs of server CPU per delivery';
+export const reference = 'raw';
+export const peers = named('raw', 'sse-duplex');
+
+/** Two peers with 10,000 clients at a time are more than a process may have open. */
+export const fresh = true;
+
+export const SIZES = { '100 B': 100, '1 KiB': 1024, '64 KiB': 65_536 };
+export const COUNTS = { '100 clients': 100, '1,000 clients': 1000, '10,000 clients': 10_000 };
+
+export async function prepare(field, size) {
+  await field.grow(100);
+  await cpuPerDelivery(field, { messages: size(300, 30) }); // warm
+}
+
+export async function round(field, size) {
+  const costs = {};
+  for (const [name, bytes] of Object.entries(SIZES)) {
+    const messages = bytes > 10_000 ? size(60, 5) : size(200, 20);
+    costs[name] = await cpuPerDelivery(field, { messages, bytes });
+  }
+  for (const [name, count] of Object.entries(COUNTS)) {
+    await field.grow(Math.max(100, size(count, count / 10)));
+    const messages = size(Math.ceil(50_000 / count), 5);
+    costs[name] = await cpuPerDelivery(field, { messages });
+  }
+  return costs;
+}

@@ -1,0 +1,31 @@
+import { createServer } from 'node:http';
+import express from 'express';
+import { serve } from './serve.mjs';
+
+await serve(({ opened, closed, take }) => {
+  const clients = new Map();
+  const app = express();
+
+  app.get('/events', (request, response) => {
+    response.set('Content-Type', 'text/event-stream').flushHeaders();
+    clients.set(request.query.id, response);
+    opened();
+    response.on('close', () => {
+      clients.delete(request.query.id);
+      closed();
+    });
+  });
+
+  app.post('/events', express.json(), (request, response) => {
+    take(request.body, (message) => {
+      clients.get(request.query.id).write(`data: ${JSON.stringify(message)}\n\n`);
+    });
+    response.sendStatus(200);
+  });
+
+  function broadcast(message) {
+    const json = JSON.stringify(message);
+    for (const response of clients.values()) response.write(`data: ${json}\n\n`);
+  }
+  return { server: createServer(app), broadcast };
+});
