@@ -3,6 +3,6 @@
 /** Of each layer: the files to be broken, and the tests that must notice. */
 module.exports = {
   protocol: { mutate: ['lib/protocol/*.ts'], tests: 'protocol/*' },
-  server: { mutate: ['lib/server/session.ts'], tests: 'server/s*' },
+  server: { mutate: ['lib/server/session.ts'], tests: 'server/{s,diagnostics}*' },
   client: { mutate: ['lib/client/{session,post-queue}.ts'], tests: 'client/!(size)' },
 };

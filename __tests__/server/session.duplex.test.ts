@@ -103,7 +103,45 @@ describe('a duplex session, up', () => {
   });
 });
 
+describe('a refusal of a duplex POST', () => {
+  it('says how many messages there were to acknowledge', async () => {
+    const { client, connection } = await openOne();
+    connection.send('a');
+    const { status, json } = await client.post({ ack: 2 });
+    expect([status, json]).toMatchObject([
+      400,
+      { message: '"ack" is 2, but only 1 messages were sent' },
+    ]);
+  });
+
+  it('names the option that bounds the window', async () => {
+    const { client } = await openOne({ maxPending: 2 });
+    const { status, json } = await client.post({ id: 3, messages: ['x'] });
+    expect([status, json]).toMatchObject([
+      409,
+      { message: expect.stringMatching(/^message 3 .* is 0, .*"maxPending"/) as string },
+    ]);
+  });
+});
+
 describe('a duplex session, down', () => {
+  it.each([
+    [{}, 262_144],
+    [{ maxBufferedAmount: 800 }, 100],
+    [{ maxBufferedAmount: 1 }, 1],
+  ])('says hello with what its client must know (%j)', async (options, bytes) => {
+    const { client } = await openOne(options);
+    expect(client.hello).toEqual({
+      token: expect.any(String) as string,
+      resumed: false,
+      sent: 0,
+      received: 0,
+      heartbeat: 15_000,
+      ackAfter: { messages: 512, bytes, idle: 60_000 },
+      maxPayload: 262_144,
+    });
+  });
+
   it('sends messages in order, each as JSON after `data: `, without an id', async () => {
     const { client, connection } = await openOne();
     const before = client.stream.text().length;
@@ -397,6 +435,37 @@ describe('a client that does not keep up', () => {
     expect(connection.send('y')).toBe(true);
     await until(() => client.stream.waiting() === 4);
     expect(drains).toEqual([[]]);
+  });
+
+  it('counts what its socket has not taken', async () => {
+    const { client, connection } = await openOne();
+    client.stream.pause();
+    connection.send('x'.repeat(8 << 20));
+    await turn();
+    expect(connection.bufferedAmount).toBeGreaterThan(1 << 20);
+    client.stream.resume();
+    await until(() => connection.bufferedAmount === 0);
+  });
+
+  it('gets false past half of maxBufferedAmount unconfirmed, and drain when enough is', async () => {
+    const { client, connection } = await openOne({ maxBufferedAmount: 100 });
+    const drains = record(connection, 'drain');
+    expect(connection.send('x'.repeat(40))).toBe(true); // 50 bytes
+    expect(connection.send('')).toBe(false);
+    await client.stream.take();
+    await client.stream.take();
+    expect([connection.bufferedAmount, drains.length]).toEqual([0, 0]);
+    await client.post({ ack: 1 });
+    await turn();
+    expect(drains).toHaveLength(1);
+  });
+
+  it('is closed past maxBufferedAmount, not at it', async () => {
+    const { connection } = await openOne({ maxBufferedAmount: 50 });
+    connection.send('x'.repeat(40));
+    expect(connection.readyState).toBe(1);
+    connection.send('');
+    expect(connection.readyState).toBe(3);
   });
 
   it('gets no drain while its stream is lost', async () => {
