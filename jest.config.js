@@ -29,7 +29,7 @@ module.exports = {
     {
       ...project,
       displayName: 'unit',
-      testMatch: ['<rootDir>/__tests__/{,!(browser|consumer|long|proxies)/**/}*.test.ts'],
+      testMatch: ['<rootDir>/__tests__/{,!(browser|consumer|proxies)/**/}*.test.ts'],
     },
     { ...project, displayName: 'browser', testMatch: ['<rootDir>/__tests__/browser/**/*.test.ts'] },
     { ...project, displayName: 'proxies', testMatch: ['<rootDir>/__tests__/proxies/**/*.test.ts'] },

@@ -1,11 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import type { Express } from 'express';
 import type { Browser, Page } from 'playwright-core';
 import type { SseClient as Client, SseClientOptions } from '../../lib/client';
 import { launchChromium, openPage } from './helpers/chromium';
-import { Host } from './helpers/host';
+import { Host, addDropInPage, compose } from './helpers/host';
 
 interface Told {
   type: string;
@@ -34,15 +33,8 @@ afterAll(() => browser.close());
 
 const HTML = '<!doctype html><title>page</title>';
 
-/** Pages with the drop-in client. */
-function addPages(app: Express): void {
-  app.get('/drop-in', (_request, response) => {
-    response.type('html').send(`${HTML}<script src="/sse/client.js"></script>`);
-  });
-}
-
 function openHost(options: Parameters<typeof Host.open>[0] = {}): Promise<Host> {
-  return Host.open({ pages: addPages, ...options });
+  return Host.open({ pages: addDropInPage, ...options });
 }
 
 /** Makes a client on a page that has the script. */
@@ -69,9 +61,6 @@ function openClient(
     [url, options] as const,
   );
 }
-
-const compose = (name: string, count: number) =>
-  Array.from({ length: count }, (_, index) => ({ [name]: index, text: 'ü\r\n"😀"'.repeat(20) }));
 
 function send(page: Page, messages: unknown[]): Promise<void> {
   return page.evaluate((all) => all.forEach((message) => window.client.send(message)), messages);

@@ -5,7 +5,7 @@ import { startProgram } from '../helpers/programs';
 import { until } from '../helpers/until';
 import { launchChromium, launchFirefox, launchWebKit } from './helpers/engines';
 import type { Engine, EnginePage } from './helpers/engines';
-import { Host } from './helpers/host';
+import { Host, addDropInPage, compose } from './helpers/host';
 
 declare global {
   interface Window {
@@ -21,17 +21,7 @@ declare global {
 
 jest.setTimeout(60_000);
 
-function openHost(): Promise<Host> {
-  return Host.open({
-    pages: (app) => {
-      app.get('/drop-in', (_request, response) => {
-        response
-          .type('html')
-          .send('<!doctype html><title>page</title><script src="/sse/client.js"></script>');
-      });
-    },
-  });
-}
+const openHost = () => Host.open({ pages: addDropInPage });
 
 /** Makes a client on a page that has the script. */
 function openClient(page: EnginePage): Promise<void> {
@@ -49,9 +39,6 @@ function openClient(page: EnginePage): Promise<void> {
     client.onclose = ({ reason }) => window.events.push(`close: ${reason}`);
   });
 }
-
-const compose = (name: string, count: number) =>
-  Array.from({ length: count }, (_, index) => ({ [name]: index, text: 'ü\r\n"😀"'.repeat(20) }));
 
 function send(page: EnginePage, messages: unknown[]): Promise<void> {
   return page.evaluate((all) => all.forEach((message) => window.client.send(message)), messages);

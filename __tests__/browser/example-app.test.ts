@@ -1,8 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { launchChromium } from './helpers/chromium';
 
 interface Stroke {
   by: string;
@@ -28,17 +28,6 @@ declare global {
   }
 }
 
-const CHROMIUM = '/usr/bin/chromium';
-const CHROMIUM_FLAGS = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 const PATIENCE = 30_000;
 const NOTHING_AMISS = { lost: 0, twice: 0, waiting: 0 };
 
@@ -65,10 +54,7 @@ let browser: Browser;
 let pageErrors: Error[] = [];
 
 beforeAll(async () => {
-  if (!existsSync(CHROMIUM)) {
-    throw new Error(`This test needs ${CHROMIUM}: apt-get install chromium`);
-  }
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS });
+  browser = await launchChromium();
 }, PATIENCE);
 
 afterAll(() => (browser as Browser | undefined)?.close());

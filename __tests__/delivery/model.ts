@@ -68,63 +68,42 @@ const STEPS = {
 type StepName = keyof typeof STEPS;
 type Step = { [Name in StepName]: [Name, Parameters<(typeof STEPS)[Name]>[1]?] }[StepName];
 
-const told = fc.constantFrom('both', 'client', 'server', 'neither');
-const serverToldAfter = fc.option(fc.nat(1_000), { nil: undefined });
+const breaking = {
+  told: fc.constantFrom('both', 'client', 'server', 'neither'),
+  serverToldAfter: fc.option(fc.nat(1_000), { nil: undefined }),
+};
 const method = fc.constantFrom('GET', 'POST');
+const from = fc.constantFrom('client', 'server');
+const bytes = fc.nat(800);
 const burst = fc.record({ count: fc.integer({ min: 1, max: 12 }), size: fc.nat(300) });
 const large = fc.record({ count: fc.constant(1), size: fc.integer({ min: 900, max: 1_200 }) });
 
-export const step = fc.oneof(
-  { weight: 20, arbitrary: fc.tuple(fc.constant('wait'), fc.nat(20)) },
-  { weight: 4, arbitrary: fc.tuple(fc.constant('wait'), fc.nat(700)) },
-  { weight: 8, arbitrary: fc.tuple(fc.constant('sendUp'), burst) },
-  { weight: 1, arbitrary: fc.tuple(fc.constant('sendUp'), large) },
-  { weight: 8, arbitrary: fc.tuple(fc.constant('sendDown'), burst) },
-  {
-    weight: 4,
-    arbitrary: fc.tuple(
-      fc.constant('break'),
-      fc.record({ told, serverToldAfter, method: fc.option(method, { nil: undefined }) }),
-    ),
-  },
-  {
-    weight: 4,
-    arbitrary: fc.tuple(
-      fc.constant('plan'),
-      fc.record({
-        method,
-        breakAfter: fc.record({
-          told,
-          serverToldAfter,
-          from: fc.constantFrom('client', 'server'),
-          bytes: fc.nat(800),
-        }),
-      }),
-    ),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.tuple(fc.constant('plan'), fc.record({ method, late: fc.nat(300) })),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.tuple(fc.constant('plan'), fc.record({ method, isDoubled: fc.constant(true) })),
-  },
-  { weight: 1, arbitrary: fc.tuple(fc.constant('latency'), fc.nat(15)) },
-  { weight: 1, arbitrary: fc.tuple(fc.constant('unplug'), fc.nat(1_000)) },
-  { weight: 2, arbitrary: fc.tuple(fc.constant('stall'), fc.boolean()) },
-  {
-    weight: 5,
-    arbitrary: fc.tuple(fc.constantFrom('pause', 'resume', 'overflow', 'kill', 'restart')),
-  },
-  {
-    weight: 3,
-    arbitrary: fc.tuple(fc.constantFrom('closeConnection', 'closeClient', 'openClient')),
-  },
+/** Steps of these names, with such a value. */
+const steps = (
+  weight: number,
+  names: StepName[],
+  value: fc.Arbitrary<unknown> = fc.constant(undefined),
+) => ({ weight, arbitrary: fc.tuple(fc.constantFrom(...names), value) });
+
+const step = fc.oneof(
+  steps(20, ['wait'], fc.nat(20)),
+  steps(4, ['wait'], fc.nat(700)),
+  steps(8, ['sendUp'], burst),
+  steps(1, ['sendUp'], large),
+  steps(8, ['sendDown'], burst),
+  steps(4, ['break'], fc.record({ ...breaking, method: fc.option(method, { nil: undefined }) })),
+  steps(4, ['plan'], fc.record({ method, breakAfter: fc.record({ ...breaking, from, bytes }) })),
+  steps(2, ['plan'], fc.record({ method, late: fc.nat(300) })),
+  steps(2, ['plan'], fc.record({ method, isDoubled: fc.constant(true) })),
+  steps(1, ['latency'], fc.nat(15)),
+  steps(1, ['unplug'], fc.nat(1_000)),
+  steps(2, ['stall'], fc.boolean()),
+  steps(5, ['pause', 'resume', 'overflow', 'kill', 'restart']),
+  steps(3, ['closeConnection', 'closeClient', 'openClient']),
 ) as fc.Arbitrary<Step>;
 
 /** Takes the steps, lets the network heal, and returns what broke the promise. */
-export async function run(steps: readonly Step[]): Promise<string[]> {
+async function run(steps: readonly Step[]): Promise<string[]> {
   const world = new World(OPTIONS);
   const { clock, network, faults } = world;
   try {

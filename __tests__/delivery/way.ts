@@ -8,6 +8,7 @@ export type Message = string | number;
 /** What one way did. */
 export interface WayReport {
   sent: number;
+  received: number;
   megabytes: number;
   lost: number;
   doubled: number;
@@ -40,6 +41,7 @@ const ALPHABET = [
 export class Way {
   received = 0;
   readonly #random: Random;
+  readonly #largest: number;
   readonly #pool: string;
   readonly #sent: string[] = [];
   /** Index, as sent, of each that came. */
@@ -48,25 +50,29 @@ export class Way {
   readonly #receivedHash = createHash('sha256');
   #bytes = 0;
 
-  constructor(seed: number) {
+  /** @param largest a message's size, in bytes. */
+  constructor(seed: number, largest = LARGEST) {
+    this.#largest = largest;
     const random = createRandom(seed);
     this.#random = random;
     this.#pool = Array.from({ length: LARGEST }, () =>
       random.next() < 0.9 ? 'x' : random.pick(ALPHABET),
-    ).join('');
+    )
+      .join('')
+      .repeat(2); // wherever a message begins, there is enough of it
   }
 
   get sent(): number {
     return this.#sent.length;
   }
 
-  /** The next to be sent: of 1 byte to 64 KiB, small ones as likely as large ones. */
+  /** The next to be sent: of 1 byte to the largest, small ones as likely as large ones. */
   draw(): Message {
-    const size = this.#random.magnitude(1, LARGEST);
+    const size = this.#random.magnitude(1, this.#largest);
     const at = this.#random.integer(0, LARGEST - 1);
     let message: Message = this.sent % 10;
     if (size > 1) {
-      const text = `${this.sent}|${this.#pool.slice(at)}${this.#pool}`;
+      const text = `${this.sent}|${this.#pool.slice(at, at + size)}`;
       let length = Math.min(size, LARGEST) - 2;
       const fits = () => Buffer.byteLength(JSON.stringify(text.slice(0, length))) <= size;
       while (!fits()) length = Math.floor(length * 0.9);
@@ -92,6 +98,7 @@ export class Way {
     const distinct = new Set(arrivals);
     return {
       sent: this.sent,
+      received: this.received,
       megabytes: Math.round(this.#bytes / 1e5) / 10,
       lost: this.sent - distinct.size,
       doubled: arrivals.length - distinct.size,

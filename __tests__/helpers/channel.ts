@@ -1,5 +1,5 @@
 import { createServer } from 'node:http';
-import type { RequestListener, Server } from 'node:http';
+import type { RequestListener, Server, ServerOptions } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import express from 'express';
 import type { Express, Request } from 'express';
@@ -12,8 +12,9 @@ import type { RawStream, Reply } from './http';
 /** Listens on a port of its own on the loopback; returns the address. */
 export async function listen(
   handler: RequestListener,
+  options: ServerOptions = {},
 ): Promise<{ server: Server; origin: string }> {
-  const server = createServer(handler);
+  const server = createServer(options, handler);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   afterThisTest(
     () =>

@@ -1,9 +1,7 @@
-import { createServer, maxHeaderSize } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { maxHeaderSize } from 'node:http';
 import express from 'express';
 import { createSseMiddleware } from '../../lib/index';
-import { record } from '../helpers/channel';
-import { afterThisTest } from '../helpers/cleanup';
+import { listen, record } from '../helpers/channel';
 import { ask, openStream, post } from '../helpers/http';
 import { catchUncaught } from '../helpers/uncaught';
 import { exchange } from './raw-socket';
@@ -20,14 +18,8 @@ async function openChannel(application: typeof express, maxHeaderSize = 1024 * 1
   const sse = createSseMiddleware('/sse');
   const app = application();
   app.use(application.json(), application.urlencoded({ extended: true }), sse);
-  const server = createServer({ maxHeaderSize }, app);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  afterThisTest(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  const { port } = server.address() as AddressInfo;
-  return { sse, url: `http://127.0.0.1:${port}/sse` };
+  const { origin } = await listen(app, { maxHeaderSize });
+  return { sse, url: `${origin}/sse` };
 }
 
 /** All that a polluted prototype would show. */

@@ -1,13 +1,12 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LaunchOptions } from 'puppeteer-core';
 import type { SseClient } from '../../lib/client';
 import { launchChromium } from '../browser/helpers/engines';
 import { Host } from '../browser/helpers/host';
+import { certificate } from '../helpers/certificate';
 import { afterThisTest } from '../helpers/cleanup';
-import { requireProgram } from '../helpers/programs';
 import { startNginx } from './nginx';
 import type { Nginx, NginxOptions } from './nginx';
 
@@ -53,14 +52,14 @@ async function open(nginxOptions: NginxOptions, browserOptions: LaunchOptions) {
 
 describe('Behind nginx that ends TLS and speaks HTTP/2, the drop-in client', () => {
   it('carries 1,000 messages each way, also when its connection is ended after each 100 requests', async () => {
-    const certificate = makeCertificate();
+    const file = writeCertificate();
     const { host, nginx, page } = await open(
       {
         listen: 'ssl http2',
         http: "log_format request '$connection $server_protocol $request_method';",
         server: `
-          ssl_certificate ${certificate};
-          ssl_certificate_key ${certificate};
+          ssl_certificate ${file};
+          ssl_certificate_key ${file};
           keepalive_requests 100;
           access_log requests.log request;`,
       },
@@ -122,17 +121,12 @@ describe('Behind nginx without TLS, the drop-in client', () => {
   });
 });
 
-/** Self-signed, with its key in the same file. */
-function makeCertificate(): string {
+/** Where nginx can read it. */
+function writeCertificate(): string {
   const folder = mkdtempSync(join(tmpdir(), 'sse-duplex-tls-'));
   afterThisTest(() => rmSync(folder, { recursive: true }));
   const file = join(folder, 'certificate.pem');
-  const subject = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1'];
-  execFileSync(
-    requireProgram('/usr/bin/openssl', 'openssl'),
-    ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', ...subject, '-keyout', file, '-out', file],
-    { stdio: 'ignore' },
-  );
+  writeFileSync(file, certificate());
   return file;
 }
 

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { createServer } from 'node:http';
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { createSecureServer } from 'node:http2';
@@ -8,6 +7,7 @@ import connect from 'connect';
 import express from 'express';
 import { createSseMiddleware } from '../../lib/index';
 import type { SseMiddleware } from '../../lib/index';
+import { certificate } from '../helpers/certificate';
 import { afterThisTest } from '../helpers/cleanup';
 import { speakHttp1, speakHttp2 } from './speak';
 import type { Speak } from './speak';
@@ -27,19 +27,6 @@ export interface Framework {
 }
 
 const express4 = jest.requireActual<typeof express>('express4');
-
-let pem: string | undefined;
-/** Key and certificate of the loopback. */
-export function certificate(): string {
-  return (pem ??= execFileSync(
-    'openssl',
-    (
-      'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout - -out - -days 2 ' +
-      '-subj /CN=localhost -addext subjectAltName=IP:127.0.0.1'
-    ).split(' '),
-    { encoding: 'utf8', stdio: 'pipe' },
-  ));
-}
 
 const tls = () => ({ key: certificate(), cert: certificate() });
 

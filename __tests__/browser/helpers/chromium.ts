@@ -1,28 +1,13 @@
-import { existsSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterThisTest } from '../../helpers/cleanup';
-
-const CHROMIUM = '/usr/bin/chromium';
-const FLAGS = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
+import { CHROMIUM_FLAGS, requireChromium } from './chromium-program';
 
 /** @param backForwardCache as Chromium's users have it; Playwright turns it off of itself. */
-export function launchChromium({ backForwardCache = false } = {}): Promise<Browser> {
-  if (!existsSync(CHROMIUM)) {
-    throw new Error(`these tests need ${CHROMIUM}: apt-get install chromium`);
-  }
+export async function launchChromium({ backForwardCache = false } = {}): Promise<Browser> {
   return chromium.launch({
-    executablePath: CHROMIUM,
-    args: FLAGS,
+    executablePath: requireChromium(),
+    args: ['--headless', ...CHROMIUM_FLAGS],
     ignoreDefaultArgs: backForwardCache ? ['--disable-back-forward-cache'] : [],
   });
 }

@@ -1,6 +1,7 @@
 import puppeteer from 'puppeteer-core';
 import type { LaunchOptions } from 'puppeteer-core';
 import { requireProgram, startProgram } from '../../helpers/programs';
+import { CHROMIUM_FLAGS, requireChromium } from './chromium-program';
 
 /** A browser, by as little as these tests need. */
 export interface Engine {
@@ -24,20 +25,11 @@ export interface EnginePage {
 type InPage<Values extends unknown[], T> = (...values: Values) => T | Promise<T>;
 
 export function launchChromium(options: LaunchOptions = {}): Promise<Engine> {
-  const flags = [
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-  ];
   return launchByPuppeteer({
     browser: 'chrome',
-    executablePath: requireProgram('/usr/bin/chromium', 'chromium'),
+    executablePath: requireChromium(),
     ...options,
-    args: [...flags, ...(options.args ?? [])],
+    args: [...CHROMIUM_FLAGS, ...(options.args ?? [])],
   });
 }
 

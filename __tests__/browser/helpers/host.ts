@@ -31,6 +31,19 @@ export interface Call {
   status?: number;
 }
 
+/** What tests send: an index, and text that JSON and the stream have to escape. */
+export const compose = (name: string, count: number) =>
+  Array.from({ length: count }, (_, index) => ({ [name]: index, text: 'ü\r\n"😀"'.repeat(20) }));
+
+/** A page with the drop-in client. */
+export function addDropInPage(app: Express): void {
+  app.get('/drop-in', (_request, response) => {
+    response
+      .type('html')
+      .send('<!doctype html><title>page</title><script src="/sse/client.js"></script>');
+  });
+}
+
 interface HostOptions extends SseOptions<Request> {
   /** Runs ahead of the channel, for its requests only. */
   ahead?: RequestHandler;
