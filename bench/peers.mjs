@@ -26,7 +26,7 @@ export const ownClient = { ...peers['sse-duplex'], open: sseClient };
 
 /** Streams that never confirm, so that all is there to be replayed. */
 export const unconfirmed = {
-  raw: peers.raw,
+  raw: { ...peers.raw, argument: 'replay' },
   'sse-duplex': { ...peers['sse-duplex'], open: eventStream(duplex, { acks: false }) },
   'sse-duplex attached': {
     ...peers['sse-duplex attached'],

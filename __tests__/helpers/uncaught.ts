@@ -1,9 +1,11 @@
 import { afterThisTest } from './cleanup';
 
+/** Not another call's stand-in for it. */
+const { nextTick } = process;
+
 /** Collects, until the test is over, what is thrown in a tick of its own instead of letting it end Jest. */
 export function catchUncaught(): unknown[] {
   const thrown: unknown[] = [];
-  const { nextTick } = process;
   const spy = jest.spyOn(process, 'nextTick');
   spy.mockImplementation((tick, ...values) => {
     nextTick(() => {

@@ -1,7 +1,7 @@
 import { createParser } from 'eventsource-parser';
 import fc from 'fast-check';
 import { createEventStreamDecoder, encodeEvent } from '../../lib/protocol/event-stream';
-import { encodeMessage } from '../../lib/server/dialect';
+import { Batch } from '../../lib/server/batch';
 import { toJson } from '../../lib/server/session';
 import { seeds } from '../helpers/random';
 import { hardText, hardValue } from './hard-values';
@@ -76,7 +76,9 @@ describe(`of ${COUNT} values, seed ${seed},`, () => {
   beforeAll(() => {
     for (const value of sample(hardValue)) {
       try {
-        frames.push(encodeMessage(toJson(value)));
+        const batch = new Batch();
+        batch.push(toJson(value));
+        frames.push(batch.read(0, 1));
         intended.push({ type: 'message', data: JSON.stringify(value) });
       } catch (error) {
         expect(error).toBeInstanceOf(TypeError);

@@ -1,18 +1,17 @@
 import fc from 'fast-check';
 import { MessageOrder } from '../../lib/protocol/message-order';
-import type { OrderBounds } from '../../lib/protocol/message-order';
 
-function order(bounds: Partial<OrderBounds> = {}, start?: number | 'lowest') {
+function order(bounds: { messages?: number; bytes?: number } = {}, start?: number | 'lowest') {
   const delivered: number[] = [];
   const sizes: number[] = [];
-  const messages = new MessageOrder<number>(
-    (message, size) => {
+  const receiver = {
+    take(message: number, size: number) {
       delivered.push(message);
       sizes.push(size);
     },
-    { messages: 1000, bytes: Infinity, ...bounds },
-    start,
-  );
+  };
+  const { messages: maxAhead = 1000, bytes = Infinity } = bounds;
+  const messages = new MessageOrder<number>(receiver, maxAhead, bytes, start);
   /** Each message is its own number. */
   const offer = (number: number, size = 1) => messages.offer(number, number, size);
   return { messages, delivered, sizes, offer };
@@ -52,8 +51,8 @@ describe('a message order', () => {
 
   it('delivers undefined, which is a message too', () => {
     const delivered: unknown[] = [];
-    const bounds = { messages: 10, bytes: 10 };
-    const messages = new MessageOrder<unknown>((message) => delivered.push(message), bounds);
+    const take = (message: unknown) => delivered.push(message);
+    const messages = new MessageOrder<unknown>({ take }, 10, 10);
     messages.offer(1, undefined, 0);
     messages.offer(0, undefined, 0);
     expect(delivered).toEqual([undefined, undefined]);

@@ -98,7 +98,7 @@ describe('the event stream response', () => {
     const { client, stream, told } = await serveStream();
     stream.destroy();
     expect(stream.write(CHUNK)).toBe(false);
-    expect(await client.ended).toBe('cut');
+    await client.ended;
     await until(() => told.length > 0);
     expect(told).toEqual([['closed', stream, false]]);
   });

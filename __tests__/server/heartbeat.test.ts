@@ -31,13 +31,15 @@ describe('the heartbeat', () => {
   it('has one timer for all, and none without streams', () => {
     const heartbeat = new Heartbeat(1000);
     expect(jest.getTimerCount()).toBe(0);
-    const stops = [1, 2, 3].map(() => heartbeat.start({ beat: () => {} }));
+    const all = [1, 2, 3].map(() => ({ beat: () => {} }));
+    const slots = all.map((beating) => heartbeat.start(beating));
+    const stop = (i: number) => heartbeat.stop(all[i]!, slots[i]!);
     expect(jest.getTimerCount()).toBe(1);
-    stops[0]!();
-    stops[0]!(); // the second time is without effect
-    stops[1]!();
+    stop(0);
+    stop(0); // the second time is without effect
+    stop(1);
     expect(jest.getTimerCount()).toBe(1);
-    stops[2]!();
+    stop(2);
     expect(jest.getTimerCount()).toBe(0);
   });
 
@@ -45,9 +47,10 @@ describe('the heartbeat', () => {
     const heartbeat = new Heartbeat(1000);
     const first = jest.fn();
     const second = jest.fn();
-    const stop = heartbeat.start({ beat: first });
+    const beating = { beat: first };
+    const slot = heartbeat.start(beating);
     jest.advanceTimersByTime(500);
-    stop();
+    heartbeat.stop(beating, slot);
     heartbeat.start({ beat: second });
     jest.advanceTimersByTime(1000);
     expect(first).not.toHaveBeenCalled();
@@ -57,7 +60,8 @@ describe('the heartbeat', () => {
   it('lets a stream stop while it beats', () => {
     const heartbeat = new Heartbeat(1000);
     const other = jest.fn();
-    const stop = heartbeat.start({ beat: () => stop() });
+    const beating = { beat: () => heartbeat.stop(beating, slot) };
+    const slot = heartbeat.start(beating);
     heartbeat.start({ beat: other });
     jest.advanceTimersByTime(2000);
     expect(other).toHaveBeenCalledTimes(2);
@@ -75,10 +79,12 @@ describe('the heartbeat', () => {
   it('keeps no process alive', () => {
     jest.useRealTimers();
     const setTimer = jest.spyOn(global, 'setInterval');
-    const stop = new Heartbeat(1000).start({ beat: () => {} });
+    const heartbeat = new Heartbeat(1000);
+    const beating = { beat: () => {} };
+    const slot = heartbeat.start(beating);
     const timer = setTimer.mock.results[0]!.value as NodeJS.Timeout;
     expect(timer.hasRef()).toBe(false);
-    stop();
+    heartbeat.stop(beating, slot);
     setTimer.mockRestore();
   });
 });

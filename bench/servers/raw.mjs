@@ -1,6 +1,8 @@
 import { createServer } from 'node:http';
 import { serve } from './serve.mjs';
 
+/** `replay`: keeps what it sends, and writes it again to a client that comes back. */
+const keeps = process.argv[2] === 'replay';
 const frame = (message) => Buffer.from(`data: ${JSON.stringify(message)}\n\n`);
 
 await serve(({ opened, closed, take }) => {
@@ -38,7 +40,7 @@ await serve(({ opened, closed, take }) => {
 
   function broadcast(message) {
     const buffer = frame(message); // one for all
-    history.push(buffer);
+    if (keeps) history.push(buffer);
     for (const response of clients.values()) response.write(buffer);
   }
   return { server, broadcast };

@@ -1,5 +1,5 @@
-import { Outbox } from '../protocol/outbox';
-import type { Outgoing } from '../protocol/outbox';
+import { Outbox } from './outbox';
+import type { Outgoing } from './outbox';
 import { MESSAGE_ID } from '../protocol/wire';
 import type { Close, Fault, Hello, Receipt } from '../protocol/wire';
 import { retryAfter, sleep } from './sleep';

@@ -12,9 +12,10 @@ import {
   parseLastEventId,
 } from '../protocol/wire';
 import type { Envelope } from '../protocol/wire';
+import { Broadcast } from './batch';
 import { serveClientScript } from './client-script';
 import { diagnose } from './diagnostics';
-import { baseDialect, duplexDialect, encodeMessage } from './dialect';
+import { baseDialect, duplexDialect } from './dialect';
 import { emit } from './emit';
 import { EVENT_STREAM_HEADERS, EventStreamResponse, isGone } from './event-stream-response';
 import { Heartbeat } from './heartbeat';
@@ -285,10 +286,10 @@ export function createSseMiddleware<
   }
 
   function broadcast(message: Outgoing, filter?: (connection: Connection) => boolean): void {
-    const frame = encodeMessage(toJson(message));
+    const shared = new Broadcast(toJson(message));
     for (const session of sessions.values()) {
       if (filter && !filter(session.connection as unknown as Connection)) continue;
-      session.push(frame);
+      session.share(shared);
     }
   }
 

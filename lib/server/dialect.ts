@@ -17,7 +17,7 @@ export interface Dialect {
   /** The bytes that a stream begins with. */
   opening(hello: Hello): string;
   /** What goes before the `number`th message's frame, which is the same for every connection. */
-  messagePrefix(token: string, number: number): string;
+  messagePrefix?: (token: string, number: number) => string;
   ping(ping: Ping): string;
   close(close: Close): string;
 }
@@ -27,16 +27,6 @@ export interface Dialect {
  * up 5 s after the stream was lost [dart].
  */
 const RETRY = 'retry: 1000\n';
-
-/** Frames a message, given as JSON, as every connection of either dialect gets it. */
-export function encodeMessage(json: string): Buffer {
-  return Buffer.from(encodeEvent(json));
-}
-
-/** The message of a frame that {@link encodeMessage} made. */
-export function decodeMessage(frame: Buffer): unknown {
-  return JSON.parse(frame.toString('utf8', 'data: '.length, frame.length - '\n\n'.length));
-}
 
 /** Dart's `package:sse`, and any `EventSource`. */
 export const baseDialect: Dialect = {
@@ -61,7 +51,6 @@ export const duplexDialect: Dialect = {
   headers: { [PROTOCOL_HEADER]: PROTOCOL_VERSION },
   confirms: true,
   opening: (hello) => RETRY + encodeEvent(JSON.stringify(hello), { event: 'hello' }),
-  messagePrefix: () => '',
   ping: (ping) => encodeEvent(JSON.stringify(ping), { event: 'ping' }),
   close: (close) => encodeEvent(JSON.stringify(close), { event: 'close' }),
 };

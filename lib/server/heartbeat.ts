@@ -23,18 +23,20 @@ export class Heartbeat {
     this.#tick = interval / count;
   }
 
-  /** Returns the function that ends it. */
-  start(beating: Beating): () => void {
-    const slot = this.#slots[this.#current] as Set<Beating>;
-    slot.add(beating);
+  /** Returns where it is kept, by which {@link stop} finds it. */
+  start(beating: Beating): number {
+    this.#slots[this.#current]?.add(beating);
     this.#size++;
     this.#timer ??= setInterval(() => this.#beat(), this.#tick).unref();
-    return () => {
-      if (!slot.delete(beating)) return;
-      if (--this.#size > 0) return;
-      clearInterval(this.#timer);
-      this.#timer = undefined;
-    };
+    return this.#current;
+  }
+
+  /** The second time without effect. */
+  stop(beating: Beating, slot: number): void {
+    if (!this.#slots[slot]?.delete(beating)) return;
+    if (--this.#size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 
   #beat(): void {

@@ -59,7 +59,6 @@ export function discardBody(request: MaybeHttp2Request, timeout: number): void {
   if (request.readableEnded || request.destroyed) return;
   const timer = setTimeout(() => (request.stream ?? request).destroy(), timeout).unref();
   request.on('close', () => clearTimeout(timer));
-  request.on('error', () => {});
   request.resume();
 }
 
@@ -95,26 +94,36 @@ function readBody(request: MaybeHttp2Request, limit: number, timeout: number): P
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
+    // Its listeners stay: to take them off would cost more than all they do.
+    let isSettled = false;
 
-    const onData = (chunk: Buffer) => {
+    const settle = () => {
+      isSettled = true;
+      clearTimeout(timer);
+    };
+    const timer = setTimeout(() => {
+      settle();
+      const message = `the body did not arrive within ${timeout} ms (option "bodyTimeout")`;
+      reject(new SseRequestError('too-slow', message));
+    }, timeout).unref();
+    request.on('data', (chunk: Buffer) => {
+      if (isSettled) return;
       size += chunk.length;
       chunks.push(chunk);
       if (size > limit) onEnd();
+    });
+    const onEnd = () => {
+      if (isSettled) return;
+      settle();
+      resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks));
     };
-    const onEnd = () => settle(() => resolve(Buffer.concat(chunks)));
-    const onCut = () => settle(() => reject(new CutBodyError()));
-    const timer = setTimeout(() => {
-      const message = `the body did not arrive within ${timeout} ms (option "bodyTimeout")`;
-      settle(() => reject(new SseRequestError('too-slow', message)));
-    }, timeout).unref();
-
-    function settle(outcome: () => void): void {
-      clearTimeout(timer);
-      request.off('data', onData).off('end', onEnd).off('close', onCut);
-      outcome();
-    }
-    request.on('error', () => {}); // followed by `close`
-    request.on('data', onData).on('end', onEnd).on('close', onCut);
+    request.on('end', onEnd);
+    request.on('close', () => {
+      if (isSettled) return;
+      settle();
+      reject(new CutBodyError());
+    });
+    // Of an `error` it says nothing where nobody listens.
   });
 }
 

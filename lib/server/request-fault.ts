@@ -47,7 +47,10 @@ export class SseRequestError extends Error {
   answer(response: ServerResponse): void {
     if (response.headersSent || response.destroyed) return;
     const body: Fault = { error: this.code, message: this.message, ...this.#extra.body };
-    answerJson(response, this.status, body, this.#extra.headers);
+    answerJson(response, this.status, body, {
+      'X-Content-Type-Options': 'nosniff', // it may quote its peer
+      ...this.#extra.headers,
+    });
   }
 }
 
@@ -58,15 +61,24 @@ export function answerJson(
   response: ServerResponse,
   status: number,
   body: object,
-  headers: Record<string, string> = {},
+  headers?: Record<string, string>,
 ): void {
   const json = JSON.stringify(body);
   response.writeHead(status, {
     'Content-Type': 'application/json',
     'Content-Length': Buffer.byteLength(json),
     'Cache-Control': 'no-store',
-    'X-Content-Type-Options': 'nosniff',
     ...headers,
   });
-  response.end(json);
+  const { socket } = response;
+  if (!socket || 'stream' in response) {
+    response.end(json);
+    return;
+  }
+  // Head and body in one piece. Given to `end`, the body is followed by an empty piece, and the two
+  // cost a writev(2), which is 5 to 10 µs more (bench: post).
+  socket.cork();
+  response.write(json);
+  socket.uncork();
+  response.end();
 }

@@ -21,9 +21,6 @@ export class RequestPolicy {
    * @throws SseRequestError
    */
   admit(request: IncomingMessage, response: ServerResponse): void {
-    // What one origin may read must not be served to another from a cache.
-    const vary = response.getHeader('Vary');
-    response.setHeader('Vary', vary === undefined ? 'Origin' : `${String(vary)}, Origin`);
     const { headers } = request;
     const host = headers.host ?? (headers[':authority'] as string | undefined) ?? '';
     const { allowedHosts, isAllowedOrigin } = this.#settings;
@@ -51,6 +48,9 @@ export class RequestPolicy {
           `(nginx: proxy_set_header Host $http_host)`,
       );
     }
+    // No cache keeps any answer; this is for one that does all the same.
+    const vary = response.getHeader('Vary');
+    response.setHeader('Vary', vary === undefined ? 'Origin' : `${String(vary)}, Origin`);
     response.setHeader('Access-Control-Allow-Origin', origin);
     response.setHeader('Access-Control-Allow-Credentials', 'true');
     response.setHeader('Access-Control-Expose-Headers', `${PROTOCOL_HEADER}, Retry-After`);

@@ -2,11 +2,12 @@ import { timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { nanoid } from 'nanoid';
 import { MessageOrder } from '../protocol/message-order';
-import { Outbox } from '../protocol/outbox';
+import type { OrderedReceiver } from '../protocol/message-order';
 import { CloseCode, closeFault } from '../protocol/wire';
 import type { Close, Envelope, Receipt } from '../protocol/wire';
+import { Backlog } from './backlog';
+import type { Broadcast } from './batch';
 import { diagnose } from './diagnostics';
-import { decodeMessage, encodeMessage } from './dialect';
 import type { Dialect } from './dialect';
 import { emit } from './emit';
 import type { EventStream, EventStreamOwner } from './event-stream-response';
@@ -16,7 +17,7 @@ import { SseRequestError } from './request-fault';
 import { SseConnection } from './sse-connection';
 import type { ConnectionSession, ReadyState } from './sse-connection';
 
-/** Bytes gathered into one write: what a turn sends goes out in one `write(2)`, not one a message. */
+/** Bytes of one write: what a turn sends goes out in one `write(2)`, not one a message. */
 const GATHERED = 64 * 1024;
 /** A client that stays silent for this many of its idle intervals is gone. */
 const SILENCE = 2.5;
@@ -51,7 +52,9 @@ interface Inbound {
 }
 
 /** One client's session: what is sent and received, over one stream after another. */
-export class Session implements ConnectionSession, EventStreamOwner, Beating {
+export class Session
+  implements ConnectionSession, EventStreamOwner, Beating, OrderedReceiver<unknown>
+{
   readonly id: string;
   readonly dialect: Dialect;
   readonly principal: string | undefined;
@@ -64,24 +67,18 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
   #closing: Close | undefined;
 
   // Down.
-  readonly #outbox = new Outbox<Buffer>();
-  /** Messages, ever. */
-  #sent = 0;
+  readonly #backlog = new Backlog();
   #stream: EventStream | undefined;
   #opened = false;
-  /** Number of the next message to be written to the stream. */
-  #written = 0;
-  /** Bytes from there on. */
-  #unwrittenBytes = 0;
   #owesDrain = false;
   #flushScheduled = false;
   #closeWritten = false;
   /** What was unconfirmed at the end. */
-  #unconfirmed: readonly Buffer[] = [];
+  #unconfirmed: ReturnType<Backlog['clear']> | undefined;
   #endTold = false;
   /** While no stream stands, or the end waits to be confirmed. */
   #returnTimer: NodeJS.Timeout | undefined;
-  readonly #stopBeating: () => void;
+  readonly #heartbeatSlot: number;
 
   // Up.
   readonly #order: MessageOrder<unknown>;
@@ -109,16 +106,9 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
     this.dialect = dialect;
     this.principal = principal;
     const { maxPending, maxBufferedAmount } = keeper.settings;
-    this.#order = new MessageOrder(
-      (message, size) => {
-        this.#inbox.push({ message, size });
-        this.#inboxBytes += size;
-      },
-      { messages: maxPending, bytes: maxBufferedAmount },
-      firstNumber,
-    );
+    this.#order = new MessageOrder(this, maxPending, maxBufferedAmount, firstNumber);
     this.connection = new SseConnection(this, request);
-    this.#stopBeating = keeper.heartbeat.start(this);
+    this.#heartbeatSlot = keeper.heartbeat.start(this);
   }
 
   get connected(): boolean {
@@ -134,11 +124,11 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
   }
 
   get bufferedAmount(): number {
-    return this.#unwrittenBytes + (this.#stream?.writableLength ?? 0);
+    return this.#backlog.unreadBytes + (this.#stream?.writableLength ?? 0);
   }
 
   get unconfirmedAmount(): number {
-    return this.dialect.confirms ? this.#outbox.byteLength : this.#unwrittenBytes;
+    return this.dialect.confirms ? this.#backlog.byteLength : this.#backlog.unreadBytes;
   }
 
   // --- Proof ---------------------------------------------------------------------------------------
@@ -154,16 +144,25 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
   // --- Down ----------------------------------------------------------------------------------------
 
   send(message: unknown): boolean {
-    return this.push(encodeMessage(toJson(message)));
+    const json = toJson(message);
+    if (this.#readyState !== SseConnection.OPEN) return false;
+    this.#backlog.push(json);
+    if (!this.#scheduleWrite()) return false;
+    if (this.#isReady) return true;
+    this.#owesDrain = true;
+    return false;
   }
 
-  /** Sends a message that is framed already. As {@link SseConnection.send}, without its throws. */
-  push(frame: Buffer): boolean {
-    if (this.#readyState !== SseConnection.OPEN) return false;
+  /** Sends what others are sent, too. Without effect on a session that is no longer open. */
+  share(broadcast: Broadcast): void {
+    if (this.#readyState !== SseConnection.OPEN) return;
+    this.#backlog.share(broadcast);
+    this.#scheduleWrite();
+  }
+
+  /** Returns false where what was sent passed the bound, and ended the session. */
+  #scheduleWrite(): boolean {
     const { maxBufferedAmount } = this.#keeper.settings;
-    this.#outbox.push(frame);
-    this.#sent++;
-    this.#unwrittenBytes += frame.length;
     if (this.unconfirmedAmount > maxBufferedAmount) {
       this.#diagnoseOverflow('down', this.unconfirmedAmount);
       const reason = `over ${maxBufferedAmount} bytes unconfirmed (maxBufferedAmount)`;
@@ -171,9 +170,7 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
       return false;
     }
     this.#scheduleFlush();
-    if (this.#isReady) return true;
-    this.#owesDrain = true;
-    return false;
+    return true;
   }
 
   /**
@@ -192,8 +189,8 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
   /** Whether a client that has received so many messages can have the rest. */
   canResume(received: number): boolean {
     // One that is over has nothing more to write but why.
-    const first = this.#readyState === SseConnection.CLOSED ? 0 : this.#outbox.first;
-    return received >= first && received <= this.#sent;
+    const first = this.#readyState === SseConnection.CLOSED ? 0 : this.#backlog.first;
+    return received >= first && received <= this.#backlog.sent;
   }
 
   /**
@@ -214,9 +211,8 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
       this.#tellOpen('disconnect');
     }
 
-    this.#outbox.confirm(received);
-    this.#written = this.#outbox.first;
-    this.#unwrittenBytes = this.#outbox.byteLength;
+    this.#backlog.confirm(received);
+    this.#backlog.rewind();
     this.#closeWritten = false;
     const { heartbeatInterval, maxPayload } = this.#keeper.settings;
     const opening = this.dialect.opening({
@@ -234,18 +230,15 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
   }
 
   #confirm(count: number): void {
-    if (count > this.#sent) {
+    const { sent } = this.#backlog;
+    if (count > sent) {
       throw new SseRequestError(
         'malformed',
-        `"ack" is ${count}, but only ${this.#sent} messages were sent`,
+        `"ack" is ${count}, but only ${sent} messages were sent`,
       );
     }
-    this.#outbox.confirm(count);
+    this.#backlog.confirm(count);
     if (this.#owesDrain) this.#scheduleFlush();
-    if (this.#written >= count) return;
-    // Received over a stream that another has replaced since: no need to write it again.
-    this.#written = count;
-    this.#unwrittenBytes = this.#outbox.byteLength;
   }
 
   beat(): void {
@@ -254,7 +247,7 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
     const silence = performance.now() - this.#heardAt;
     if (this.dialect.confirms && silence > SILENCE * this.#idleInterval) return stream.destroy();
     if (!stream.writable) return;
-    const ping = this.dialect.ping({ sent: this.#written, received: this.#order.next });
+    const ping = this.dialect.ping({ sent: this.#backlog.read, received: this.#order.next });
     stream.write(Buffer.from(ping));
   }
 
@@ -287,9 +280,14 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
   #flush(): void {
     const stream = this.#stream;
     if (!stream) return;
-    while (stream.writable && this.#written < this.#sent) stream.write(this.#gather());
+    const backlog = this.#backlog;
+    const { messagePrefix } = this.dialect;
+    const prefix = messagePrefix && ((number: number) => messagePrefix(this.#token, number));
+    while (stream.writable && backlog.read < backlog.sent) {
+      stream.write(backlog.take(GATHERED, prefix));
+    }
     if (!this.dialect.confirms) this.#forget();
-    if (this.#written < this.#sent || !stream.writable) return;
+    if (backlog.read < backlog.sent || !stream.writable) return;
 
     if (this.#closing && !this.#closeWritten) {
       this.#closeWritten = true;
@@ -301,25 +299,12 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
     }
   }
 
-  #gather(): Buffer {
-    const frames: Buffer[] = [];
-    for (let length = 0; length < GATHERED && this.#written < this.#sent; this.#written++) {
-      const prefix = this.dialect.messagePrefix(this.#token, this.#written);
-      const frame = this.#outbox.items[this.#written - this.#outbox.first] as Buffer;
-      if (prefix) frames.push(Buffer.from(prefix));
-      frames.push(frame);
-      length += prefix.length + frame.length;
-      this.#unwrittenBytes -= frame.length;
-    }
-    return frames.length === 1 ? (frames[0] as Buffer) : Buffer.concat(frames);
-  }
-
   /** Lets go of what was written to a client that never confirms, past `replayLimit`. */
   #forget(): void {
     const { replayLimit } = this.#keeper.settings;
-    const outbox = this.#outbox;
-    while (outbox.first < this.#written && outbox.byteLength - this.#unwrittenBytes > replayLimit) {
-      outbox.confirm(outbox.first + 1);
+    const backlog = this.#backlog;
+    while (backlog.first < backlog.read && backlog.byteLength - backlog.unreadBytes > replayLimit) {
+      backlog.confirm(backlog.first + 1);
     }
   }
 
@@ -361,6 +346,8 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
     const each = size / (messages.length || 1);
     const offers = messages.map((message, index) => this.#order.offer(id + index, message, each));
     this.#deliver();
+    // What was answered at once goes out before the receipt, and not a turn of the event loop later.
+    if (this.#flushScheduled) this.#flush();
     if (offers.includes('outside')) throw outsideWindow(id, this.#order.next);
 
     if (close) {
@@ -381,13 +368,18 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
     this.#refuseClosed();
     this.#heardAt = performance.now();
     if (number === undefined) {
-      this.#inbox.push({ message, size });
-      this.#inboxBytes += size;
+      this.take(message, size);
     } else if (this.#order.offer(number, message, size) === 'outside') {
       throw outsideWindow(number, this.#order.next);
     }
     this.#afterOne();
     return { received: this.#order.next };
+  }
+
+  /** The next message, in order. */
+  take(message: unknown, size: number): void {
+    this.#inbox.push({ message, size });
+    this.#inboxBytes += size;
   }
 
   /** Base dialect: the message with this number was refused, and will not be sent again [dart]. */
@@ -521,12 +513,8 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
     this.#readyState = SseConnection.CLOSED;
     this.#closing = close;
 
-    const outbox = this.#outbox;
-    const first = this.dialect.confirms ? outbox.first : this.#written;
-    this.#unconfirmed = outbox.items.slice(first - outbox.first);
-    outbox.confirm(this.#sent);
-    this.#written = this.#sent;
-    this.#unwrittenBytes = 0;
+    const backlog = this.#backlog;
+    this.#unconfirmed = backlog.clear(this.dialect.confirms ? backlog.first : backlog.read);
     clearTimeout(this.#gapTimer);
     this.#held?.(false);
 
@@ -545,7 +533,7 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
   #leave(): void {
     if (this.#closing) this.#finish(this.#closing);
     clearTimeout(this.#returnTimer);
-    this.#stopBeating();
+    this.#keeper.heartbeat.stop(this, this.#heartbeatSlot);
     this.#stream?.end();
     this.#keeper.sessionGone(this);
   }
@@ -592,12 +580,11 @@ export class Session implements ConnectionSession, EventStreamOwner, Beating {
     this.#inbox.length = 0;
     this.#keeper.sessionClosed(this);
     const { code, reason } = this.#closing as Close;
-    const frames = this.#unconfirmed;
-    const unconfirmed = frames.length;
-    diagnose('sse-duplex:close', { ...this.#diagnosed, code, reason, unconfirmed });
+    const { length, decode } = this.#unconfirmed as ReturnType<Backlog['clear']>;
+    diagnose('sse-duplex:close', { ...this.#diagnosed, code, reason, unconfirmed: length });
     emit(this.connection, 'close', code, reason, {
       get unconfirmed() {
-        return frames.map(decodeMessage);
+        return decode();
       },
     });
   }

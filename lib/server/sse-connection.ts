@@ -76,9 +76,12 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
     this.#session = session;
     this.request = request;
     // Node's own event, of which this emitter's type does not speak.
-    super.on('newListener' as 'message', (event) => {
-      if (event === 'message') session.start();
-    });
+    super.on('newListener' as 'message', SseConnection.#startOnMessage as () => void);
+  }
+
+  /** One for all connections: an emitter is its listeners' `this`. */
+  static #startOnMessage(this: SseConnection, event: string): void {
+    if (event === 'message') this.#session.start();
   }
 
   /** The name that the client gave its session. A label: anybody may claim it; it proves nothing. */

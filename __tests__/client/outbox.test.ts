@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { Outbox } from '../../lib/protocol/outbox';
+import { Outbox } from '../../lib/client/outbox';
 
 const item = (name: number, byteLength = 1) => ({ name, byteLength });
 

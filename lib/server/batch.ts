@@ -1,0 +1,85 @@
+/** Framed messages from which on a batch takes no more: so much is a write of its own. */
+const FULL = 64 * 1024;
+
+const FRAME_START = 'data: ';
+const FRAME_END = '\n\n';
+
+/**
+ * Messages that were sent one after the other, framed. Encoded when they are first written, all at once
+ * (bench: stream), and complete from then on.
+ */
+export class Batch {
+  /** Whose message is the last; undefined in a session's own batch. */
+  lastBroadcast: Broadcast | undefined;
+  /** Where each message ends, in bytes. */
+  readonly #ends: number[] = [];
+  #text = '';
+  #bytes: Buffer | undefined;
+
+  get length(): number {
+    return this.#ends.length;
+  }
+
+  /** Whether it takes another message. */
+  get isOpen(): boolean {
+    return this.#bytes === undefined && this.#end(this.length) < FULL;
+  }
+
+  /** Returns how many bytes it is, framed. */
+  push(json: string): number {
+    const size = FRAME_START.length + Buffer.byteLength(json) + FRAME_END.length;
+    this.#ends.push(this.#end(this.length) + size);
+    this.#text += FRAME_START + json + FRAME_END; // JSON.stringify leaves no line break as it is
+    return size;
+  }
+
+  /** Bytes of some of the messages. */
+  size(from: number, to: number): number {
+    return this.#end(to) - this.#end(from);
+  }
+
+  /** The frames of some of the messages. */
+  read(from: number, to: number): Buffer {
+    this.#bytes ??= Buffer.from(this.#text);
+    this.#text = '';
+    return from === 0 && to === this.length
+      ? this.#bytes
+      : this.#bytes.subarray(this.#end(from), this.#end(to));
+  }
+
+  /** The first messages, as they were sent. */
+  messages(count: number): unknown[] {
+    return Array.from({ length: count }, (_, i) => {
+      const frame = this.read(i, i + 1);
+      const end = frame.length - FRAME_END.length;
+      return JSON.parse(frame.toString('utf8', FRAME_START.length, end)) as unknown;
+    });
+  }
+
+  #end(count: number): number {
+    return this.#ends[count - 1] ?? 0;
+  }
+}
+
+/**
+ * One message on its way to many sessions. Those that were sent the same before it in this turn of the
+ * event loop share one batch, so that it costs each of them a count, and is one write of the same bytes
+ * (bench: broadcast, ten a turn).
+ */
+export class Broadcast {
+  /** Begins with it: for sessions that have no batch it could be added to. */
+  readonly batch = new Batch();
+  /** Bytes, framed. */
+  readonly size: number;
+  readonly #json: string;
+
+  constructor(json: string) {
+    this.#json = json;
+    this.size = this.addTo(this.batch);
+  }
+
+  addTo(batch: Batch): number {
+    batch.lastBroadcast = this;
+    return batch.push(this.#json);
+  }
+}
