@@ -31,6 +31,15 @@ module.exports = {
       displayName: 'unit',
       testMatch: ['<rootDir>/__tests__/{,!(browser|consumer|proxies)/**/}*.test.ts'],
     },
+    {
+      ...project,
+      displayName: 'attached',
+      globals: { ...project.globals, IS_ATTACHED: true },
+      testMatch: [
+        '<rootDir>/__tests__/client/!(base-dialect|size)*.test.ts',
+        '<rootDir>/__tests__/server/{create-sse,diagnostics,request-policy,session,sse-connection}*.test.ts',
+      ],
+    },
     { ...project, displayName: 'browser', testMatch: ['<rootDir>/__tests__/browser/**/*.test.ts'] },
     { ...project, displayName: 'proxies', testMatch: ['<rootDir>/__tests__/proxies/**/*.test.ts'] },
     {

@@ -37,18 +37,26 @@ export interface Channel {
   connections: Connection[];
 }
 
-/** A middleware in an Express application that listens. */
+/** Set where these tests run a second time, with the channel ahead of Express: jest.config.js. */
+const { IS_ATTACHED = false } = globalThis as { IS_ATTACHED?: boolean };
+
+/**
+ * A middleware in an Express application that listens.
+ *
+ * @param prepare puts others ahead of it, which is no use where the channel is ahead of Express.
+ */
 export async function openChannel(
   options: SseOptions<Request> = {},
-  prepare: (app: Express) => void = () => {},
+  prepare?: (app: Express) => void,
 ): Promise<Channel> {
   const sse = createSseMiddleware('/sse', options);
   const app = express();
-  prepare(app);
+  prepare?.(app);
   app.use(sse);
   const connections: Connection[] = [];
   sse.on('connection', (connection) => connections.push(connection));
   const { server, origin } = await listen(app);
+  if (IS_ATTACHED && !prepare) sse.attach(server);
   return { sse, server, url: `${origin}/sse`, connections };
 }
 

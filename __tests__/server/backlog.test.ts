@@ -43,8 +43,8 @@ describe('a batch', () => {
       const batch = new Batch();
       batch.push(JSON.stringify(message));
       batch.push('2');
-      expect(batch.messages(1)).toEqual([message]);
-      expect(batch.messages(2)).toEqual([message, 2]);
+      expect(batch.head(1).messages()).toEqual([message]);
+      expect(batch.messages()).toEqual([message, 2]);
     },
   );
 });

@@ -46,7 +46,7 @@ describe('a GET', () => {
       'sse-protocol': '2',
     });
     expect(token).toMatch(/^[\w-]{21}$/);
-    const ackAfter = '{"messages":512,"bytes":262144,"idle":20000}';
+    const ackAfter = '{"messages":2048,"bytes":262144,"idle":20000}';
     expect(stream.text()).toBe(
       `retry: 1000\nevent: hello\ndata: {"token":"${token}","resumed":false,"sent":0,"received":0,` +
         `"heartbeat":5000,"ackAfter":${ackAfter},"maxPayload":1000}\n\n`,
@@ -61,7 +61,7 @@ describe('a GET', () => {
     const [connection, request] = calls[0] as [SseConnection, express.Request];
     expect(connection).toBeInstanceOf(SseConnection);
     expect(connection).toMatchObject({ id: 'the id', request, connected: true, readyState: 1 });
-    expect(request.query).toEqual({ sseClientId: 'the id', sseProtocol: '2' });
+    expect(request.url).toBe('/sse?sseClientId=the%20id&sseProtocol=2');
   });
 
   it.each([

@@ -106,7 +106,7 @@ describe('a base session, up', () => {
 
   it("does not consume a number for another's refused body", async () => {
     const { url, connections } = await openChannel({
-      authorize: (request) => request.get('x-user')!,
+      authorize: (request) => request.headers['x-user'] as string,
     });
     await openStream(addressOf(url, 'a'), { 'x-user': 'ann' });
     const messages = record(connections[0]!, 'message');
@@ -374,7 +374,7 @@ describe('a base session whose stream is lost', () => {
 
   it("starts anew for a client of another principal, and keeps its session's messages", async () => {
     const { url, connections } = await openChannel({
-      authorize: (request) => request.get('x-user')!,
+      authorize: (request) => request.headers['x-user'] as string,
     });
     const stream = await openStream(addressOf(url, 'a'), { 'x-user': 'ann' });
     const { id } = await stream.take();

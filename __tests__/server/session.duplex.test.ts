@@ -137,7 +137,7 @@ describe('a duplex session, down', () => {
       sent: 0,
       received: 0,
       heartbeat: 15_000,
-      ackAfter: { messages: 512, bytes, idle: 60_000 },
+      ackAfter: { messages: 2048, bytes, idle: 60_000 },
       maxPayload: 262_144,
     });
   });
@@ -323,7 +323,9 @@ describe('a duplex session whose stream is lost', () => {
 
 describe('the proof of a duplex session', () => {
   it('answers all who have none alike: wrong token, unknown session, another principal', async () => {
-    const { url } = await openChannel({ authorize: (request) => request.get('x-user')! });
+    const { url } = await openChannel({
+      authorize: (request) => request.headers['x-user'] as string,
+    });
     const client = await openDuplex(url, 'a', { 'x-user': 'ann' });
     const body = (token: string) => JSON.stringify({ token, id: 0, ack: 0, messages: ['x'] });
     const replies = await Promise.all([
@@ -339,7 +341,7 @@ describe('the proof of a duplex session', () => {
 
   it('answers all who would resume without it alike', async () => {
     const { url, connections } = await openChannel({
-      authorize: (request) => request.get('x-user')!,
+      authorize: (request) => request.headers['x-user'] as string,
     });
     const { token } = await openDuplex(url, 'a', { 'x-user': 'ann' });
     const attempt = async (id: string, proof: string, user: string) => {

@@ -44,7 +44,7 @@ export const duplex = {
   ],
   resumption: ({ key }) => ({ 'Last-Event-ID': `${key}.0` }),
   /** As the package's client does: what it owes when it has received so much. */
-  ackAfter: { messages: 512, bytes: 256 * 1024 },
+  ackAfter: { messages: 2048, bytes: 256 * 1024 },
   ack: (client) => [`/sse?sseClientId=${client.id}`, envelope(client)],
   goodbye: (client) => [
     `/sse?sseClientId=${client.id}`,

@@ -17,9 +17,10 @@ export class Backlog {
   /** Bytes of those not read. */
   unreadBytes = 0;
 
-  /** What is kept, in order; and of each batch how many messages are this session's. */
+  /** What is kept, in order. */
   readonly #batches: Batch[] = [];
-  readonly #counts: number[] = [];
+  /** How many messages of the last batch are this session's: those with whom it shares it may go on. */
+  #lastCount = 0;
   /** Messages of the first batch that are confirmed. */
   #skipped = 0;
   /** Where the next message to be read is: in which batch, after how many of it. */
@@ -36,11 +37,11 @@ export class Backlog {
   /** Sends one that others are sent, too. */
   share(broadcast: Broadcast): void {
     const batch = this.#batches.at(-1);
-    const count = this.#counts.at(-1) ?? 0;
     if (batch?.isOpen && batch.lastBroadcast) {
-      if (batch.lastBroadcast !== broadcast && batch.length === count) broadcast.addTo(batch);
+      const isNew = batch.lastBroadcast !== broadcast;
+      if (isNew && batch.length === this.#lastCount) broadcast.addTo(batch);
       // Added just now, or by another session that had the same.
-      if (batch.lastBroadcast === broadcast && batch.length === count + 1) {
+      if (batch.lastBroadcast === broadcast && batch.length === this.#lastCount + 1) {
         return this.#count(broadcast.size);
       }
     }
@@ -50,21 +51,21 @@ export class Backlog {
 
   /** Lets go of all before `count`. Never moves backwards, and never past the last. */
   confirm(count: number): void {
+    this.#completeLast();
     let done = 0;
     while (this.first < count && this.first < this.sent) {
       const batch = this.#batches[done] as Batch;
-      const length = this.#counts[done] as number;
-      const to = Math.min(length, this.#skipped + count - this.first);
+      const to = Math.min(batch.length, this.#skipped + count - this.first);
       this.byteLength -= batch.size(this.#skipped, to);
       this.first += to - this.#skipped;
       this.#skipped = to;
-      if (to < length) break;
+      if (to < batch.length) break;
       this.#skipped = 0;
       done++;
     }
     if (done > 0) {
+      // One cut for all of them: an array's `shift` may cost as much for each.
       this.#batches.splice(0, done);
-      this.#counts.splice(0, done);
       this.#at -= done;
     }
     if (this.read < this.first) this.rewind();
@@ -84,12 +85,12 @@ export class Backlog {
    * @param prefix what goes before the message of a number.
    */
   take(bytes: number, prefix?: (number: number) => string): Buffer {
+    this.#completeLast();
     const parts: Buffer[] = [];
     for (let length = 0; length < bytes && this.read < this.sent;) {
       const batch = this.#batches[this.#at] as Batch;
-      const count = this.#counts[this.#at] as number;
       const from = this.#offset;
-      const to = prefix ? from + 1 : count;
+      const to = prefix ? from + 1 : batch.length;
       if (prefix) parts.push(Buffer.from(prefix(this.read)));
       parts.push(batch.read(from, to));
 
@@ -97,35 +98,44 @@ export class Backlog {
       length += size;
       this.unreadBytes -= size;
       this.read += to - from;
-      this.#offset = to < count ? to : 0;
-      if (to === count) this.#at++;
+      this.#offset = to < batch.length ? to : 0;
+      if (to === batch.length) this.#at++;
     }
     return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
   }
 
   /** Lets go of everything. Returns what was kept from a number on: how many, and what decodes them. */
   clear(from: number): { length: number; decode: () => unknown[] } {
+    this.#completeLast();
     const length = this.sent - from;
     const batches = [...this.#batches];
-    const counts = [...this.#counts];
     this.confirm(this.sent);
     const decode = () => {
-      const all = batches.flatMap((batch, i) => batch.messages(counts[i] as number));
+      const all = batches.flatMap((batch) => batch.messages());
       return all.slice(all.length - length);
     };
     return { length, decode };
   }
 
   #append(batch: Batch): void {
+    this.#completeLast();
+    this.#batches.at(-1)?.complete(); // whoever shares it goes on in another, too
     this.#batches.push(batch);
-    this.#counts.push(0);
+    this.#lastCount = 0;
   }
 
   /** The last batch has one more message of this session, of so many bytes. */
   #count(size: number): void {
-    (this.#counts[this.#counts.length - 1] as number) += 1;
+    this.#lastCount++;
     this.sent++;
     this.byteLength += size;
     this.unreadBytes += size;
+  }
+
+  /** Leaves the last batch to the others where they were sent more of it. */
+  #completeLast(): void {
+    const last = this.#batches.length - 1;
+    const batch = this.#batches[last];
+    if (batch && batch.length > this.#lastCount) this.#batches[last] = batch.head(this.#lastCount);
   }
 }

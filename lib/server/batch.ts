@@ -38,18 +38,31 @@ export class Batch {
     return this.#end(to) - this.#end(from);
   }
 
-  /** The frames of some of the messages. */
-  read(from: number, to: number): Buffer {
+  /** Takes no more messages. */
+  complete(): Buffer {
     this.#bytes ??= Buffer.from(this.#text);
     this.#text = '';
-    return from === 0 && to === this.length
-      ? this.#bytes
-      : this.#bytes.subarray(this.#end(from), this.#end(to));
+    return this.#bytes;
   }
 
-  /** The first messages, as they were sent. */
-  messages(count: number): unknown[] {
-    return Array.from({ length: count }, (_, i) => {
+  /** The frames of some of the messages. Completes it. */
+  read(from: number, to: number): Buffer {
+    const bytes = this.complete();
+    if (from === 0 && to === this.length) return bytes;
+    return bytes.subarray(this.#end(from), this.#end(to));
+  }
+
+  /** A batch of the first messages alone. Completes both. */
+  head(count: number): Batch {
+    const batch = new Batch();
+    batch.#ends.push(...this.#ends.slice(0, count));
+    batch.#bytes = this.read(0, count);
+    return batch;
+  }
+
+  /** The messages, as they were sent. */
+  messages(): unknown[] {
+    return this.#ends.map((_, i) => {
       const frame = this.read(i, i + 1);
       const end = frame.length - FRAME_END.length;
       return JSON.parse(frame.toString('utf8', FRAME_START.length, end)) as unknown;

@@ -24,7 +24,7 @@ const SILENCE = 2.5;
 /** A client's idle interval, in heartbeats. */
 const IDLE_HEARTBEATS = 4;
 /** When a client owes an acknowledgement, at the latest. */
-const ACK_AFTER = { messages: 512, bytes: 256 * 1024 };
+const ACK_AFTER = { messages: 2048, bytes: 256 * 1024 };
 /** The part of `maxBufferedAmount` after which it does, so that several are due before the bound. */
 const ACK_PART = 1 / 8;
 /** The part that is kept for what is sent all the same after `send` returned false. */

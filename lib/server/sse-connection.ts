@@ -105,7 +105,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
   }
 
   /**
-   * Bytes sent that the client has not confirmed. It confirms after 256 KiB, 512 messages or a
+   * Bytes sent that the client has not confirmed. It confirms after 256 KiB, 2,048 messages or a
    * minute: not a measure to wait on.
    */
   get unconfirmedAmount(): number {
