@@ -36,7 +36,7 @@ export async function openField({ server, argument = '', open }) {
     const client = { onArrival() {} };
     const onMessages = (count) => {
       arrived += count;
-      client.onArrival();
+      client.onArrival(count);
     };
     clients.push(Object.assign(client, await open(origin, `client${opened++}`, onMessages)));
   }

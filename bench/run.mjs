@@ -14,6 +14,7 @@ const SCENARIOS = [
   'connect',
   'replay',
   'growth',
+  'load',
   'client',
   'idle',
 ];

@@ -1,5 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { now } from '../clock.mjs';
 import { makeMessage } from '../message.mjs';
 
 /**
@@ -39,6 +40,21 @@ export async function serve(start) {
         for (let i = 0; i < perTurn; i++) broadcast(makeMessage(sent++, bytes));
         await (pause ? sleep(pause) : nextTurn());
       }
+    },
+
+    /**
+     * A turn each `interval` milliseconds by the clock: one that is late does not delay the next, but
+     * may leave the last no time. Returns when each was sent.
+     */
+    async pace({ turns, interval, perTurn, bytes }) {
+      const sentAt = [];
+      const start = now();
+      for (let turn = 1; turn <= turns && now() < start + turns * interval; turn++) {
+        sentAt.push(now());
+        for (let i = 0; i < perTurn; i++) broadcast(makeMessage(sent++, bytes));
+        await sleep(Math.max(0, start + turn * interval - now()));
+      }
+      return sentAt;
     },
 
     /** Answers when a count has come to a value: what was measured is done. */
