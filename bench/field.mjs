@@ -82,7 +82,7 @@ export async function openField({ server, argument = '', open }) {
     },
 
     async close() {
-      for (const client of clients) client.cut();
+      for (const client of clients) await client.cut();
       child.disconnect();
       if (child.exitCode === null) await once(child, 'exit');
     },

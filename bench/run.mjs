@@ -16,6 +16,7 @@ const SCENARIOS = [
   'growth',
   'load',
   'client',
+  'browser',
   'idle',
 ];
 
