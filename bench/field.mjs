@@ -76,8 +76,11 @@ export async function openField({ server, argument = '', open }) {
     async cpuOf(work) {
       const { cpu } = await call('sample');
       const rest = stayAwake();
-      await work();
-      rest();
+      try {
+        await work();
+      } finally {
+        rest();
+      }
       return (await call('sample')).cpu - cpu;
     },
 

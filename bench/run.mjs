@@ -1,5 +1,6 @@
 // Measures sse-duplex beside its peers: `npm run bench`, or `npm run bench broadcast echo` for some
-// scenarios, `npm run bench -- --quick` to see that all of it works. README.md says what is measured.
+// scenarios, `npm run bench -- --quick` to see that all of it works, `--to FILE` to keep what some gave.
+// README.md says what is measured.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -21,7 +22,7 @@ const SCENARIOS = [
 ];
 
 const { values, positionals } = parseArgs({
-  options: { quick: { type: 'boolean', default: false } },
+  options: { quick: { type: 'boolean', default: false }, to: { type: 'string' } },
   allowPositionals: true,
 });
 const chosen = positionals.length > 0 ? positionals : SCENARIOS;
@@ -49,14 +50,16 @@ for (const name of chosen) {
   const table = tabulate(name, scenario, outcomes);
   console.log(table);
   report += table;
-  const isWhole = Object.values(outcomes).every(({ fault }) => !fault);
-  if (name === 'growth' && !values.quick && isWhole) {
+  const isSound = Object.values(outcomes).every(({ fault }) => !fault);
+  if (name === 'growth' && !values.quick && isSound) {
     writeFileSync(here('growth.svg'), plotGrowth(outcomes, scenario));
     report += '\n![What a delivery costs, by connections and by size](growth.svg)\n';
   }
 }
 // Some of it, or of small sizes, does not replace the whole.
-if (!values.quick && positionals.length === 0) writeFileSync(here('RESULTS.md'), report);
+const isWhole = !values.quick && positionals.length === 0;
+const target = values.to ?? (isWhole ? 'RESULTS.md' : undefined);
+if (target !== undefined) writeFileSync(here(target), report);
 
 function npm(folder, ...words) {
   execFileSync('npm', words, { cwd: here(folder), stdio: 'inherit' });
