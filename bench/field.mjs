@@ -110,6 +110,8 @@ export async function cpuPerDelivery(field, { messages, perTurn = 1, pause = 0, 
   const cpu = await field.cpuOf(async () => {
     await field.call('broadcast', { messages, perTurn, pause, bytes });
     await field.arrival(deliveries);
+    // What they owe for these messages is not to be paid by the next.
+    await Promise.all(field.clients.map((client) => client.settled?.()));
   });
   return cpu / deliveries;
 }

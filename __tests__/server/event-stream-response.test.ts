@@ -6,6 +6,7 @@ import { EventStreamResponse } from '../../lib/server/event-stream-response';
 import { listen } from '../helpers/channel';
 import { afterThisTest } from '../helpers/cleanup';
 import { openStream } from '../helpers/http';
+import { exchange } from '../hostile/raw-socket';
 import { until } from '../helpers/until';
 
 function recordingOwner() {
@@ -43,6 +44,50 @@ describe('the event stream response', () => {
       'x-content-type-options': 'nosniff',
       'sse-protocol': '2',
     });
+  });
+
+  // [RFC 9112 §6.3]
+  it('has a body that ends with its connection, in no chunks', async () => {
+    const { client } = await serveStream();
+    expect(client.headers).toMatchObject({ connection: 'close' });
+    expect(client.headers).not.toHaveProperty('transfer-encoding');
+    expect(client.headers).not.toHaveProperty('content-length');
+  });
+
+  it('goes through the `write` that another middleware has put before it', async () => {
+    const seen: string[] = [];
+    const { origin } = await listen((_, response) => {
+      const { write } = response;
+      response.write = (chunk: Buffer) => {
+        seen.push(chunk.toString());
+        return write.call(response, chunk, 'utf8');
+      };
+      new EventStreamResponse(response, recordingOwner(), {}).write(Buffer.from('data: 1\n\n'));
+    });
+    const client = await openStream(origin);
+    expect(await client.takeData()).toBe(1);
+    expect(seen).toEqual(['data: 1\n\n']);
+  });
+
+  it('waits behind the answer to an earlier request on its connection', async () => {
+    const streams: EventStreamResponse[] = [];
+    const { origin } = await listen(({ url }, response) => {
+      if (url === '/first') {
+        setTimeout(() => response.end('first'), 50);
+        return;
+      }
+      const stream = new EventStreamResponse(response, recordingOwner(), {});
+      stream.write(Buffer.from('data: 1\n\n'));
+      stream.write(Buffer.from('data: 2\n\n'));
+      stream.end();
+      streams.push(stream);
+    });
+    const requests = ['/first', '/stream'].map((path) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`);
+    const text = await exchange(origin, requests.join(''));
+    expect(streams).toHaveLength(1);
+    expect(text).toMatch(
+      /^HTTP\/1.1 200 OK[^]*first(?:\r\n0\r\n\r\n)?HTTP\/1.1 200 OK[^]*\r\n\r\ndata: 1\n\ndata: 2\n\n$/,
+    );
   });
 
   it('sends what is written at once, and ends after it', async () => {

@@ -2,6 +2,7 @@ import { SseRequestError as Exported } from '../../lib/index';
 import { SseRequestError } from '../../lib/server/request-fault';
 import { listen } from '../helpers/channel';
 import { ask } from '../helpers/http';
+import { exchange } from '../hostile/raw-socket';
 
 async function answer(error: SseRequestError) {
   const { origin } = await listen((_, response) => error.answer(response));
@@ -60,5 +61,19 @@ describe('a refusal', () => {
     });
     const reply = await ask(origin);
     expect([reply.status, reply.text]).toEqual([200, 'mine']);
+  });
+
+  it('waits behind the answer to an earlier request on its connection', async () => {
+    const { origin } = await listen(({ url }, response) => {
+      const refuse = () => new SseRequestError('busy', url!).answer(response);
+      if (url === '/first') setTimeout(refuse, 50);
+      else refuse();
+    });
+    const last = 'GET /second HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n';
+    const text = await exchange(origin, `GET /first HTTP/1.1\r\nHost: a\r\n\r\n${last}`);
+    expect(text.match(/\{.*?\}/g)).toEqual([
+      '{"error":"busy","message":"/first"}',
+      '{"error":"busy","message":"/second"}',
+    ]);
   });
 });

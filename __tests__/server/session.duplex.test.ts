@@ -21,6 +21,23 @@ async function lose({ client, connection }: Awaited<ReturnType<typeof openOne>>)
 }
 
 describe('a duplex session, up', () => {
+  it('writes what a message is answered with at once before its receipt', async () => {
+    const unwritten: number[] = [];
+    const { url, connections } = await openChannel({}, (app) => {
+      app.use(({ method }, response, next) => {
+        if (method === 'POST') {
+          response.on('prefinish', () => unwritten.push(connections[0]!.bufferedAmount));
+        }
+        next();
+      });
+    });
+    const client = await openDuplex(url);
+    connections[0]!.on('message', (message) => connections[0]!.send(message));
+    await client.post({ messages: ['a', 'b'] });
+    expect(unwritten).toEqual([0]);
+    expect([await client.stream.takeData(), await client.stream.takeData()]).toEqual(['a', 'b']);
+  });
+
   it('delivers a batch in order, and says how many it has', async () => {
     const { client, connection } = await openOne();
     const messages = record(connection, 'message');

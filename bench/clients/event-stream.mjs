@@ -88,6 +88,8 @@ export const eventStream =
         post(() => dialect.post(client, message)).then(() => {
           client.sent++;
         }),
+      /** All POSTs are answered. */
+      settled: () => posting,
       /** Opens another stream, that has all messages again. */
       async resume() {
         const older = stream;

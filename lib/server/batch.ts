@@ -52,11 +52,11 @@ export class Batch {
     return bytes.subarray(this.#end(from), this.#end(to));
   }
 
-  /** A batch of the first messages alone. Completes both. */
+  /** A batch of the first messages alone, which holds nothing of the rest. Completes both. */
   head(count: number): Batch {
     const batch = new Batch();
     batch.#ends.push(...this.#ends.slice(0, count));
-    batch.#bytes = this.read(0, count);
+    batch.#bytes = Buffer.from(this.read(0, count));
     return batch;
   }
 

@@ -112,8 +112,8 @@ function ignore(): void {}
  * Begins the response, and returns what takes its body.
  *
  * In HTTP/1 the body ends with the connection [RFC 9112 §6.3]: without a chunk round each write, it can
- * go to the socket itself, past the response, whose own `write` costs as much again, and in Express on
- * Node 20 twice that (bench: broadcast). Not where another middleware has put itself before `write`.
+ * go to the socket itself, past the response, whose properties Express makes slow on Node 20 (bench:
+ * broadcast). Not where another middleware has put itself before `write`.
  */
 function begin(response: MaybeHttp2Response, headers: Record<string, string>): Writable {
   const { socket, stream } = response;

@@ -76,7 +76,7 @@ export function answerJson(
     return;
   }
   // Head and body in one piece. Given to `end`, the body is followed by an empty piece, and the two
-  // cost a writev(2), which is 5 to 10 µs more (bench: post).
+  // cost a writev(2), which is about 5 µs more (bench: post).
   socket.cork();
   response.write(json);
   socket.uncork();
