@@ -3,6 +3,9 @@
 /** Of each layer: the files to be broken, and the tests that must notice. */
 module.exports = {
   protocol: { mutate: ['lib/protocol/*.ts'], tests: 'protocol/*' },
-  server: { mutate: ['lib/server/session.ts'], tests: 'server/{s,diagnostics}*' },
-  client: { mutate: ['lib/client/{session,post-queue}.ts'], tests: 'client/!(size)' },
+  server: {
+    mutate: ['lib/server/{session,backlog,batch}.ts'],
+    tests: 'server/{s,backlog,diagnostics}*',
+  },
+  client: { mutate: ['lib/client/{session,post-queue,outbox}.ts'], tests: 'client/!(size)' },
 };

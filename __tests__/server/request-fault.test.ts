@@ -63,6 +63,21 @@ describe('a refusal', () => {
     expect([reply.status, reply.text]).toEqual([200, 'mine']);
   });
 
+  it('goes whole through the `end` that another middleware has put before it', async () => {
+    const ends: unknown[] = [];
+    const { origin } = await listen((_, response) => {
+      const { end } = response;
+      response.end = ((chunk: string) => {
+        ends.push(chunk);
+        return end.call(response, chunk, 'utf8');
+      }) as typeof end;
+      new SseRequestError('busy', 'later').answer(response);
+    });
+    const { text } = await ask(origin);
+    expect(ends).toEqual([text]);
+    expect(JSON.parse(text)).toEqual({ error: 'busy', message: 'later' });
+  });
+
   it('waits behind the answer to an earlier request on its connection', async () => {
     const { origin } = await listen(({ url }, response) => {
       const refuse = () => new SseRequestError('busy', url!).answer(response);

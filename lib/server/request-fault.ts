@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import { ServerResponse } from 'node:http';
 import type { Fault, FaultCode } from '../protocol/wire';
 
 /** The HTTP status of each fault: PROTOCOL.md, "Refusals". */
@@ -71,8 +71,9 @@ export function answerJson(
     ...headers,
   });
   const { socket } = response;
-  if (!socket || 'stream' in response) {
-    response.end(json);
+  const plain = ServerResponse.prototype;
+  if (!socket || response.write !== plain.write || response.end !== plain.end) {
+    response.end(json); // its turn has not come, it is HTTP/2's, or another middleware's
     return;
   }
   // Head and body in one piece. Given to `end`, the body is followed by an empty piece, and the two
