@@ -1,7 +1,7 @@
-import { Outbox } from './outbox';
-import type { Outgoing } from './outbox';
 import { MESSAGE_ID } from '../protocol/wire';
 import type { Close, Fault, Hello, Receipt } from '../protocol/wire';
+import { Outbox } from './outbox';
+import type { Outgoing } from './outbox';
 import { retryAfter, sleep } from './sleep';
 
 /** Heartbeats until a POST without an answer is taken for lost. The server holds one for one. */

@@ -1,5 +1,8 @@
-/** Framed messages from which on a batch takes no more: so much is a write of its own. */
-const FULL = 64 * 1024;
+/**
+ * Bytes of one write: what a turn sends goes out in one `write(2)`, not one a message. A batch of so
+ * many takes no more.
+ */
+export const WRITE_SIZE = 64 * 1024;
 
 const FRAME_START = 'data: ';
 const FRAME_END = '\n\n';
@@ -22,7 +25,7 @@ export class Batch {
 
   /** Whether it takes another message. */
   get isOpen(): boolean {
-    return this.#bytes === undefined && this.#end(this.length) < FULL;
+    return this.#bytes === undefined && this.#end(this.length) < WRITE_SIZE;
   }
 
   /** Returns how many bytes it is, framed. */

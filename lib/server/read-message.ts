@@ -97,14 +97,17 @@ function readBody(request: MaybeHttp2Request, limit: number, timeout: number): P
     // Its listeners stay: to take them off would cost more than all they do.
     let isSettled = false;
 
-    const settle = () => {
+    const settle = (outcome: () => void) => {
+      if (isSettled) return;
       isSettled = true;
       clearTimeout(timer);
+      outcome();
     };
+    const onEnd = () =>
+      settle(() => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)));
     const timer = setTimeout(() => {
-      settle();
       const message = `the body did not arrive within ${timeout} ms (option "bodyTimeout")`;
-      reject(new SseRequestError('too-slow', message));
+      settle(() => reject(new SseRequestError('too-slow', message)));
     }, timeout).unref();
     request.on('data', (chunk: Buffer) => {
       if (isSettled) return;
@@ -112,17 +115,8 @@ function readBody(request: MaybeHttp2Request, limit: number, timeout: number): P
       chunks.push(chunk);
       if (size > limit) onEnd();
     });
-    const onEnd = () => {
-      if (isSettled) return;
-      settle();
-      resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks));
-    };
     request.on('end', onEnd);
-    request.on('close', () => {
-      if (isSettled) return;
-      settle();
-      reject(new CutBodyError());
-    });
+    request.on('close', () => settle(() => reject(new CutBodyError())));
     // Of an `error` it says nothing where nobody listens.
   });
 }

@@ -6,6 +6,7 @@ import type { OrderedReceiver } from '../protocol/message-order';
 import { CloseCode, closeFault } from '../protocol/wire';
 import type { Close, Envelope, Receipt } from '../protocol/wire';
 import { Backlog } from './backlog';
+import { WRITE_SIZE } from './batch';
 import type { Broadcast } from './batch';
 import { diagnose } from './diagnostics';
 import type { Dialect } from './dialect';
@@ -17,8 +18,6 @@ import { SseRequestError } from './request-fault';
 import { SseConnection } from './sse-connection';
 import type { ConnectionSession, ReadyState } from './sse-connection';
 
-/** Bytes of one write: what a turn sends goes out in one `write(2)`, not one a message. */
-const GATHERED = 64 * 1024;
 /** A client that stays silent for this many of its idle intervals is gone. */
 const SILENCE = 2.5;
 /** A client's idle interval, in heartbeats. */
@@ -284,7 +283,7 @@ export class Session
     const { messagePrefix } = this.dialect;
     const prefix = messagePrefix && ((number: number) => messagePrefix(this.#token, number));
     while (stream.writable && backlog.read < backlog.sent) {
-      stream.write(backlog.take(GATHERED, prefix));
+      stream.write(backlog.take(WRITE_SIZE, prefix));
     }
     if (!this.dialect.confirms) this.#forget();
     if (backlog.read < backlog.sent || !stream.writable) return;
