@@ -52,6 +52,13 @@ function receive(page: EnginePage, count: number): Promise<unknown[]> {
   }, count);
 }
 
+/** The page knows that its session is open: a stream that is cut before is an attempt that failed. */
+function opened(page: EnginePage): Promise<void> {
+  return page.evaluate(async () => {
+    while (!window.events.includes('open')) await new Promise((resolve) => setTimeout(resolve, 20));
+  });
+}
+
 const eventsOf = (page: EnginePage) => page.evaluate(() => window.events);
 
 describe.each([
@@ -103,6 +110,7 @@ describe.each([
     await page.evaluate(() => {
       window.client.addEventListener('message', ({ data }) => window.client.send(data));
     });
+    await opened(page);
     const visit = await host.visit();
 
     for (let cut = 0; cut < cuts; cut++) {
