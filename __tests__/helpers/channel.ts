@@ -1,5 +1,5 @@
 import { createServer } from 'node:http';
-import type { RequestListener, Server, ServerOptions } from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerOptions } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import express from 'express';
 import type { Express, Request } from 'express';
@@ -8,6 +8,7 @@ import type { SseConnection, SseMiddleware, SseOptions } from '../../lib/index';
 import { afterThisTest } from './cleanup';
 import { openStream, post } from './http';
 import type { RawStream, Reply } from './http';
+import { until } from './until';
 
 /** Listens on a port of its own on the loopback; returns the address. */
 export async function listen(
@@ -41,6 +42,22 @@ export interface Channel {
 const { IS_ATTACHED = false } = globalThis as { IS_ATTACHED?: boolean };
 
 /**
+ * A middleware whose sessions end with the test. Those that wait for their clients would do so
+ * in the middle of another, which may count the ends in its process.
+ */
+export function createSse<Req extends IncomingMessage = Request>(
+  options: SseOptions<Req> = {},
+  path = '/sse',
+): SseMiddleware<unknown, unknown, Req> {
+  const sse = createSseMiddleware<unknown, unknown, Req>(path, options);
+  afterThisTest(async () => {
+    await until(() => sse.stats().connected === 0); // soon after its server is closed
+    await sse.close();
+  });
+  return sse;
+}
+
+/**
  * A middleware in an Express application that listens.
  *
  * @param prepare puts others ahead of it, which is no use where the channel is ahead of Express.
@@ -49,7 +66,7 @@ export async function openChannel(
   options: SseOptions<Request> = {},
   prepare?: (app: Express) => void,
 ): Promise<Channel> {
-  const sse = createSseMiddleware('/sse', options);
+  const sse = createSse(options);
   const app = express();
   prepare?.(app);
   app.use(sse);

@@ -1,7 +1,6 @@
 import { maxHeaderSize } from 'node:http';
 import express from 'express';
-import { createSseMiddleware } from '../../lib/index';
-import { listen, record } from '../helpers/channel';
+import { createSse, listen, record } from '../helpers/channel';
 import { ask, openStream, post } from '../helpers/http';
 import { catchUncaught } from '../helpers/uncaught';
 import { exchange } from './raw-socket';
@@ -15,7 +14,7 @@ const express4 = jest.requireActual<typeof express>('express4');
  * @param maxHeaderSize more than Node's own, so that names of any length come in.
  */
 async function openChannel(application: typeof express, maxHeaderSize = 1024 * 1024) {
-  const sse = createSseMiddleware('/sse');
+  const sse = createSse();
   const app = application();
   app.use(application.json(), application.urlencoded({ extended: true }), sse);
   const { origin } = await listen(app, { maxHeaderSize });

@@ -8,9 +8,9 @@ import { promisify } from 'node:util';
 import { buildSync } from 'esbuild';
 import express from 'express';
 import supertest from 'supertest';
-import { SseConnection, SseRequestError, createSseMiddleware } from '../../lib/index';
+import { SseConnection, SseRequestError } from '../../lib/index';
 import type { SseOptions } from '../../lib/index';
-import { addressOf, listen, openChannel, openDuplex, record } from '../helpers/channel';
+import { addressOf, createSse, listen, openChannel, openDuplex, record } from '../helpers/channel';
 import { afterThisTest } from '../helpers/cleanup';
 import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
 import { ask, openStream, post } from '../helpers/http';
@@ -18,7 +18,7 @@ import { until } from '../helpers/until';
 
 /** Without a server of its own: for requests that are answered and done. */
 function application(options: SseOptions<express.Request> = {}) {
-  const sse = createSseMiddleware('/sse', options);
+  const sse = createSse(options);
   return { sse, app: express().use(sse) };
 }
 
@@ -245,13 +245,13 @@ describe('the path', () => {
     ['/', '/?sseClientId=a'],
     ['/a/b', '/a/b?sseClientId=a'],
   ])('%s is at %s', async (path, address) => {
-    const { origin } = await listen(express().use(createSseMiddleware(path)));
+    const { origin } = await listen(express().use(createSse({}, path)));
     const stream = await openStream(origin + address);
     expect([stream.status, Object.keys(await stream.take())]).toEqual([200, ['retry', 'id']]);
   });
 
   it('is that of the router which it is mounted in', async () => {
-    const sse = createSseMiddleware('/sse');
+    const sse = createSse();
     const router = express.Router().use(sse);
     const { origin } = await listen(express().use('/api', router));
     const connections = record(sse, 'connection');
@@ -264,14 +264,14 @@ describe('the path', () => {
   });
 
   it('may be `/` under a prefix', async () => {
-    const { origin } = await listen(express().use('/live', createSseMiddleware('/')));
+    const { origin } = await listen(express().use('/live', createSse({}, '/')));
     expect((await openDuplex(`${origin}/live`)).hello.resumed).toBe(false);
     expect((await ask(`${origin}/live/client.js`)).status).toBe(200);
     expect((await ask(`${origin}/live/other`)).status).toBe(404);
   });
 
   it('may be served twice, each with sessions of its own', async () => {
-    const [a, b] = [createSseMiddleware('/a'), createSseMiddleware('/b')];
+    const [a, b] = [createSse({}, '/a'), createSse({}, '/b')];
     const { origin } = await listen(express().use(a, b));
     await openDuplex(`${origin}/a`);
     await openDuplex(`${origin}/b`);
@@ -279,7 +279,7 @@ describe('the path', () => {
   });
 
   it('is served without Express', async () => {
-    const sse = createSseMiddleware('/sse');
+    const sse = createSse();
     const { origin } = await listen((request, response) => {
       sse(request, response, () => response.writeHead(404).end());
     });
@@ -306,7 +306,7 @@ describe('attach', () => {
       response.send('application');
     });
     const { server, origin } = await listen(app);
-    const sse = createSseMiddleware('/sse');
+    const sse = createSse();
     sse.attach(server);
     const { post: send } = await openDuplex(`${origin}/sse`);
     expect((await send({ messages: [1] })).status).toBe(200);
@@ -316,7 +316,7 @@ describe('attach', () => {
 
   it('authorizes all the same', async () => {
     const { server, origin } = await listen(express());
-    createSseMiddleware('/sse', { authorize: () => false }).attach(server);
+    createSse({ authorize: () => false }).attach(server);
     expect((await ask(`${origin}/sse?sseClientId=a`)).status).toBe(403);
   });
 });

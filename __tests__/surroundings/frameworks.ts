@@ -5,9 +5,9 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import connect from 'connect';
 import express from 'express';
-import { createSseMiddleware } from '../../lib/index';
 import type { SseMiddleware } from '../../lib/index';
 import { certificate } from '../helpers/certificate';
+import { createSse } from '../helpers/channel';
 import { afterThisTest } from '../helpers/cleanup';
 import { speakHttp1, speakHttp2 } from './speak';
 import type { Speak } from './speak';
@@ -82,7 +82,7 @@ export async function open({ serve, speak }: Framework, handlers: Handler[]): Pr
 
 /** A channel that sends back what it gets, and ends when it is asked to. */
 export function createEcho(path = '/sse'): Sse {
-  const sse = createSseMiddleware<unknown, unknown, IncomingMessage>(path);
+  const sse = createSse<IncomingMessage>({}, path);
   sse.on('connection', (connection) => {
     connection.on('message', (message) => {
       connection.send(message);

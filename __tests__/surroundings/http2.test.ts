@@ -1,15 +1,14 @@
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createSseMiddleware } from '../../lib/index';
 import type { SseOptions } from '../../lib/index';
-import { record } from '../helpers/channel';
+import { createSse, record } from '../helpers/channel';
 import { turn } from '../helpers/fake-timeouts';
 import { until } from '../helpers/until';
 import { FRAMEWORKS, open } from './frameworks';
 import type { Sse } from './frameworks';
 
 async function openHttp2(options: SseOptions = {}) {
-  const sse: Sse = createSseMiddleware('/sse', options);
+  const sse: Sse = createSse(options);
   const speak = await open(FRAMEWORKS['node:http2']!, [sse]);
   return { sse, speak };
 }

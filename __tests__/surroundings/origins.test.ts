@@ -1,8 +1,7 @@
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { Request } from 'express';
-import { createSseMiddleware } from '../../lib/index';
 import type { SseOptions } from '../../lib/index';
-import { addressOf, openChannel, openDuplex, record } from '../helpers/channel';
+import { addressOf, createSse, openChannel, openDuplex, record } from '../helpers/channel';
 import { useFakeTimeouts } from '../helpers/fake-timeouts';
 import { ask, openStream, post } from '../helpers/http';
 import { catchUncaught } from '../helpers/uncaught';
@@ -192,7 +191,7 @@ describe("HTTP/2's :authority", () => {
     ['evil.example', 'https://evil.example', 403],
     ['evil.example', undefined, 403],
   ])('%s with origin %s is answered %i', async (authority, origin, status) => {
-    const sse = createSseMiddleware('/sse', {
+    const sse = createSse({
       allowedHosts: ['app.example', 'app.example:443'],
     });
     const speak = await open(FRAMEWORKS['node:http2']!, [sse]);
