@@ -423,6 +423,79 @@ describe('a broadcast', () => {
     expect(await stream.takeData()).toBe('meanwhile');
   });
 
+  it('keeps its place among what else is sent in the same turn', async () => {
+    const { sse, url, connections } = await openChannel();
+    const { stream } = await openDuplex(url, 'a');
+    await openDuplex(url, 'b');
+    const [connection] = connections;
+    const before = stream.text();
+    sse.broadcast(0);
+    connection!.send(1);
+    sse.broadcast(2);
+    sse.broadcast(3);
+    sse.broadcast(4, ({ id }) => id === 'a');
+    sse.broadcast(5);
+    connection!.close(4000, 'done');
+    sse.broadcast('too late');
+    await stream.ended;
+    const messages = [0, 1, 2, 3, 4, 5].map((message) => `data: ${message}\n\n`);
+    const close = 'event: close\ndata: {"code":4000,"reason":"done"}\n\n';
+    expect(stream.text()).toBe(before + messages.join('') + close);
+  });
+
+  it('is one write, of what a turn sent to all and to one', async () => {
+    const { sse, url, connections } = await openChannel();
+    await openDuplex(url);
+    const write = jest.spyOn(connections[0]!.request.socket, 'write');
+    connections[0]!.send(0);
+    for (let i = 1; i < 10; i++) sse.broadcast(i);
+    await turn();
+    expect(write.mock.calls.map(([chunk]) => String(chunk))).toEqual([
+      '0123456789'.replace(/./g, 'data: $&\n\n'),
+    ]);
+  });
+
+  it('counts at once', async () => {
+    const { sse, url, connections } = await openChannel();
+    await openDuplex(url);
+    sse.broadcast('12345');
+    expect(connections[0]!.bufferedAmount).toBe('data: "12345"\n\n'.length);
+    sse.broadcast('12345');
+    expect(connections[0]!.unconfirmedAmount).toBe(2 * 'data: "12345"\n\n'.length);
+    sse.broadcast('12345');
+    expect(sse.stats().bufferedAmount).toBe(3 * 'data: "12345"\n\n'.length);
+  });
+
+  it('does not go to a client that opens after it, in the same turn', async () => {
+    let broadcast = () => {};
+    const { sse, url } = await openChannel({}, (app) =>
+      app.use((_request, _response, next) => {
+        broadcast();
+        next();
+      }),
+    );
+    const early = await openDuplex(url, 'a');
+    broadcast = () => sse.broadcast('before');
+    const late = await openDuplex(url, 'b');
+    sse.broadcast('after');
+    expect([await early.stream.takeData(), await early.stream.takeData()]).toEqual([
+      'before',
+      'after',
+    ]);
+    expect(await late.stream.takeData()).toBe('after');
+  });
+
+  it('is among what was never confirmed', async () => {
+    const { sse, url, connections } = await openChannel();
+    const { stream } = await openDuplex(url);
+    stream.cut();
+    await until(() => !connections[0]!.connected);
+    const closes = record(connections[0]!, 'close');
+    sse.broadcast('last');
+    await sse.close();
+    expect(closes).toMatchObject([[1012, '', { unconfirmed: ['last'] }]]);
+  });
+
   it('refuses what JSON has no form of', async () => {
     const { sse, url } = await openChannel();
     await openDuplex(url);
