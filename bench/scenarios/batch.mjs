@@ -15,7 +15,7 @@ export async function prepare(field) {
 }
 
 export async function round(field, size) {
-  const bursts = size(60, 10);
+  const bursts = size(240, 10);
   let { received } = await field.call('sample');
   const cpu = await field.cpuOf(async () => {
     for (let burst = 0; burst < bursts; burst++) {

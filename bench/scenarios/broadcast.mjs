@@ -14,8 +14,8 @@ export async function prepare(field, size) {
 
 export async function round(field, size) {
   return {
-    'one a turn': await cpuPerDelivery(field, { messages: size(30, 10) }),
-    'ten a turn': await cpuPerDelivery(field, { messages: size(200, 50), perTurn: 10 }),
-    'one in 100 ms': await cpuPerDelivery(field, { messages: size(10, 3), pause: 100 }),
+    'one a turn': await cpuPerDelivery(field, { messages: size(60, 10) }),
+    'ten a turn': await cpuPerDelivery(field, { messages: size(400, 50), perTurn: 10 }),
+    'one in 100 ms': await cpuPerDelivery(field, { messages: size(20, 3), pause: 100 }),
   };
 }

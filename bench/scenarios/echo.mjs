@@ -14,7 +14,7 @@ export async function prepare(field) {
 
 export async function round(field, size) {
   const { clients } = field;
-  const each = size(30, 5);
+  const each = size(60, 5);
   const echoes = each * clients.length;
   const loaded = [];
   const cpu = await field.cpuOf(async () => {

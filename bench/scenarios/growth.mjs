@@ -14,7 +14,7 @@ export const COUNTS = { '100 clients': 100, '1,000 clients': 1000, '10,000 clien
 
 export async function prepare(field, size) {
   await field.grow(100);
-  await cpuPerDelivery(field, { messages: size(300, 30) }); // warm
+  await cpuPerDelivery(field, { messages: size(1000, 30) }); // warm
 }
 
 export async function round(field, size) {

@@ -19,7 +19,7 @@ export async function prepare(field) {
 }
 
 export async function round(field, size) {
-  const each = size(200, 20);
+  const each = size(600, 20);
   const messages = each * field.clients.length;
   const { received } = await field.call('sample');
   const cpu = await field.cpuOf(async () => {

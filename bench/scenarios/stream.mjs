@@ -11,6 +11,6 @@ export async function prepare(field) {
 
 export async function round(field, size) {
   return {
-    'down the stream': await cpuPerDelivery(field, { messages: size(20_000, 2000), perTurn: 100 }),
+    'down the stream': await cpuPerDelivery(field, { messages: size(100_000, 2000), perTurn: 100 }),
   };
 }
