@@ -6,8 +6,8 @@ import { EventStreamResponse } from '../../lib/server/event-stream-response';
 import { listen } from '../helpers/channel';
 import { afterThisTest } from '../helpers/cleanup';
 import { openStream } from '../helpers/http';
-import { exchange } from '../hostile/raw-socket';
 import { until } from '../helpers/until';
+import { exchange } from '../hostile/raw-socket';
 
 function recordingOwner() {
   const told: unknown[][] = [];
