@@ -37,12 +37,10 @@ function openHost(options: Parameters<typeof Host.open>[0] = {}): Promise<Host> 
   return Host.open({ pages: addDropInPage, ...options });
 }
 
+type Options = Pick<SseClientOptions, 'credentials' | 'headers'>;
+
 /** Makes a client on a page that has the script. */
-function openClient(
-  page: Page,
-  url = '/sse',
-  options: Pick<SseClientOptions, 'credentials' | 'headers'> = {},
-): Promise<void> {
+function makeClient(page: Page, url: string, options: Options = {}): Promise<void> {
   return page.evaluate(
     ([address, rest]) => {
       const client = new window.SseClient(address, rest);
@@ -60,6 +58,12 @@ function openClient(
     },
     [url, options] as const,
   );
+}
+
+/** The same, and waits for `open`: a page that leaves before, or is cut, has no session to speak of. */
+async function openClient(page: Page, url = '/sse', options?: Options): Promise<void> {
+  await makeClient(page, url, options);
+  await wait(page, 'open');
 }
 
 function send(page: Page, messages: unknown[]): Promise<void> {
@@ -154,7 +158,6 @@ describe('the drop-in client in Chromium', () => {
     const page = await openPage(browser, `${host.origin}/drop-in`);
     await openClient(page);
     const visit = await host.visit();
-    await wait(page, 'open');
 
     const leftAt = performance.now();
     await page.evaluate(() => {
@@ -290,7 +293,6 @@ describe('the drop-in client in Chromium', () => {
       const { page } = await openForeignPage(host);
       await openClient(page, `${host.origin}/sse`, { headers: { 'X-Token': 'secret' } });
       const visit = await host.visit();
-      await wait(page, 'open');
 
       await page.goto('about:blank');
       await host.until(() => visit.disconnects === 1 && answerPreflight !== undefined);
@@ -303,7 +305,7 @@ describe('the drop-in client in Chromium', () => {
     test('is refused, and told so, where it is not', async () => {
       const host = await openHost();
       const { page, origin } = await openForeignPage(host);
-      await openClient(page, `${host.origin}/sse`);
+      await makeClient(page, `${host.origin}/sse`);
 
       expect(await wait(page, 'error')).toMatchObject({ message: 'TypeError: Failed to fetch' });
       expect(await typesTold(page)).not.toContain('open');
@@ -390,7 +392,6 @@ describe('the drop-in client in Chromium', () => {
       const page = await openPage(cachingBrowser, `${host.origin}/drop-in`);
       await openClient(page);
       const visit = await host.visit();
-      await wait(page, 'open');
       const leftAt = performance.now();
       await page.close({ runBeforeUnload: true });
       await host.until(() => visit.end !== undefined);

@@ -24,7 +24,7 @@ jest.setTimeout(60_000);
 const openHost = () => Host.open({ pages: addDropInPage });
 
 /** Makes a client on a page that has the script. */
-function openClient(page: EnginePage): Promise<void> {
+function makeClient(page: EnginePage): Promise<void> {
   return page.evaluate(() => {
     const client = new window.SseClient('/sse');
     window.client = client;
@@ -52,9 +52,10 @@ function receive(page: EnginePage, count: number): Promise<unknown[]> {
   }, count);
 }
 
-/** The page knows that its session is open: a stream that is cut before is an attempt that failed. */
-function opened(page: EnginePage): Promise<void> {
-  return page.evaluate(async () => {
+/** The same, and waits for `open`: a page that leaves before, or is cut, has no session to speak of. */
+async function openClient(page: EnginePage): Promise<void> {
+  await makeClient(page);
+  await page.evaluate(async () => {
     while (!window.events.includes('open')) await new Promise((resolve) => setTimeout(resolve, 20));
   });
 }
@@ -110,7 +111,6 @@ describe.each([
     await page.evaluate(() => {
       window.client.addEventListener('message', ({ data }) => window.client.send(data));
     });
-    await opened(page);
     const visit = await host.visit();
 
     for (let cut = 0; cut < cuts; cut++) {
@@ -153,7 +153,7 @@ describe.each([
       window.held = Array.from({ length: 6 }, toStream);
     });
     await host.visit(5);
-    await openClient(page);
+    await makeClient(page);
     const told = await page.evaluate(async () => {
       const start = performance.now();
       while (window.events.length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
