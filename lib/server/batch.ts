@@ -29,8 +29,7 @@ export class Batch {
   }
 
   /** Returns how many bytes it is, framed. */
-  push(json: string): number {
-    const size = FRAME_START.length + Buffer.byteLength(json) + FRAME_END.length;
+  push(json: string, size = frameSize(json)): number {
     this.#ends.push(this.#end(this.length) + size);
     this.#text += FRAME_START + json + FRAME_END; // JSON.stringify leaves no line break as it is
     return size;
@@ -77,25 +76,34 @@ export class Batch {
   }
 }
 
+function frameSize(json: string): number {
+  return FRAME_START.length + Buffer.byteLength(json) + FRAME_END.length;
+}
+
 /**
  * One message on its way to many sessions. Those that were sent the same before it in this turn of the
  * event loop share one batch, so that it costs each of them a count, and is one write of the same bytes
  * (bench: broadcast, ten a turn).
  */
 export class Broadcast {
-  /** Begins with it: for sessions that have no batch it could be added to. */
-  readonly batch = new Batch();
   /** Bytes, framed. */
   readonly size: number;
   readonly #json: string;
+  #batch: Batch | undefined;
 
   constructor(json: string) {
     this.#json = json;
-    this.size = this.addTo(this.batch);
+    this.size = frameSize(json);
   }
 
-  addTo(batch: Batch): number {
+  /** Begins with it: for sessions that have no batch it could be added to. */
+  get batch(): Batch {
+    if (!this.#batch) this.addTo((this.#batch = new Batch()));
+    return this.#batch;
+  }
+
+  addTo(batch: Batch): void {
     batch.lastBroadcast = this;
-    return batch.push(this.#json);
+    batch.push(this.#json, this.size);
   }
 }
