@@ -1,7 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { now } from '../clock.mjs';
-import { makeMessage } from '../message.mjs';
+import { takeMessage } from '../message.mjs';
 
 /**
  * Runs a peer's server in this process, which the bench process commands over IPC.
@@ -37,7 +37,7 @@ export async function serve(start) {
     /** `pause` milliseconds after each turn, in which `perTurn` messages are sent. */
     async broadcast({ messages, perTurn, pause, bytes }) {
       for (let n = 0; n < messages; n += perTurn) {
-        for (let i = 0; i < perTurn; i++) broadcast(makeMessage(sent++, bytes));
+        for (let i = 0; i < perTurn; i++) broadcast(takeMessage(sent++, bytes));
         await (pause ? sleep(pause) : nextTurn());
       }
     },
@@ -51,7 +51,7 @@ export async function serve(start) {
       const start = now();
       for (let turn = 1; turn <= turns && now() < start + turns * interval; turn++) {
         sentAt.push(now());
-        for (let i = 0; i < perTurn; i++) broadcast(makeMessage(sent++, bytes));
+        for (let i = 0; i < perTurn; i++) broadcast(takeMessage(sent++, bytes));
         await sleep(Math.max(0, start + turn * interval - now()));
       }
       return sentAt;
