@@ -7,6 +7,7 @@ import { ws } from './clients/ws.mjs';
 export const peers = {
   raw: { server: 'raw', open: eventStream(byHand) },
   'express by hand': { server: 'express', open: eventStream(byHand) },
+  'express by hand, tuned': { server: 'express', argument: 'tuned', open: eventStream(byHand) },
   'better-sse': { server: 'better-sse', open: eventStream(byHand) },
   'mcp sse': { server: 'mcp', open: eventStream(mcp) },
   'sockjs eventsource': { server: 'sockjs', open: eventStream(sockjs) },
@@ -18,6 +19,7 @@ export const peers = {
   },
   'socket.io polling': { server: 'socket.io', argument: 'polling', open: socketIo('polling') },
   'sse-duplex': { server: 'sse-duplex', argument: 'express', open: eventStream(duplex) },
+  'sse-duplex, tuned': { server: 'sse-duplex', argument: 'tuned', open: eventStream(duplex) },
   'sse-duplex attached': { server: 'sse-duplex', argument: 'attach', open: eventStream(duplex) },
 };
 

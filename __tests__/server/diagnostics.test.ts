@@ -1,14 +1,12 @@
 import { createHash } from 'node:crypto';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { runInThisContext } from 'node:vm';
 import createDebug from 'debug';
 import type { Request, Response } from 'express';
 import { openChannel, openDuplex } from '../helpers/channel';
 import type { Connection } from '../helpers/channel';
 import { afterThisTest } from '../helpers/cleanup';
 import { ask, openStream, post } from '../helpers/http';
+import { runPageCode } from '../helpers/page-code';
 import { until } from '../helpers/until';
 
 type Published = Record<string, unknown>;
@@ -126,18 +124,12 @@ describe('the log of DEBUG', () => {
 
 describe('the metrics of docs/observability.md', () => {
   it('count what happens', async () => {
-    const page = readFileSync(resolve('docs/observability.md'), 'utf8');
-    const [, code] = /```js\n([^]*?)```/.exec(page)!;
-    const body = code!.replace(/^import (.*) from '(.*)';$/gm, "const $1 = require('$2');");
     let serve!: (request: Request, response: Response) => Promise<void>;
     const app = { get: (_path: string, handler: typeof serve) => (serve = handler) };
     const { sse, url, connections } = await openChannel({ maxBufferedAmount: 1_000 }, (express) =>
       express.get('/metrics', (request, response) => serve(request, response)),
     );
-    const run = runInThisContext(`(function (require, sse, app) {${body}})`) as (
-      ...values: unknown[]
-    ) => void;
-    run(require, sse, app);
+    runPageCode('docs/observability.md', { sse, app }, 'undefined');
 
     await openDuplex(url, 'stays');
     const returns = await openDuplex(url, 'returns');

@@ -1,12 +1,14 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import compression from 'compression';
 import cookieParser from 'cookie-parser';
 import cors from 'cors';
 import express from 'express';
+import type { Request, Response } from 'express';
 import session from 'express-session';
 import helmet from 'helmet';
-import { FRAMEWORKS, createEcho, open } from './frameworks';
+import { FRAMEWORKS, createEcho, open, serveTuned } from './frameworks';
 import type { Framework, Handler } from './frameworks';
+import { speakHttp1 } from './speak';
 import type { Speak } from './speak';
 
 /** One message up and down, in each dialect; what came of it. */
@@ -142,4 +144,28 @@ describe.each(Object.entries(FRAMEWORKS))('in %s', (name, framework: Framework) 
     const both = [converse(speak, '/a'), ...(isAhead ? [] : [converse(speak, '/a/b')])];
     for (const outcome of await Promise.all(both)) expect(outcome).toEqual(WORKS);
   });
+});
+
+test('a server that is tuned gives Express no prototype to change', async () => {
+  const prototypes: unknown[] = [];
+  const keep = (request: IncomingMessage, response: ServerResponse) =>
+    prototypes.push(Object.getPrototypeOf(request), Object.getPrototypeOf(response));
+  const framework: Framework = {
+    serve(handlers) {
+      const server = serveTuned(express().use(...handlers));
+      return server.prependListener('request', keep);
+    },
+    speak: speakHttp1,
+  };
+  const speak = await open(framework, [
+    (request, response) => {
+      keep(request, response);
+      (response as Response).json({ query: (request as Request).query });
+    },
+  ]);
+  const reply = await speak('/?a=1');
+  expect(JSON.parse(await reply.readAll())).toEqual({ query: { a: '1' } });
+  const [requestBefore, responseBefore, requestAfter, responseAfter] = prototypes;
+  expect(requestAfter).toBe(requestBefore);
+  expect(responseAfter).toBe(responseBefore);
 });

@@ -5,10 +5,12 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import connect from 'connect';
 import express from 'express';
+import type { Express } from 'express';
 import type { SseMiddleware } from '../../lib/index';
 import { certificate } from '../helpers/certificate';
 import { createSse } from '../helpers/channel';
 import { afterThisTest } from '../helpers/cleanup';
+import { runPageCode } from '../helpers/page-code';
 import { speakHttp1, speakHttp2 } from './speak';
 import type { Speak } from './speak';
 
@@ -41,6 +43,10 @@ export const FRAMEWORKS: Record<string, Framework> = {
     serve: (handlers) => createServer(express().use(...handlers)),
     speak: speakHttp1,
   },
+  'Express 5, tuned': {
+    serve: (handlers) => serveTuned(express().use(...handlers)),
+    speak: speakHttp1,
+  },
   'Express 4': {
     serve: (handlers) => createServer(express4().use(...handlers)),
     speak: speakHttp1,
@@ -69,6 +75,11 @@ export const FRAMEWORKS: Record<string, Framework> = {
     speak: speakHttp1,
   },
 };
+
+/** As docs/scaling.md has it. */
+export function serveTuned(app: Express): Server {
+  return runPageCode('docs/scaling.md', { app }, 'server') as Server;
+}
 
 /** Listens on a port of its own on the loopback; returns what speaks to it. */
 export async function open({ serve, speak }: Framework, handlers: Handler[]): Promise<Speak> {

@@ -5,12 +5,14 @@ export const reference = 'raw';
 export const peers = named(
   'raw',
   'express by hand',
+  'express by hand, tuned',
   'better-sse',
   'mcp sse',
   'ws',
   'socket.io websocket',
   'socket.io polling',
   'sse-duplex',
+  'sse-duplex, tuned',
   'sse-duplex attached',
 );
 

@@ -3,7 +3,15 @@ import { named } from '../peers.mjs';
 
 export const title = '10,000 connections that rest, with each peer’s own heartbeats';
 export const reference = 'raw';
-export const peers = named('raw', 'express by hand', 'ws', 'sse-duplex', 'sse-duplex attached');
+export const peers = named(
+  'raw',
+  'express by hand',
+  'express by hand, tuned',
+  'ws',
+  'sse-duplex',
+  'sse-duplex, tuned',
+  'sse-duplex attached',
+);
 
 /** Memory is measured from a server's start. */
 export const fresh = true;

@@ -6,11 +6,13 @@ export const reference = 'raw';
 export const peers = named(
   'raw',
   'express by hand',
+  'express by hand, tuned',
   'mcp sse',
   'sockjs eventsource',
   'ws',
   'socket.io websocket',
   'sse-duplex',
+  'sse-duplex, tuned',
   'sse-duplex attached',
 );
 

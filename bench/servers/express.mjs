@@ -1,6 +1,9 @@
 import { createServer } from 'node:http';
 import express from 'express';
 import { serve } from './serve.mjs';
+import { createTunedServer } from './tuned.mjs';
+
+const isTuned = process.argv[2] === 'tuned';
 
 await serve(({ opened, closed, take }) => {
   const clients = new Map();
@@ -27,5 +30,5 @@ await serve(({ opened, closed, take }) => {
     const json = JSON.stringify(message);
     for (const response of clients.values()) response.write(`data: ${json}\n\n`);
   }
-  return { server: createServer(app), broadcast };
+  return { server: isTuned ? createTunedServer(app) : createServer(app), broadcast };
 });

@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import express from 'express';
 import { createSseMiddleware } from '../../dist/index.mjs';
 import { serve } from './serve.mjs';
+import { createTunedServer } from './tuned.mjs';
 
 const [mount] = process.argv.slice(2);
 
@@ -16,6 +17,7 @@ await serve(({ opened, closed, take }) => {
 
   function open() {
     if (mount === 'express') return createServer(express().use(sse));
+    if (mount === 'tuned') return createTunedServer(express().use(sse));
     const server = createServer();
     sse.attach(server);
     return server;
