@@ -26,7 +26,8 @@ export async function round(field, size) {
   await cpuPerDelivery(field, { messages: size(500, 20) }); // what 64 KiB left to be freed is theirs
   for (const [name, count] of Object.entries(COUNTS)) {
     await field.grow(Math.max(100, size(count, count / 10)));
-    const messages = size(Math.ceil(50_000 / count), 5);
+    const messages = size(Math.ceil(100_000 / count), 5);
+    await cpuPerDelivery(field, { messages: 3 }); // what each connection does once
     costs[name] = await cpuPerDelivery(field, { messages });
   }
   return costs;

@@ -14,13 +14,13 @@ const FRAME_END = '\n\n';
 export class Batch {
   /** Whose message is the last; undefined in a session's own batch. */
   lastBroadcast: Broadcast | undefined;
-  /** Where each message ends, in bytes. */
-  readonly #ends: number[] = [];
+  /** In bytes, where so many messages end. */
+  readonly #ends = [0];
   #text = '';
   #bytes: Buffer | undefined;
 
   get length(): number {
-    return this.#ends.length;
+    return this.#ends.length - 1;
   }
 
   /** Whether it takes another message. */
@@ -57,14 +57,14 @@ export class Batch {
   /** A batch of the first messages alone, which holds nothing of the rest. Completes both. */
   head(count: number): Batch {
     const batch = new Batch();
-    batch.#ends.push(...this.#ends.slice(0, count));
+    batch.#ends.push(...this.#ends.slice(1, count + 1));
     batch.#bytes = Buffer.from(this.read(0, count));
     return batch;
   }
 
   /** The messages, as they were sent. */
   messages(): unknown[] {
-    return this.#ends.map((_, i) => {
+    return Array.from({ length: this.length }, (_, i) => {
       const frame = this.read(i, i + 1);
       const end = frame.length - FRAME_END.length;
       return JSON.parse(frame.toString('utf8', FRAME_START.length, end)) as unknown;
@@ -72,7 +72,7 @@ export class Batch {
   }
 
   #end(count: number): number {
-    return this.#ends[count - 1] ?? 0;
+    return this.#ends[count] as number;
   }
 }
 
