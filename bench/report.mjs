@@ -10,7 +10,7 @@ export function describeRun(rounds, versions) {
 ${new Date().toISOString().slice(0, 10)}, ${model}, ${cpus().length} cores, ${process.platform}, Node ${process.version}, ${rounds} rounds.
 ${peers.join(', ')}.
 
-Each cell: the median, (least – most), and × its ratio to the reference's median. How to read it: [README.md](README.md).
+Each cell: the median, (least – most), and × the median of its ratios to the reference, round by round. How to read it: [README.md](README.md).
 `;
 }
 
@@ -22,15 +22,16 @@ export function tabulate(name, { title, reference }, outcomes) {
     const cells = metrics.map((metric) => {
       const values = outcome.samples.map((sample) => sample[metric]);
       const spread = `(${round(Math.min(...values))} – ${round(Math.max(...values))})`;
-      return `${round(median(values))} ${spread}${ratio(median(values), metric)}`;
+      return `${round(median(values))} ${spread}${ratio(values, metric)}`;
     });
     return row([peer, ...cells]);
   });
 
-  function ratio(value, metric) {
+  /** Of what was measured in the same round: the machine's speed may be another in the next. */
+  function ratio(values, metric) {
     if (!hasSamples(outcomes[reference])) return '';
-    const base = median(outcomes[reference].samples.map((sample) => sample[metric]));
-    return base > 0 ? ` ×${(value / base).toFixed(2)}` : '';
+    const ratios = outcomes[reference].samples.map((sample, i) => values[i] / sample[metric]);
+    return ratios.every(Number.isFinite) ? ` ×${median(ratios).toFixed(2)}` : '';
   }
 
   return `
