@@ -64,11 +64,13 @@ describe('a message order', () => {
         const numbers = upTo(count);
         return fc.tuple(
           fc.constant(count),
-          fc.array(fc.nat(Math.max(0, count - 1)), { maxLength: count }).chain((twice) =>
-            fc.shuffledSubarray([...numbers, ...(count ? twice : [])], {
-              minLength: numbers.length + (count ? twice.length : 0),
-            }),
-          ),
+          fc
+            .array(fc.nat(Math.max(0, count - 1)), { maxLength: count, size: 'max' })
+            .chain((twice) =>
+              fc.shuffledSubarray([...numbers, ...(count ? twice : [])], {
+                minLength: numbers.length + (count ? twice.length : 0),
+              }),
+            ),
         );
       }),
       ([count, numbers]) => {
@@ -83,7 +85,7 @@ describe('a message order', () => {
 
   it('delivers a gapless beginning of whatever comes, within any bounds', () => {
     const property = fc.property(
-      fc.array(fc.nat(30), { maxLength: 200 }),
+      fc.array(fc.nat(30), { maxLength: 200, size: 'max' }),
       fc.nat(8),
       fc.nat(12),
       (numbers, window, bytes) => {

@@ -141,7 +141,7 @@ describe('a backlog', () => {
         arbitrary: fc.record({ confirm: who, count: fc.integer({ min: -2, max: 30 }) }),
       },
     );
-    const property = fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+    const property = fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
       const sessions = [0, 1, 2].map(() => ({
         backlog: new Backlog(),
         sent: [] as string[],

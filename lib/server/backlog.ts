@@ -38,8 +38,7 @@ export class Backlog {
   share(broadcast: Broadcast): void {
     const batch = this.#batches.at(-1);
     if (batch?.isOpen && batch.lastBroadcast) {
-      const isNew = batch.lastBroadcast !== broadcast;
-      if (isNew && batch.length === this.#lastCount) broadcast.addTo(batch);
+      if (batch.length === this.#lastCount) broadcast.addTo(batch);
       // Added just now, or by another session that had the same.
       if (batch.lastBroadcast === broadcast && batch.length === this.#lastCount + 1) {
         return this.#count(broadcast.size);
@@ -63,11 +62,9 @@ export class Backlog {
       this.#skipped = 0;
       done++;
     }
-    if (done > 0) {
-      // One cut for all of them: an array's `shift` may cost as much for each.
-      this.#batches.splice(0, done);
-      this.#at -= done;
-    }
+    // One cut for all of them: an array's `shift` may cost as much for each.
+    this.#batches.splice(0, done);
+    this.#at -= done;
     if (this.read < this.first) this.rewind();
   }
 

@@ -65,9 +65,8 @@ export class Batch {
   /** The messages, as they were sent. */
   messages(): unknown[] {
     return Array.from({ length: this.length }, (_, i) => {
-      const frame = this.read(i, i + 1);
-      const end = frame.length - FRAME_END.length;
-      return JSON.parse(frame.toString('utf8', FRAME_START.length, end)) as unknown;
+      const json = this.read(i, i + 1).toString('utf8', FRAME_START.length); // and its frame's end
+      return JSON.parse(json) as unknown;
     });
   }
 
