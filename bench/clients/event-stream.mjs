@@ -43,8 +43,8 @@ export const duplex = {
     envelope(client, { messages: [message] }),
   ],
   resumption: ({ key }) => ({ 'Last-Event-ID': `${key}.0` }),
-  /** As the package's client does: what it owes when it has received so much. */
-  ackAfter: { messages: 2048, bytes: 256 * 1024 },
+  /** As the package's client does: what it owes when it has received so much, or after a while. */
+  ackAfter: { messages: 2048, bytes: 256 * 1024, idle: 60_000 },
   ack: (client) => [`/sse?sseClientId=${client.id}`, envelope(client)],
   goodbye: (client) => [
     `/sse?sseClientId=${client.id}`,
@@ -80,8 +80,15 @@ export const eventStream =
       unacked = 0;
       void post(() => dialect.ack(client));
     }
+    /** Without a sign of life its server would take it for gone, while others are measured. */
+    let life;
+    function live() {
+      const showLife = () => void post(() => dialect.ack(client)).then(live);
+      life = setTimeout(showLife, dialect.ackAfter.idle * (0.5 + Math.random() / 2));
+    }
     let stream = await openAgain({});
     client.key = stream.key;
+    if (dialect.ackAfter && acks) live();
 
     return {
       send: (message) =>
@@ -98,11 +105,13 @@ export const eventStream =
         older.cut();
       },
       async close() {
+        clearTimeout(life);
         if (dialect.goodbye) await post(() => dialect.goodbye(client));
         stream.cut();
         poster?.cut();
       },
       cut() {
+        clearTimeout(life);
         stream.cut();
         poster?.cut();
       },
