@@ -40,6 +40,14 @@ function makeClient(page: EnginePage): Promise<void> {
   });
 }
 
+/** The same, and waits for `open`: a page that leaves before, or is cut, has no session to speak of. */
+async function openClient(page: EnginePage): Promise<void> {
+  await makeClient(page);
+  await page.evaluate(async () => {
+    while (!window.events.includes('open')) await new Promise((resolve) => setTimeout(resolve, 20));
+  });
+}
+
 function send(page: EnginePage, messages: unknown[]): Promise<void> {
   return page.evaluate((all) => all.forEach((message) => window.client.send(message)), messages);
 }
@@ -50,14 +58,6 @@ function receive(page: EnginePage, count: number): Promise<unknown[]> {
     while (window.received.length < wanted) await new Promise((resolve) => setTimeout(resolve, 20));
     return window.received;
   }, count);
-}
-
-/** The same, and waits for `open`: a page that leaves before, or is cut, has no session to speak of. */
-async function openClient(page: EnginePage): Promise<void> {
-  await makeClient(page);
-  await page.evaluate(async () => {
-    while (!window.events.includes('open')) await new Promise((resolve) => setTimeout(resolve, 20));
-  });
 }
 
 const eventsOf = (page: EnginePage) => page.evaluate(() => window.events);

@@ -129,7 +129,7 @@ describe('the metrics of docs/observability.md', () => {
     const { sse, url, connections } = await openChannel({ maxBufferedAmount: 1_000 }, (express) =>
       express.get('/metrics', (request, response) => serve(request, response)),
     );
-    runPageCode('docs/observability.md', { sse, app }, 'undefined');
+    runPageCode('docs/observability.md', { sse, app });
 
     await openDuplex(url, 'stays');
     const returns = await openDuplex(url, 'returns');

@@ -105,10 +105,8 @@ export const eventStream =
         older.cut();
       },
       async close() {
-        clearTimeout(life);
         if (dialect.goodbye) await post(() => dialect.goodbye(client));
-        stream.cut();
-        poster?.cut();
+        this.cut(); // last: a sign of life that was under way has set the next
       },
       cut() {
         clearTimeout(life);
