@@ -359,11 +359,21 @@ describe('the sink of a connection', () => {
 
   it('echoes, stream to sink', async () => {
     const { client, connection } = await openOne();
-    const echo = connection.stream.pipeTo(connection.sink).catch((error: unknown) => error);
+    const echo = connection.stream.pipeTo(connection.sink);
     await client.post({ messages: ['a', 'b'] });
     expect([await client.stream.takeData(), await client.stream.takeData()]).toEqual(['a', 'b']);
     await client.post({ id: 2, ...GOODBYE });
-    expect(await echo).toEqual(new Error('the connection is closed'));
+    await echo;
     expect(connection.readyState).toBe(3);
+  });
+
+  it('tells a stream that is piped into it, and says nothing, of the end', async () => {
+    const { client, connection } = await openOne();
+    let cancelled: unknown;
+    const silent = new ReadableStream({ cancel: (reason) => void (cancelled = reason) });
+    const piping = silent.pipeTo(connection.sink).catch((error: unknown) => error);
+    await client.post(GOODBYE);
+    expect(await piping).toEqual(new Error('the connection is closed'));
+    expect(cancelled).toEqual(new Error('the connection is closed'));
   });
 });

@@ -156,7 +156,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
 
   /**
    * Writes to the client, as fast as its socket takes it: `write()` settles when it has room again.
-   * `close()` and `abort()` close the connection.
+   * `close()` and `abort()` close the connection; it errors when the connection ends.
    */
   get sink(): WritableStream<Outgoing> {
     return (this.#sink ??= this.#openSink());
@@ -199,7 +199,8 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
       start: (controller) => {
         const end = () => controller.error(new Error('the connection is closed'));
         if (this.readyState === SseConnection.CLOSED) end();
-        else this.on('close', end);
+        // A turn later: what is piped here from `stream`, which ends now, ends in order.
+        else this.on('close', () => setImmediate(end));
       },
       write: (message) => {
         if (this.send(message)) return undefined;
