@@ -182,6 +182,15 @@ describe('a gap in what a base session receives', () => {
     expect((await send(1, 'b')).status).toBe(404);
   });
 
+  it('ends it where the first message is missing, too', async () => {
+    const { connection, send } = await openOne({ gapTimeout: 3000 });
+    const closes = record(connection, 'close');
+    useFakeTimeouts();
+    await send(1, 'b');
+    jest.advanceTimersByTime(3_000);
+    expect(closes).toMatchObject([[1002, expect.stringContaining('message 0 '), {}]]);
+  });
+
   it('that fills in time ends nothing', async () => {
     const { closes, messages, send } = await openWithGap();
     jest.advanceTimersByTime(2_999);
@@ -217,6 +226,14 @@ describe('a gap in what a base session receives', () => {
     const again = await comeBack(proof);
     await again.take();
     expect(await again.take()).toEqual({ event: 'control', data: 'close' });
+  });
+
+  it('delivers nothing after the end, though a refused body then fills it', async () => {
+    const { closes, messages, stream, connection, url } = await openWithGap();
+    await lose(stream, connection); // or the session would be gone
+    jest.advanceTimersByTime(3_000);
+    expect((await post(addressOf(url, 'a', 1), '{')).status).toBe(400);
+    expect([closes.length, messages.flat()]).toEqual([1, ['a']]);
   });
 });
 

@@ -286,7 +286,7 @@ export class Session
       stream.write(backlog.take(WRITE_SIZE, prefix));
     }
     if (!this.dialect.confirms) this.#forget();
-    if (backlog.read < backlog.sent || !stream.writable) return;
+    if (!stream.writable) return; // else all is read
 
     if (this.#closing && !this.#closeWritten) {
       this.#closeWritten = true;
@@ -411,7 +411,7 @@ export class Session
       }, SETTLE_TIMEOUT).unref();
       return;
     }
-    if (this.#gapTimer && this.#order.held > 0 && this.#order.next === this.#gapAt) return;
+    if (this.#gapTimer && this.#order.next === this.#gapAt) return;
     clearTimeout(this.#gapTimer);
     this.#gapTimer = undefined;
     if (this.#order.held === 0 || this.#readyState === SseConnection.CLOSED) return;
@@ -517,15 +517,12 @@ export class Session
     clearTimeout(this.#gapTimer);
     this.#held?.(false);
 
-    if (this.#inbox.length > 0 && this.#flow === 'initial') {
-      // Nobody has asked for the messages yet. Whoever never does must still hear of the end.
-      const { reconnectTimeout } = this.#keeper.settings;
-      setTimeout(() => {
-        if (this.#flow === 'initial') this.#tellEnd();
-      }, reconnectTimeout).unref();
-    } else if (this.#inbox.length === 0) {
-      this.#tellEnd();
-    }
+    if (this.#inbox.length === 0) return this.#tellEnd();
+    // Where nobody has asked for messages, and never does, the end must be heard of all the same.
+    const { reconnectTimeout } = this.#keeper.settings;
+    setTimeout(() => {
+      if (this.#flow === 'initial') this.#tellEnd();
+    }, reconnectTimeout).unref();
   }
 
   /** Nobody comes back: the session is let go of. */
