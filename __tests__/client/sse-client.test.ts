@@ -471,6 +471,22 @@ describe('the sink of a client', () => {
   });
 
   it('lets nobody wait for a client that ends', async () => {
+    const { client, connection } = await openBoth({ highWaterMark: 1 });
+    connection.pause();
+    const writer = client.sink.getWriter();
+    writer.closed.catch(() => {});
+    await writer.write('x'.repeat(100_000));
+    const waiting = writer.write('y'.repeat(100_000)).catch(() => 'failed');
+    const closed = next(client, 'close');
+    connection.close(4000);
+    connection.resume();
+    record(connection, 'message');
+    await closed;
+    await waiting;
+    await expect(writer.write('z')).rejects.toThrow();
+  });
+
+  it('lets nobody wait for a client that is refused', async () => {
     let isAllowed = true;
     const { client } = await openBoth({ authorize: () => isAllowed });
     const writer = client.sink.getWriter();

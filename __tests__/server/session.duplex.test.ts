@@ -476,10 +476,10 @@ describe('a client that does not keep up', () => {
   });
 
   it('counts what its socket has not taken', async () => {
-    const { client, connection } = await openOne();
+    const { client, connection } = await openOne({ maxBufferedAmount: 20 << 20 });
     const drains = record(connection, 'drain');
     client.stream.pause();
-    expect(connection.send('x'.repeat(7 << 20))).toBe(false);
+    expect(connection.send('x'.repeat(8 << 20))).toBe(false);
     await turn();
     expect(connection.bufferedAmount).toBeGreaterThan(1 << 20);
     expect(drains).toEqual([]);

@@ -57,6 +57,7 @@ export const eventStream =
   (dialect, { acks = true } = {}) =>
   async (origin, id, onMessages) => {
     const client = { id, key: '', sent: 0, received: 0 };
+    const acknowledges = acks && dialect.ackAfter !== undefined;
     let poster;
     /** As they are in life, clients are not all due at once. */
     let unacked = Math.random();
@@ -72,7 +73,7 @@ export const eventStream =
       openStream(origin, dialect.path(client), headers, dialect.ready, (count, bytes) => {
         client.received += count;
         onMessages(count);
-        if (dialect.ackAfter && acks) acknowledge(count, bytes);
+        if (acknowledges) acknowledge(count, bytes);
       });
     function acknowledge(count, bytes) {
       unacked += count / dialect.ackAfter.messages + bytes / dialect.ackAfter.bytes;
@@ -88,7 +89,7 @@ export const eventStream =
     }
     let stream = await openAgain({});
     client.key = stream.key;
-    if (dialect.ackAfter && acks) live();
+    if (acknowledges) live();
 
     return {
       send: (message) =>

@@ -156,7 +156,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
 
   /**
    * Writes to the client, as fast as its socket takes it: `write()` settles when it has room again.
-   * `close()` and `abort()` close the connection; it errors when the connection ends.
+   * `close()` and `abort()` close the connection; the sink errors when that ends.
    */
   get sink(): WritableStream<Outgoing> {
     return (this.#sink ??= this.#openSink());
