@@ -1,6 +1,6 @@
 'use strict';
 
-const { buildClientScript } = require('./client-script');
+const { buildClientScript } = require('./scripts/build-client');
 
 const project = {
   preset: 'ts-jest',
@@ -36,7 +36,7 @@ module.exports = {
       displayName: 'attached',
       globals: { ...project.globals, IS_ATTACHED: true },
       testMatch: [
-        '<rootDir>/__tests__/client/!(base-dialect|size)*.test.ts',
+        '<rootDir>/__tests__/client/!(dart-sse-client|size)*.test.ts',
         '<rootDir>/__tests__/server/{create-sse,diagnostics,request-policy,session,sse-connection}*.test.ts',
       ],
     },
@@ -49,5 +49,5 @@ module.exports = {
     },
   ],
   coverageDirectory: 'coverage',
-  collectCoverageFrom: ['lib/**/*.ts', '!lib/**/index.ts', '!lib/client/script.ts'],
+  collectCoverageFrom: ['lib/**/*.ts', '!lib/**/index.ts', '!lib/client/global.ts'],
 };

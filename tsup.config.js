@@ -1,6 +1,6 @@
 'use strict';
 
-const { buildClientScript } = require('./client-script');
+const { buildClientScript } = require('./scripts/build-client');
 
 module.exports = {
   entry: { index: 'lib/index.ts', 'client/index': 'lib/client/index.ts' },

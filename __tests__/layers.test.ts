@@ -106,7 +106,7 @@ describe('the layers of lib', () => {
     ['client/a.ts', "import type { X } from '../server/options';"],
     ['client/a.ts', "import { x } from 'node:http';"],
     ['client/a.ts', "const x = import('express');"],
-    ['client/a.ts', "let x: import('../server/options').Settings;"],
+    ['client/a.ts', "let x: import('../server/options').ResolvedOptions;"],
     ['server/a.ts', "import { x } from '../client/sse-client';"],
     ['server/a.ts', "import type { Request } from 'express';"],
     ['server/a.ts', "import { x } from 'http';"],
@@ -123,7 +123,7 @@ describe('the layers of lib', () => {
   it('explains every name that it exports', () => {
     const entries = ['lib/index.ts', 'lib/client/index.ts'];
     const paths = entries.map((entry) => join(ROOT, entry));
-    // Nothing of the platform's types is asked for.
+    // Nothing of the platform's types is pending for.
     const program = ts.createProgram(paths, { noLib: true, types: [], noResolve: false });
     for (const entry of entries) expect(undocumented(entry, program)).toEqual([]);
   });

@@ -9,7 +9,7 @@ import express from 'express';
 import type { Request } from 'express';
 import { SseClient } from '../lib/client/index';
 import { SseRequestError, createSseMiddleware } from '../lib/index';
-import type { FaultCode, SseConnection, SseMiddleware, SseOptions } from '../lib/index';
+import type { SseErrorCode, SseConnection, SseMiddleware, SseOptions } from '../lib/index';
 
 interface Question {
   ask: string;
@@ -36,7 +36,7 @@ export function serverTypes(app: express.Express): void {
     connection.on('close', (code, reason, details) => {
       expectTypeOf(code).toEqualTypeOf<number>();
       expectTypeOf(reason).toEqualTypeOf<string>();
-      expectTypeOf(details.unconfirmed).toEqualTypeOf<Answer[]>();
+      expectTypeOf(details.unacknowledged).toEqualTypeOf<Answer[]>();
     });
     connection.on('drain', (...values) => expectTypeOf(values).toEqualTypeOf<[]>());
     connection.on('disconnect', (...values) => expectTypeOf(values).toEqualTypeOf<[]>());
@@ -65,7 +65,7 @@ export function serverTypes(app: express.Express): void {
 
   sse.once('clientError', (error, request) => {
     expectTypeOf(error).toEqualTypeOf<SseRequestError>();
-    expectTypeOf(error.code).toEqualTypeOf<FaultCode>();
+    expectTypeOf(error.code).toEqualTypeOf<SseErrorCode>();
     expectTypeOf(error.status).toEqualTypeOf<number>();
     expectTypeOf(request).toEqualTypeOf<Request>();
   });
@@ -129,7 +129,7 @@ export function optionTypes(): void {
       expectTypeOf(request).toEqualTypeOf<Request>();
       return request.get('authorization') ?? false;
     },
-    origins: (origin) => {
+    allowedOrigins: (origin) => {
       expectTypeOf(origin).toEqualTypeOf<string>();
       return true;
     },
@@ -157,12 +157,12 @@ export function clientTypes(): void {
   expectTypeOf(client.sink).toEqualTypeOf<WritableStream<Question>>();
 
   client.onmessage = (event) => expectTypeOf(event.data).toEqualTypeOf<Answer>();
-  client.onreset = (event) => expectTypeOf(event.undelivered).toEqualTypeOf<Question[]>();
+  client.onsessionlost = (event) => expectTypeOf(event.unacknowledged).toEqualTypeOf<Question[]>();
   client.onclose = (event) => {
     expectTypeOf(event.code).toEqualTypeOf<number>();
     expectTypeOf(event.reason).toEqualTypeOf<string>();
     expectTypeOf(event.wasClean).toEqualTypeOf<boolean>();
-    expectTypeOf(event.undelivered).toEqualTypeOf<Question[]>();
+    expectTypeOf(event.unacknowledged).toEqualTypeOf<Question[]>();
   };
   client.onerror = (event) => expectTypeOf(event.message).toEqualTypeOf<string>();
   client.onopen = null;
@@ -172,8 +172,8 @@ export function clientTypes(): void {
   });
   client.addEventListener(
     'close',
-    ({ undelivered }) => {
-      expectTypeOf(undelivered).toEqualTypeOf<Question[]>();
+    ({ unacknowledged }) => {
+      expectTypeOf(unacknowledged).toEqualTypeOf<Question[]>();
     },
     { once: true },
   );

@@ -27,7 +27,7 @@ export const peers = {
 export const ownClient = { ...peers['sse-duplex'], open: sseClient };
 
 /** Streams that never confirm, so that all is there to be replayed. */
-export const unconfirmed = {
+export const unacknowledged = {
   raw: { ...peers.raw, argument: 'replay' },
   'sse-duplex': { ...peers['sse-duplex'], open: eventStream(duplex, { acks: false }) },
   'sse-duplex attached': {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openField } from './field.mjs';
+import { openTestbed } from './testbed.mjs';
 
 /** Milliseconds after which a round that is not over never will be. */
 const PATIENCE = 90_000;
@@ -28,33 +28,33 @@ export async function measure(scenario, rounds, size) {
 
 /** One server a peer, for all rounds, after one that does not count. */
 async function measureWarm(scenario, rounds, size, attempt) {
-  const fields = {};
+  const testbeds = {};
   for (const [name, peer] of Object.entries(scenario.peers)) {
-    fields[name] = await openField(peer);
+    testbeds[name] = await openTestbed(peer);
     await attempt(name, async () => {
-      await scenario.prepare(fields[name], size);
-      await scenario.round(fields[name], size);
+      await scenario.prepare(testbeds[name], size);
+      await scenario.round(testbeds[name], size);
       return [];
     });
   }
   for (let round = 0; round < rounds; round++) {
-    for (const name of rotate(Object.keys(fields), round)) {
-      await attempt(name, async () => [await scenario.round(fields[name], size)]);
+    for (const name of rotate(Object.keys(testbeds), round)) {
+      await attempt(name, async () => [await scenario.round(testbeds[name], size)]);
     }
   }
-  for (const field of Object.values(fields)) await field.close();
+  for (const testbed of Object.values(testbeds)) await testbed.close();
 }
 
 /** One server a peer and round. */
 async function measureFresh(scenario, rounds, size, attempt) {
   for (let round = 0; round < rounds; round++) {
     for (const name of rotate(Object.keys(scenario.peers), round)) {
-      const field = await openField(scenario.peers[name]);
+      const testbed = await openTestbed(scenario.peers[name]);
       await attempt(name, async () => {
-        await scenario.prepare(field, size);
-        return [await scenario.round(field, size)];
+        await scenario.prepare(testbed, size);
+        return [await scenario.round(testbed, size)];
       });
-      await field.close();
+      await testbed.close();
     }
   }
 }

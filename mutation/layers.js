@@ -4,8 +4,8 @@
 module.exports = {
   protocol: { mutate: ['lib/protocol/*.ts'], tests: 'protocol/*' },
   server: {
-    mutate: ['lib/server/{session,backlog,batch}.ts'],
-    tests: 'server/{s,backlog,diagnostics}*',
+    mutate: ['lib/server/{session,send-buffer,batch}.ts'],
+    tests: 'server/{s,diagnostics}*',
   },
-  client: { mutate: ['lib/client/{session,post-queue,outbox}.ts'], tests: 'client/!(size)' },
+  client: { mutate: ['lib/client/{session,post-queue,send-buffer}.ts'], tests: 'client/!(size)' },
 };

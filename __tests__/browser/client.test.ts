@@ -48,11 +48,12 @@ function makeClient(page: Page, url: string, options: Options = {}): Promise<voi
       window.told = [];
       window.received = [];
       client.onmessage = ({ data }) => window.received.push(data);
-      const types = ['open', 'error', 'disconnect', 'reconnect', 'reset', 'close'] as const;
+      const types = ['open', 'error', 'disconnect', 'reconnect', 'sessionlost', 'close'] as const;
       for (const type of types) {
         client.addEventListener(type, (event: Event) => {
-          const { message, code, reason, wasClean, undelivered } = event as Event & Partial<Told>;
-          window.told.push({ type, message, code, reason, wasClean, undelivered });
+          const { message, code, reason, wasClean, unacknowledged } = event as Event &
+            Partial<Told>;
+          window.told.push({ type, message, code, reason, wasClean, unacknowledged });
         });
       }
     },
@@ -128,17 +129,17 @@ describe('the drop-in client in Chromium', () => {
     for (let cut = 0; cut < cuts; cut++) {
       const next = down.slice(200 * cut, 200 * (cut + 1));
       for (const message of next.slice(0, 50)) connection.send(message);
-      await host.until(() => visit.messages.length > 200 * cut); // both ways are busy
+      await host.waitFor(() => visit.messages.length > 200 * cut); // both ways are busy
       const fate = ['unwritten', 'written', 'swallowed', 'all'][cut % 4];
       if (fate === 'swallowed') host.swallow(connection);
       for (const message of next.slice(50)) connection.send(message);
       if (fate !== 'unwritten') await setImmediate();
       if (fate === 'all') host.cutAll();
       else host.cut(connection);
-      await host.until(() => visit.reconnects > cut);
+      await host.waitFor(() => visit.reconnects > cut);
     }
     connection.send('the end');
-    await host.until(() => visit.messages.length > down.length);
+    await host.waitFor(() => visit.messages.length > down.length);
     await settle(page);
 
     expect(await receive(page, down.length + 1)).toEqual([...down, 'the end']);
@@ -164,7 +165,7 @@ describe('the drop-in client in Chromium', () => {
       for (let index = 0; index < 10; index++) window.client.send(index);
       location.href = '/';
     });
-    await host.until(() => visit.end !== undefined);
+    await host.waitFor(() => visit.end !== undefined);
 
     expect(performance.now() - leftAt).toBeLessThan(1_000);
     expect(visit.end).toMatchObject({ code: 1001, reason: 'pagehide' });
@@ -190,7 +191,7 @@ describe('the drop-in client in Chromium', () => {
       code: 3001,
       reason: 'bye',
       wasClean: true,
-      undelivered: [],
+      unacknowledged: [],
     });
     expect(visit.end).toMatchObject({ code: 3001, reason: 'bye' });
     expect(visit.messages).toEqual(compose('up', 1_000));
@@ -221,14 +222,14 @@ describe('the drop-in client in Chromium', () => {
     const page = await openPage(browser, `${host.origin}/strict`);
     const { connection, messages } = await host.visit();
     connection.send('there and back');
-    await host.until(() => messages.length > 0);
+    await host.waitFor(() => messages.length > 0);
     expect(messages).toEqual(['there and back']);
 
     // The policy is in force, and it was not broken before.
     await page.evaluate(() => {
       new Image().src = '/blocked.png';
     });
-    await host.until(() => messages.length > 1);
+    await host.waitFor(() => messages.length > 1);
     expect(messages).toEqual(['there and back', `${host.origin}/blocked.png`]);
   });
 
@@ -248,12 +249,12 @@ describe('the drop-in client in Chromium', () => {
     };
 
     test('works where the origin is allowed, also when cut, with cookies and headers', async () => {
-      const asked: [method: string, cookie?: string, token?: string][] = [];
+      const pending: [method: string, cookie?: string, token?: string][] = [];
       const allowed: string[] = [];
       const host = await openHost({
-        origins: (origin) => allowed.includes(origin),
+        allowedOrigins: (origin) => allowed.includes(origin),
         authorize: (request) => {
-          asked.push([request.method, request.get('Cookie'), request.get('X-Token')]);
+          pending.push([request.method, request.get('Cookie'), request.get('X-Token')]);
           return true;
         },
       });
@@ -267,7 +268,7 @@ describe('the drop-in client in Chromium', () => {
       const visit = await host.visit();
 
       await send(page, compose('up', 100));
-      await host.until(() => visit.messages.length >= 100);
+      await host.waitFor(() => visit.messages.length >= 100);
       host.cut(visit.connection);
       for (const message of compose('down', 100)) visit.connection.send(message);
 
@@ -275,8 +276,8 @@ describe('the drop-in client in Chromium', () => {
       expect(visit.messages).toEqual(compose('up', 100));
       expect(visit.reconnects).toBe(1);
       expect(await typesTold(page)).toEqual(['open', 'disconnect', 'reconnect']);
-      expect(new Set(asked.map(([method]) => method))).toEqual(new Set(['GET', 'POST']));
-      expect(new Set(asked.map(([, ...credentials]) => credentials.join()))).toEqual(
+      expect(new Set(pending.map(([method]) => method))).toEqual(new Set(['GET', 'POST']));
+      expect(new Set(pending.map(([, ...credentials]) => credentials.join()))).toEqual(
         new Set(['user=ada,secret']),
       );
     });
@@ -284,7 +285,7 @@ describe('the drop-in client in Chromium', () => {
     test('says goodbye although its page is gone when the browser may send it', async () => {
       let answerPreflight: (() => void) | undefined;
       const host = await openHost({
-        origins: () => true,
+        allowedOrigins: () => true,
         ahead: (request, _response, next) => {
           if (request.get('Access-Control-Request-Method') === 'POST') answerPreflight = next;
           else next();
@@ -295,10 +296,10 @@ describe('the drop-in client in Chromium', () => {
       const visit = await host.visit();
 
       await page.goto('about:blank');
-      await host.until(() => visit.disconnects === 1 && answerPreflight !== undefined);
+      await host.waitFor(() => visit.disconnects === 1 && answerPreflight !== undefined);
       expect(visit.end).toBeUndefined();
       answerPreflight!();
-      await host.until(() => visit.end !== undefined);
+      await host.waitFor(() => visit.end !== undefined);
       expect(visit.end).toMatchObject({ code: 1001, reason: 'pagehide' });
     });
 
@@ -354,7 +355,7 @@ describe('the drop-in client in Chromium', () => {
       const host = await openHost();
       const page = await leavePage(host);
       const visit = await host.visit();
-      await host.until(() => visit.disconnects === 1);
+      await host.waitFor(() => visit.disconnects === 1);
       for (const message of compose('away', 100)) visit.connection.send(message);
 
       await goBack(page);
@@ -371,18 +372,18 @@ describe('the drop-in client in Chromium', () => {
       const host = await openHost({ reconnectTimeout: 200 });
       const page = await leavePage(host);
       const visit = await host.visit();
-      await host.until(() => visit.disconnects === 1);
+      await host.waitFor(() => visit.disconnects === 1);
       visit.connection.send('away');
-      await host.until(() => visit.end !== undefined);
-      expect(visit.end).toMatchObject({ code: 1006, unconfirmed: ['before', 'away'] });
+      await host.waitFor(() => visit.end !== undefined);
+      expect(visit.end).toMatchObject({ code: 1006, unacknowledged: ['before', 'away'] });
 
       await goBack(page);
-      expect(await wait(page, 'reset')).toMatchObject({ undelivered: [] });
+      expect(await wait(page, 'sessionlost')).toMatchObject({ unacknowledged: [] });
       const next = await host.visit(1);
       next.connection.send('welcome back');
       await send(page, ['after']);
       expect(await receive(page, 2)).toEqual(['before', 'welcome back']);
-      await host.until(() => next.messages.length > 0);
+      await host.waitFor(() => next.messages.length > 0);
       expect(host.visits.map(({ messages }) => messages)).toEqual([['before'], ['after']]);
       expect(await typesTold(page)).toContain('restored');
     });
@@ -394,7 +395,7 @@ describe('the drop-in client in Chromium', () => {
       const visit = await host.visit();
       const leftAt = performance.now();
       await page.close({ runBeforeUnload: true });
-      await host.until(() => visit.end !== undefined);
+      await host.waitFor(() => visit.end !== undefined);
 
       expect(performance.now() - leftAt).toBeLessThan(1_000);
       expect(visit.end).toMatchObject({ code: 1001, reason: 'pagehide' });
@@ -424,6 +425,6 @@ test('the built module does the same in a module worker', async () => {
   });
   const { connection, messages } = await host.visit();
   for (const message of compose('down', 100)) connection.send(message);
-  await host.until(() => messages.length >= 100);
+  await host.waitFor(() => messages.length >= 100);
   expect(messages).toEqual(compose('down', 100).map((message) => ({ echo: message })));
 });

@@ -1,8 +1,8 @@
 import type { SseClient as Client } from '../../lib/client';
 import { ChaosProxy } from '../helpers/chaos-proxy';
-import { afterThisTest } from '../helpers/cleanup';
+import { onTestFinished } from '../helpers/on-test-finished';
 import { startProgram } from '../helpers/programs';
-import { until } from '../helpers/until';
+import { waitFor } from '../helpers/wait-for';
 import { launchChromium, launchFirefox, launchWebKit } from './helpers/engines';
 import type { Engine, EnginePage } from './helpers/engines';
 import { Host, addDropInPage, compose } from './helpers/host';
@@ -35,7 +35,7 @@ function makeClient(page: EnginePage): Promise<void> {
     client.onreconnect = () => window.events.push('reconnect');
     client.ondisconnect = () => window.events.push('disconnect');
     client.onerror = ({ message }) => window.events.push(`error: ${message}`);
-    client.onreset = ({ reason }) => window.events.push(`reset: ${reason}`);
+    client.onsessionlost = ({ reason }) => window.events.push(`sessionlost: ${reason}`);
     client.onclose = ({ reason }) => window.events.push(`close: ${reason}`);
   });
 }
@@ -77,7 +77,7 @@ describe.each([
 
   async function openPage(url: string): Promise<EnginePage> {
     const page = await engine.openPage();
-    afterThisTest(() => page.close());
+    onTestFinished(() => page.close());
     await page.goto(url);
     return page;
   }
@@ -94,7 +94,7 @@ describe.each([
     connection.send('the end');
 
     expect(await receive(page, 1_001)).toEqual([...compose('down', 1_000), 'the end']);
-    await host.until(() => messages.length >= 1_000);
+    await host.waitFor(() => messages.length >= 1_000);
     expect(messages).toEqual(compose('up', 1_000));
     expect(await eventsOf(page)).toEqual(['open']);
     expect(host.visits).toHaveLength(1);
@@ -105,7 +105,7 @@ describe.each([
     const down = compose('down', 250 * cuts);
     const host = await openHost();
     const proxy = await ChaosProxy.open(host.port);
-    afterThisTest(() => proxy.close());
+    onTestFinished(() => proxy.close());
     const page = await openPage(`${proxy.origin}/drop-in`);
     await openClient(page);
     await page.evaluate(() => {
@@ -118,10 +118,10 @@ describe.each([
       void proxy.inject({ kind: 'rst', method: 'POST', direction: 'down', after: 0 });
       for (const message of down.slice(250 * cut, 250 * (cut + 1))) visit.connection.send(message);
       await struck;
-      await host.until(() => visit.reconnects > cut && visit.messages.length >= 250 * (cut + 1));
+      await host.waitFor(() => visit.reconnects > cut && visit.messages.length >= 250 * (cut + 1));
     }
     visit.connection.send('the end');
-    await host.until(() => visit.messages.length > down.length);
+    await host.waitFor(() => visit.messages.length > down.length);
 
     expect(await receive(page, down.length + 1)).toEqual([...down, 'the end']);
     expect(visit.messages).toEqual([...down, 'the end']);
@@ -139,7 +139,7 @@ describe.each([
     await send(page, ['last words']);
     await page.reload();
 
-    await until(() => visit.end !== undefined, 10_000); // its `reconnectTimeout` is 30 s
+    await waitFor(() => visit.end !== undefined, 10_000); // its `reconnectTimeout` is 30 s
     expect(visit.end).toMatchObject({ code: 1001, reason: 'pagehide' });
     expect(visit.messages).toEqual(['last words']);
   });
@@ -174,7 +174,7 @@ describe.each([
       () => ['example-app/server.mjs'],
       (port) => ({ PORT: String(port) }),
     );
-    afterThisTest(() => app.stop());
+    onTestFinished(() => app.stop());
     const page = await openPage(`http://127.0.0.1:${app.port}`);
     const shown = await page.evaluate(async () => {
       const waitFor = async (isThere: () => boolean) => {
@@ -194,18 +194,18 @@ describe.each([
 // Firefox keeps no page that has a request under way; Chromium's cache is in client.test.ts.
 test('in WebKitGTK, the drop-in client goes with its page to the back/forward cache, and comes back with it', async () => {
   const engine = await launchWebKit();
-  afterThisTest(() => engine.close());
+  onTestFinished(() => engine.close());
   const host = await openHost();
   const page = await engine.openPage();
-  afterThisTest(() => page.close());
+  onTestFinished(() => page.close());
   await page.goto(`${host.origin}/drop-in`);
   await openClient(page);
   const visit = await host.visit();
   await page.goto(host.origin);
-  await host.until(() => visit.disconnects === 1);
+  await host.waitFor(() => visit.disconnects === 1);
   visit.connection.send('while away');
   await page.evaluate(() => history.back());
-  await host.until(() => visit.reconnects === 1);
+  await host.waitFor(() => visit.reconnects === 1);
 
   expect(await receive(page, 1)).toEqual(['while away']);
   expect(await eventsOf(page)).toEqual(['open', 'disconnect', 'reconnect']);

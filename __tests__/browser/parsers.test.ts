@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import fc from 'fast-check';
 import type { Browser } from 'playwright-core';
-import { hardValue } from '../hostile/hard-values';
+import { hardValue } from '../security/hard-values';
 import { seeds } from '../helpers/random';
 import { launchChromium, openUnwatchedPage } from './helpers/chromium';
 import { Host } from './helpers/host';

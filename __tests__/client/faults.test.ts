@@ -2,7 +2,7 @@ import type { SseClientOptions } from '../../lib/client/index';
 import { eventsOf, messagesOf, next, openClient } from '../helpers/client';
 import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
 import { scriptFetch } from '../helpers/scripted-fetch';
-import { until } from '../helpers/until';
+import { waitFor } from '../helpers/wait-for';
 
 const URL_ = 'http://channel.example/sse';
 
@@ -68,7 +68,7 @@ describe('what a client asks', () => {
 });
 
 describe('a stream that cannot be opened', () => {
-  it('is an error, and asked for again with a growing pause', async () => {
+  it('is an error, and pending for again with a growing pause', async () => {
     const attempts: number[] = [];
     const { client, next: request } = start({
       backoff: (attempt) => {
@@ -90,7 +90,7 @@ describe('a stream that cannot be opened', () => {
     ]);
   });
 
-  it('is asked for under another name: the first may have been taken by an answer that was lost', async () => {
+  it('is pending for under another name: the first may have been taken by an answer that was lost', async () => {
     const { next: request } = start();
     const first = await request('GET');
     first.fail();
@@ -100,14 +100,14 @@ describe('a stream that cannot be opened', () => {
     );
   });
 
-  it('is asked for under another name where the name is taken', async () => {
+  it('is pending for under another name where the name is taken', async () => {
     const { client, next: request } = start();
-    (await request('GET')).answer(409, { error: 'session-taken', message: 'taken' });
+    (await request('GET')).answer(409, { code: 'session-conflict', message: 'taken' });
     (await request('GET')).hello();
     await next(client, 'open');
   });
 
-  it('is asked for when the server says, not before', async () => {
+  it('is pending for when the server says, not before', async () => {
     const { client, next: request, waiting } = start({ backoff: () => 0 });
     useFakeTimeouts();
     const failed = next(client, 'error');
@@ -122,7 +122,7 @@ describe('a stream that cannot be opened', () => {
   });
 
   it.each(['soon', 'Wed, 21 Oct 2015 07:28:00 GMT', '-5'])(
-    'is asked for after the usual pause with Retry-After: %s',
+    'is pending for after the usual pause with Retry-After: %s',
     async (value) => {
       const { client, next: request } = start();
       (await request('GET')).answer(503, {}, { 'Retry-After': value });
@@ -174,7 +174,7 @@ describe('a stream that is dead', () => {
     jest.advanceTimersByTime(2_000);
     stream.write(':\n\n'); // any byte is a sign of life
     stream.write(message('x'));
-    await until(() => received.length > 0);
+    await waitFor(() => received.length > 0);
     jest.advanceTimersByTime(2_499);
     expect(get.isAborted()).toBe(false);
     const lost = next(client, 'disconnect');
@@ -192,7 +192,7 @@ describe('a stream that is dead', () => {
     const { client, stream, next: request } = await startOpen();
     const received = messagesOf(client);
     stream.write(message('a') + ping(1, 0));
-    await until(() => received.length > 0);
+    await waitFor(() => received.length > 0);
     stream.write(message('b') + ping(3, 0) + message('of a stream that was given up'));
     await next(client, 'disconnect');
     const again = await request('GET');
@@ -214,7 +214,7 @@ describe('a stream that is dead', () => {
     stream.write(':\n\ndata: "');
     stream.write('ü"\n');
     stream.write('\n');
-    await until(() => received.length > 0);
+    await waitFor(() => received.length > 0);
     expect(received).toEqual(['ü']);
   });
 
@@ -222,7 +222,7 @@ describe('a stream that is dead', () => {
     const { client, stream } = await startOpen();
     const received = messagesOf(client);
     stream.write(`event: later\ndata: x\n\nevent: control\ndata: other\n\n${message(1)}`);
-    await until(() => received.length > 0);
+    await waitFor(() => received.length > 0);
     expect(client.readyState).toBe(1);
   });
 
@@ -244,7 +244,7 @@ describe('a POST', () => {
     const second = await request('POST');
     expect(second.body).toMatchObject({ id: 0, messages: ['a', 'b'] });
     second.answer(200, { received: 2 });
-    await until(() => client.bufferedAmount === 0);
+    await waitFor(() => client.bufferedAmount === 0);
   });
 
   it.each([500, 502, 503, 408, 409, 429])('that is answered %i is repeated', async (status) => {
@@ -286,7 +286,7 @@ describe('a POST', () => {
     client.send('a');
     for (let i = 0; i < 3; i++) (await request('POST')).fail();
     (await request('POST')).answer(200, { received: 1 });
-    await until(() => client.bufferedAmount === 0);
+    await waitFor(() => client.bufferedAmount === 0);
     client.send('b');
     (await request('POST')).fail();
     await request('POST');
@@ -333,7 +333,7 @@ describe('a POST', () => {
     client.send('a');
     const lost = await request('POST');
     stream.write(ping(0, 1));
-    await until(() => client.bufferedAmount === 0);
+    await waitFor(() => client.bufferedAmount === 0);
     lost.fail();
     for (let i = 0; i < 5; i++) await turn();
     expect(waiting()).toBe(0);
@@ -346,7 +346,7 @@ describe('a POST', () => {
     const lost = await request('POST');
     stream.end();
     (await request('GET')).hello({ resumed: true, received: 1 });
-    await until(() => client.bufferedAmount === 3);
+    await waitFor(() => client.bufferedAmount === 3);
     lost.fail();
     expect((await request('POST')).body).toMatchObject({ id: 1, messages: ['b'] });
   });
@@ -364,7 +364,7 @@ describe('a POST', () => {
     for (let i = 1; i <= 4; i++) {
       jest.advanceTimersByTime(999);
       stream.write(message(i));
-      await until(() => received.length === i);
+      await waitFor(() => received.length === i);
       if (i === 3) (await request('POST')).answer(200, { received: 0 }); // an acknowledgement
     }
     for (let i = 0; i < 5; i++) await turn();
@@ -387,7 +387,7 @@ describe('a POST', () => {
       expect(await closed).toMatchObject({
         reason: 'no',
         wasClean: false,
-        undelivered: ['a', { b: 1 }],
+        unacknowledged: ['a', { b: 1 }],
       });
     },
   );
@@ -397,22 +397,22 @@ describe('a POST', () => {
     client.send('a');
     const closed = next(client, 'close');
     const end = { close: { code: 4000, reason: 'bye' } };
-    (await request('POST')).answer(410, { error: 'closed', message: 'closed', ...end });
+    (await request('POST')).answer(410, { code: 'session-closed', message: 'closed', ...end });
     expect(await closed).toMatchObject({
       code: 4000,
       reason: 'bye',
       wasClean: false,
-      undelivered: ['a'],
+      unacknowledged: ['a'],
     });
   });
 
   it('that is answered 404 is the loss of the session: nothing is sent again by itself', async () => {
     const { client, get, next: request } = await startOpen();
-    const resets = eventsOf(client, 'reset');
+    const resets = eventsOf(client, 'sessionlost');
     client.send('a');
     (await request('POST')).answer(404, { message: 'unknown' });
     const again = await request('GET');
-    expect(resets).toMatchObject([{ undelivered: ['a'], reason: 'unknown' }]);
+    expect(resets).toMatchObject([{ unacknowledged: ['a'], reason: 'unknown' }]);
     expect(get.isAborted()).toBe(true);
     expect(again.headers).not.toHaveProperty('Last-Event-ID');
     expect(again.url.searchParams.get('sseClientId')).not.toBe(
@@ -430,12 +430,12 @@ describe('a POST', () => {
     client.send('a');
     const late = await request('POST');
     stream.end();
-    const lost = next(client, 'reset');
+    const lost = next(client, 'sessionlost');
     (await request('GET')).answer(404, { message: 'unknown' });
-    expect((await lost).undelivered).toEqual(['a']);
+    expect((await lost).unacknowledged).toEqual(['a']);
     (await request('GET')).hello({ token: 'SECOND' });
     await next(client, 'open');
-    const resets = eventsOf(client, 'reset');
+    const resets = eventsOf(client, 'sessionlost');
     late.answer(404, { message: 'unknown' });
     for (let i = 0; i < 5; i++) await turn();
     client.send('b');
@@ -461,7 +461,7 @@ describe('the goodbye of a client', () => {
       close: { code: 4001, reason: 'done' },
     });
     second.answer(200, { received: 1 });
-    expect(await closed).toMatchObject({ code: 4001, wasClean: true, undelivered: [] });
+    expect(await closed).toMatchObject({ code: 4001, wasClean: true, unacknowledged: [] });
   });
 
   it('goes with the last batch, not before', async () => {
@@ -489,8 +489,8 @@ describe('the goodbye of a client', () => {
     await turn();
     expect(closes).toEqual([]);
     jest.advanceTimersByTime(1);
-    await until(() => closes.length > 0);
-    expect(closes[0]).toMatchObject({ code: 1000, wasClean: false, undelivered: ['a'] });
+    await waitFor(() => closes.length > 0);
+    expect(closes[0]).toMatchObject({ code: 1000, wasClean: false, unacknowledged: ['a'] });
   });
 
   it('is not clean when the server never answers, though nothing is lost', async () => {
@@ -499,8 +499,8 @@ describe('the goodbye of a client', () => {
     const closes = eventsOf(client, 'close');
     client.close();
     jest.advanceTimersByTime(10_000);
-    await until(() => closes.length > 0);
-    expect(closes[0]).toMatchObject({ code: 1000, wasClean: false, undelivered: [] });
+    await waitFor(() => closes.length > 0);
+    expect(closes[0]).toMatchObject({ code: 1000, wasClean: false, unacknowledged: [] });
   });
 
   it('is over at once, and waits for nothing, when a POST is refused for good', async () => {
@@ -510,7 +510,7 @@ describe('the goodbye of a client', () => {
     client.close(4001, 'done');
     const closed = next(client, 'close');
     (await request('POST')).answer(413, { message: 'too large' });
-    expect(await closed).toMatchObject({ code: 4001, wasClean: false, undelivered: ['a'] });
+    expect(await closed).toMatchObject({ code: 4001, wasClean: false, unacknowledged: ['a'] });
     await turn();
     expect(jest.getTimerCount()).toBe(0);
   });
@@ -535,7 +535,7 @@ describe('the goodbye of a server', () => {
 
   it('is a reset at once, and one only, where another server knows nothing of the session', async () => {
     const { client, stream, next: request } = await startOpen();
-    const resets = eventsOf(client, 'reset');
+    const resets = eventsOf(client, 'sessionlost');
     const errors = eventsOf(client, 'error');
     client.send('a');
     const post = await request('POST');
@@ -544,13 +544,15 @@ describe('the goodbye of a server', () => {
     await turn();
     post.answer(404, { message: 'unknown' });
     const again = await request('GET');
-    expect(resets).toMatchObject([{ code: 1012, reason: '', wasClean: false, undelivered: ['a'] }]);
+    expect(resets).toMatchObject([
+      { code: 1012, reason: '', wasClean: false, unacknowledged: ['a'] },
+    ]);
     expect(errors).toEqual([]);
     again.hello({ token: 'SECOND' });
     await next(client, 'open');
     client.send('b');
     (await request('POST')).answer(200, { received: 1 });
-    await until(() => client.bufferedAmount === 0);
+    await waitFor(() => client.bufferedAmount === 0);
     expect(resets).toHaveLength(1);
   });
 
@@ -565,7 +567,7 @@ describe('the goodbye of a server', () => {
       code: 1008,
       reason: 'slow',
       wasClean: false,
-      undelivered: ['a'],
+      unacknowledged: ['a'],
     });
   });
 });

@@ -1,7 +1,7 @@
 import { SseClient } from '../../lib/client/index';
 import { openChannel, record } from '../helpers/channel';
 import { eventsOf, messagesOf, next, openClient } from '../helpers/client';
-import { until } from '../helpers/until';
+import { waitFor } from '../helpers/wait-for';
 
 async function openBoth(options: Parameters<typeof openChannel>[0] = {}) {
   const channel = await openChannel(options);
@@ -42,7 +42,7 @@ describe('the client', () => {
     const messages = messagesOf(client);
     const sent = ['a', { b: [1, null] }, null, false, 0, 'ü\n\u2028😀'];
     sent.forEach((message) => connection.send(message));
-    await until(() => messages.length === sent.length);
+    await waitFor(() => messages.length === sent.length);
     expect(messages).toEqual(sent);
   });
 
@@ -51,7 +51,7 @@ describe('the client', () => {
     const messages = record(connection, 'message');
     const sent = ['a', { b: [1, null] }, null, false, 0, 'ü\n\u2028😀'];
     sent.forEach((message) => client.send(message));
-    await until(() => messages.length === sent.length);
+    await waitFor(() => messages.length === sent.length);
     expect(messages.flat()).toEqual(sent);
   });
 
@@ -62,16 +62,16 @@ describe('the client', () => {
     expect(client.bufferedAmount).toBe('"early"'.length);
     await next(client, 'open');
     const messages = record(connections[0]!, 'message');
-    await until(() => messages.length > 0);
+    await waitFor(() => messages.length > 0);
     expect(messages).toEqual([['early']]);
-    await until(() => client.bufferedAmount === 0);
+    await waitFor(() => client.bufferedAmount === 0);
   });
 
   it('says when the server has taken messages', async () => {
     const { client, connection } = await openBoth();
     record(connection, 'message');
     client.send('x');
-    await until(() => client.bufferedAmount > 0);
+    await waitFor(() => client.bufferedAmount > 0);
     while (client.bufferedAmount > 0) await next(client, 'drain');
     expect(client.bufferedAmount).toBe(0);
   });
@@ -80,9 +80,9 @@ describe('the client', () => {
     const { client, connection, posts } = await openBoth();
     const messages = record(connection, 'message');
     for (const number of upTo(1000)) client.send(number);
-    await until(() => posts.length > 0);
+    await waitFor(() => posts.length > 0);
     for (const number of upTo(1000)) client.send(1000 + number);
-    await until(() => messages.length === 2000);
+    await waitFor(() => messages.length === 2000);
     expect(messages.flat()).toEqual(upTo(2000));
     expect(posts.map(({ id }) => id)).toEqual([0, 1000]);
   });
@@ -92,7 +92,7 @@ describe('the client', () => {
     const messages = record(connection, 'message');
     const text = (i: number) => String(i).repeat(28); // 30 bytes: three and two commas are 92
     for (const number of upTo(8)) client.send(text(number));
-    await until(() => messages.length === 8);
+    await waitFor(() => messages.length === 8);
     expect(messages.flat()).toEqual(upTo(8).map(text));
     expect(posts.map((post) => post.messages.length)).toEqual([3, 3, 2]);
   });
@@ -104,7 +104,7 @@ describe('the client', () => {
     const { client, connection, posts } = await openBoth({ maxPayload });
     const messages = record(connection, 'message');
     for (let i = 0; i < 6; i++) client.send('x'.repeat(28)); // 30 bytes
-    await until(() => messages.length === 6);
+    await waitFor(() => messages.length === 6);
     expect(posts.map((post) => post.messages.length)).toEqual(lengths);
   });
 
@@ -125,7 +125,7 @@ describe('the client', () => {
     expect(() => client.send('123456789')).toThrow(RangeError);
     expect(() => client.send('éééé€')).toThrow(RangeError);
     client.send('12345678');
-    await until(() => messages.length === 1);
+    await waitFor(() => messages.length === 1);
     expect(messages).toEqual([['12345678']]);
   });
 
@@ -133,10 +133,10 @@ describe('the client', () => {
     const { client, connection, posts } = await openBoth();
     const messages = messagesOf(client);
     for (const number of upTo(1_900)) connection.send(number);
-    await until(() => messages.length === 1_900);
+    await waitFor(() => messages.length === 1_900);
     expect(posts).toEqual([]);
     for (const number of upTo(148)) connection.send(number);
-    await until(() => messages.length === 2_048 && posts.length > 0);
+    await waitFor(() => messages.length === 2_048 && posts.length > 0);
     expect(posts).toHaveLength(1);
     expect(posts[0]).toMatchObject({ id: 0, messages: [] });
     expect(posts[0]!.ack).toBeGreaterThan(1_900);
@@ -146,10 +146,10 @@ describe('the client', () => {
     const { client, connection, posts } = await openBoth();
     const messages = messagesOf(client);
     for (let i = 0; i < 3; i++) connection.send('x'.repeat(80_000));
-    await until(() => messages.length === 3);
+    await waitFor(() => messages.length === 3);
     expect(posts).toEqual([]);
     connection.send('x'.repeat(22_000));
-    await until(() => posts.length > 0);
+    await waitFor(() => posts.length > 0);
     expect(posts).toMatchObject([{ id: 0, ack: 4, messages: [] }]);
   });
 
@@ -159,7 +159,7 @@ describe('the client', () => {
     connection.send('x');
     await next(client, 'message');
     client.send('y');
-    await until(() => posts.length > 0);
+    await waitFor(() => posts.length > 0);
     expect(posts).toMatchObject([{ ack: 1, messages: ['y'] }]);
   });
 
@@ -176,7 +176,7 @@ describe('the client', () => {
     connections[0]!.send(2);
     connections[0]!.close(4000);
     await next(client, 'close');
-    await until(() => calls.length === 4);
+    await waitFor(() => calls.length === 4);
     expect(calls).toEqual(['open', 'message 1', 'message 2', 'close 4000']);
     client.onmessage = null;
   });
@@ -213,7 +213,7 @@ describe('the names of a client', () => {
     expect(connections[0]!.request.url).toMatch(/[?]room=1&.*sseProtocol=2/);
     const messages = record(connections[0]!, 'message');
     client.send('x');
-    await until(() => messages.length > 0);
+    await waitFor(() => messages.length > 0);
   });
 });
 
@@ -227,13 +227,13 @@ describe('a client whose stream is lost', () => {
       connection.send(i);
       client.send(i);
       if (i % 10 === 5) {
-        await until(() => client.readyState === 1 && connection.connected);
+        await waitFor(() => client.readyState === 1 && connection.connected);
         server.closeAllConnections();
       }
     }
-    await until(() => up.length === 50 && down.length === 50);
+    await waitFor(() => up.length === 50 && down.length === 50);
     expect([up.flat(), down]).toEqual([upTo(50), upTo(50)]);
-    await until(() => lost.length === back.length);
+    await waitFor(() => lost.length === back.length);
     expect(lost.length).toBeGreaterThan(0);
     expect(client.readyState).toBe(1);
   });
@@ -248,7 +248,7 @@ describe('a client whose stream is lost', () => {
     client.send('x');
     connection.send('y');
     expect((await next(client, 'message')).data).toBe('y');
-    await until(() => messages.length > 0);
+    await waitFor(() => messages.length > 0);
     expect(messages).toEqual([['x']]);
   });
 
@@ -256,31 +256,31 @@ describe('a client whose stream is lost', () => {
     const { client, connection, server, connections } = await openBoth({ reconnectTimeout: 0 });
     connection.pause();
     record(connection, 'message');
-    const [resets, opens] = [eventsOf(client, 'reset'), eventsOf(client, 'open')];
+    const [resets, opens] = [eventsOf(client, 'sessionlost'), eventsOf(client, 'open')];
     server.closeAllConnections();
-    await until(() => connection.readyState === 3);
+    await waitFor(() => connection.readyState === 3);
     client.send('a');
     client.send({ b: 1 });
-    await until(() => opens.length > 0);
+    await waitFor(() => opens.length > 0);
     const [reset] = resets;
     expect(resets).toHaveLength(1);
     // What was sent before the loss was known is named; it may have gone to the new session only if
     // it was sent after.
-    expect(reset!.undelivered).toEqual(['a', { b: 1 }]);
+    expect(reset!.unacknowledged).toEqual(['a', { b: 1 }]);
     expect(connections).toHaveLength(2);
     expect(client.bufferedAmount).toBe(0);
     connections[1]!.send('new');
     expect((await next(client, 'message')).data).toBe('new');
   });
 
-  it('ends when the server has lost the session with renew: false', async () => {
+  it('ends when the server has lost the session with renewSession: false', async () => {
     const { url, server, connections } = await openChannel({ reconnectTimeout: 0 });
-    const client = openClient(url, { renew: false });
+    const client = openClient(url, { renewSession: false });
     await next(client, 'open');
-    const resets = eventsOf(client, 'reset');
+    const resets = eventsOf(client, 'sessionlost');
     server.closeAllConnections();
     const close = await next(client, 'close');
-    expect(close).toMatchObject({ code: 1006, wasClean: false, undelivered: [] });
+    expect(close).toMatchObject({ code: 1006, wasClean: false, unacknowledged: [] });
     expect([resets, connections.length, client.readyState]).toEqual([[], 1, 3]);
   });
 });
@@ -295,10 +295,10 @@ describe('the end of a client', () => {
     expect(client.readyState).toBe(2);
     expect(() => client.send('late')).toThrow('closed');
     const close = await next(client, 'close');
-    expect(close).toMatchObject({ code: 4001, reason: 'done', wasClean: true, undelivered: [] });
+    expect(close).toMatchObject({ code: 4001, reason: 'done', wasClean: true, unacknowledged: [] });
     expect(client.readyState).toBe(3);
     expect(messages).toEqual([['last']]);
-    expect(closes).toEqual([[4001, 'done', { unconfirmed: [] }]]);
+    expect(closes).toEqual([[4001, 'done', { unacknowledged: [] }]]);
     expect(() => client.send('late')).toThrow('closed');
   });
 
@@ -308,7 +308,7 @@ describe('the end of a client', () => {
     const told = record(connection, 'close');
     client.close(4001);
     client.close(4002);
-    await until(() => closes.length > 0);
+    await waitFor(() => closes.length > 0);
     client.close(4003);
     expect([closes.map(({ code }) => code), told.map(([code]) => code)]).toEqual([[4001], [4001]]);
   });
@@ -327,10 +327,10 @@ describe('the end of a client', () => {
     expect(await next(client, 'close')).toMatchObject({
       code: 1000,
       wasClean: false,
-      undelivered: [],
+      unacknowledged: [],
     });
     expect(opens).toEqual([]);
-    await until(() => sse.stats().connected === 0);
+    await waitFor(() => sse.stats().connected === 0);
   });
 
   it('by the server is that of the server', async () => {
@@ -340,9 +340,9 @@ describe('the end of a client', () => {
     connection.send('last');
     connection.close(4000, 'bye');
     const close = await next(client, 'close');
-    expect(close).toMatchObject({ code: 4000, reason: 'bye', wasClean: true, undelivered: [] });
+    expect(close).toMatchObject({ code: 4000, reason: 'bye', wasClean: true, unacknowledged: [] });
     expect(messages).toEqual(['last']);
-    expect(told).toEqual([[4000, 'bye', { unconfirmed: [] }]]);
+    expect(told).toEqual([[4000, 'bye', { unacknowledged: [] }]]);
   });
 
   it('by the server brings up what was sent before it', async () => {
@@ -363,11 +363,11 @@ describe('the end of a client', () => {
   });
 
   it('by a server that stops is a new session elsewhere', async () => {
-    const { client, sse } = await openBoth({ reconnectSpread: 1 });
-    const resets = eventsOf(client, 'reset');
+    const { client, sse } = await openBoth({ reconnectJitter: 1 });
+    const resets = eventsOf(client, 'sessionlost');
     await sse.close();
-    await until(() => resets.length > 0);
-    expect(resets[0]).toMatchObject({ undelivered: [] });
+    await waitFor(() => resets.length > 0);
+    expect(resets[0]).toMatchObject({ unacknowledged: [] });
     expect(client.readyState).toBe(0);
     // Here there is no elsewhere: it is told to come back later.
     expect((await next(client, 'error')).message).toContain('come back later');
@@ -396,7 +396,7 @@ describe('the end of a client', () => {
     const large = 'x'.repeat(2000); // sent before the client knows maxPayload
     client.send(large);
     const close = await next(client, 'close');
-    expect(close).toMatchObject({ wasClean: false, undelivered: [large] });
+    expect(close).toMatchObject({ wasClean: false, unacknowledged: [large] });
     expect(close.reason).toContain('"maxPayload"');
     expect(errors.map(({ message }) => message)).toEqual([close.reason]);
   });
@@ -411,7 +411,7 @@ describe('the stream of a client', () => {
       for await (const message of client.stream) messages.push(message);
     })();
     for (const number of upTo(100)) connection.send(number);
-    await until(() => messages.length === 100);
+    await waitFor(() => messages.length === 100);
     connection.close();
     await reading;
     expect(messages).toEqual(upTo(100));
@@ -423,9 +423,9 @@ describe('the stream of a client', () => {
     const text = 'x'.repeat(1 << 20);
     for (let i = 0; i < 15; i++) connection.send(text);
     expect((await reader.read()).value === text).toBe(true);
-    await until(() => connection.bufferedAmount > 1000);
+    await waitFor(() => connection.bufferedAmount > 1000);
     for (let i = 1; i < 15; i++) expect((await reader.read()).value === text).toBe(true);
-    await until(() => connection.bufferedAmount === 0);
+    await waitFor(() => connection.bufferedAmount === 0);
   });
 
   it('closes the client when it is cancelled', async () => {
@@ -458,7 +458,7 @@ describe('the sink of a client', () => {
     const writer = client.sink.getWriter();
     await writer.write('a');
     await writer.write({ b: 1 });
-    await until(() => messages.length === 2);
+    await waitFor(() => messages.length === 2);
     expect(messages.flat()).toEqual(['a', { b: 1 }]);
   });
 

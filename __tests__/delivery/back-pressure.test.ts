@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SseClient } from '../../lib/client/index';
-import { until } from '../helpers/until';
+import { waitFor } from '../helpers/wait-for';
 import { openServer } from './open-server';
 
 const MIB = 1024 * 1024;
@@ -9,19 +9,19 @@ describe('A server that writes through `sink`', () => {
   it.each([
     ['while it does not read, and holds the POST with the acknowledgements', MIB, true],
     ['when the bound is smaller than what a client acknowledges at a time', 128 * 1024, false],
-  ])('does not run into the bound on what is unconfirmed, %s', async (_, bound, isPaused) => {
+  ])('does not run into the bound on what is unacknowledged, %s', async (_, bound, isPaused) => {
     const { sse, port, close } = await openServer<string, string>({ maxBufferedAmount: bound });
     const client = new SseClient<string, string>(`http://127.0.0.1:${port}/sse`);
     const received: string[] = [];
     client.onmessage = ({ data }) => received.push(data);
     let code: number | undefined;
     client.onclose = (event) => (code = event.code);
-    await until(() => client.readyState === SseClient.OPEN && sse.connections.size === 1);
+    await waitFor(() => client.readyState === SseClient.OPEN && sse.connections.size === 1);
     const [connection] = [...sse.connections];
     if (isPaused) {
       connection!.pause();
       for (let i = 0; i < 10; i++) client.send('x'.repeat(20_000));
-      await until(() => client.bufferedAmount === 0);
+      await waitFor(() => client.bufferedAmount === 0);
       client.send('the one that is held');
     }
 
@@ -32,12 +32,12 @@ describe('A server that writes through `sink`', () => {
       for (let i = 0; i < count; i++) await writer.write(message);
     })();
     if (isPaused) {
-      await until(() => connection!.unconfirmedAmount > bound / 2);
+      await waitFor(() => connection!.unacknowledgedAmount > bound / 2);
       await sleep(300);
       connection!.on('message', () => {}).resume();
     }
     await written;
-    await until(() => received.length === count || code !== undefined);
+    await waitFor(() => received.length === count || code !== undefined);
     expect(code).toBeUndefined();
     expect(received).toEqual(Array.from({ length: count }, () => message));
     await close();

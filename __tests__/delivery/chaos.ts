@@ -5,10 +5,10 @@ import type { Fault, FaultKind } from '../helpers/chaos-proxy';
 import { impatientFetch } from '../helpers/impatient-fetch';
 import { createRandom } from '../helpers/random';
 import type { Random } from '../helpers/random';
-import { until } from '../helpers/until';
+import { waitFor } from '../helpers/wait-for';
 import { openServer } from './open-server';
-import { Way } from './way';
-import type { Message, WayReport } from './way';
+import { Direction } from './direction';
+import type { Message, DirectionReport } from './direction';
 
 export interface ChaosOptions {
   seed: number;
@@ -21,8 +21,8 @@ export interface ChaosOptions {
 
 export interface ChaosReport {
   seed: number;
-  up: WayReport;
-  down: WayReport;
+  up: DirectionReport;
+  down: DirectionReport;
   /** Faults that struck. */
   struck: number;
   /** Streams that continued the session. */
@@ -52,8 +52,8 @@ export async function runChaos({
   });
   const proxy = await ChaosProxy.open(port);
 
-  const up = new Way(random.integer(0, 2 ** 31));
-  const down = new Way(random.integer(0, 2 ** 31));
+  const up = new Direction(random.integer(0, 2 ** 31));
+  const down = new Direction(random.integer(0, 2 ** 31));
   const ends: string[] = [];
   const isOver = () => ends.length > 0;
   let giveUp = (_error?: Error) => {};
@@ -73,7 +73,7 @@ export async function runChaos({
     fetch: impatientFetch(1_000),
   });
   client.onmessage = ({ data }) => down.receive(data);
-  client.onreset = ({ reason }) => end(`reset: ${reason}`);
+  client.onsessionlost = ({ reason }) => end(`sessionlost: ${reason}`);
   client.onclose = ({ code, reason }) => end(`client: ${code} ${reason}`);
   await new Promise((resolve) => (client.onopen = resolve));
   // The last, where an answer to the first GET came too late.
@@ -81,11 +81,11 @@ export async function runChaos({
   let peak = 0;
 
   /** Sends at the pace of the faults, and on until the last of them has struck. */
-  async function send(way: Way, sink: WritableStream<Message>): Promise<void> {
+  async function send(way: Direction, sink: WritableStream<Message>): Promise<void> {
     const writer = sink.getWriter();
     while (!isOver() && (way.sent < messages || proxy.struck < faults)) {
       await writer.write(way.draw());
-      peak = Math.max(peak, connection.unconfirmedAmount);
+      peak = Math.max(peak, connection.unacknowledgedAmount);
       const { struck } = proxy;
       const isAhead = way.sent / messages > (struck + LEAD) / faults;
       for (let turns = 0; isAhead && proxy.struck === struck && turns < 4; turns++) await sleep(5);
@@ -117,7 +117,7 @@ export async function runChaos({
     const strikes = Array.from({ length: ARMED }, strike);
     await Promise.race([Promise.all([...traffic, ...strikes]), over]);
     const isComplete = () => up.received >= up.sent && down.received >= down.sent;
-    await until(() => isOver() || isComplete(), 30_000, state);
+    await waitFor(() => isOver() || isComplete(), 30_000, state);
     await sleep(500); // what comes twice comes late
     const { resumed } = sse.stats();
     const { struck } = proxy;
@@ -134,7 +134,7 @@ export async function runChaos({
     clearTimeout(timer);
     ends.push('the end of the test');
     client.close();
-    await until(() => client.readyState === SseClient.CLOSED, 15_000);
+    await waitFor(() => client.readyState === SseClient.CLOSED, 15_000);
     await close();
     await proxy.close();
   }

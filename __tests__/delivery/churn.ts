@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { SseClient } from '../../lib/client/index';
-import { until } from '../helpers/until';
+import { waitFor } from '../helpers/wait-for';
 import { openServer } from './open-server';
 
 export interface ChurnOptions {
@@ -48,7 +48,7 @@ export async function runChurn({ cycles, warmUp }: ChurnOptions): Promise<ChurnR
       for (let index; (index = next++) < count;) await cycle(port, index);
     };
     await Promise.all(Array.from({ length: LANES }, lane));
-    await until(
+    await waitFor(
       () => sse.stats().connections === 0,
       20_000,
       () => JSON.stringify(sse.stats()),

@@ -1,7 +1,7 @@
 import { Agent, request } from 'node:http';
 import { SseClient } from '../../lib/client/index';
 import { ChaosProxy } from '../helpers/chaos-proxy';
-import { until } from '../helpers/until';
+import { waitFor } from '../helpers/wait-for';
 import { openServer } from './open-server';
 
 export interface CutAnswersReport {
@@ -58,10 +58,10 @@ export async function cutAnswersOfDuplex(count: number): Promise<CutAnswersRepor
     const struck = proxy.inject({ kind: 'rst', method: 'POST', direction: 'down', after: 0 });
     client.send(message);
     await struck;
-    await until(() => client.bufferedAmount === 0);
+    await waitFor(() => client.bufferedAmount === 0);
   }
   client.close();
-  await until(() => client.readyState === SseClient.CLOSED, 15_000);
+  await waitFor(() => client.readyState === SseClient.CLOSED, 15_000);
   await close();
   await proxy.close();
   return { sent, delivered, struck: proxy.struck };

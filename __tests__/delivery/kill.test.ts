@@ -6,17 +6,17 @@ describe('When the server is killed in the middle of traffic and started anew, t
   it.each(seeds(1))(
     'names each message that was not delivered (SEED=%d)',
     async (seed) => {
-      const { sent, delivered, undelivered, silentlyLost, disorder } = await runKills(seed, 3);
+      const { sent, delivered, unacknowledged, silentlyLost, disorder } = await runKills(seed, 3);
       expect(sent).toBeGreaterThan(50);
       expect(silentlyLost).toEqual([]);
       // In order, none twice.
       expect(delivered).toEqual([...new Set(delivered)].sort((a, b) => a - b));
       expect(disorder).toEqual([]);
-      const named = undelivered.flat();
+      const named = unacknowledged.flat();
       expect(named).toEqual([...new Set(named)].sort((a, b) => a - b));
       // Three sessions were lost; the last ended in order, with nothing left.
-      expect(undelivered).toHaveLength(4);
-      expect(undelivered[3]).toEqual([]);
+      expect(unacknowledged).toHaveLength(4);
+      expect(unacknowledged[3]).toEqual([]);
     },
     30_000,
   );

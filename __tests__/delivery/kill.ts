@@ -6,14 +6,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SseClient } from '../../lib/client/index';
 import { startProcess } from '../helpers/processes';
 import { createRandom } from '../helpers/random';
-import { until } from '../helpers/until';
+import { waitFor } from '../helpers/wait-for';
 
 export interface KillReport {
   seed: number;
   sent: number;
   delivered: number[];
-  /** Those that `reset` and `close` named, each list by itself. */
-  undelivered: number[][];
+  /** Those that `sessionlost` and `close` named, each list by itself. */
+  unacknowledged: number[][];
   /** Neither delivered nor named. */
   silentlyLost: number[];
   /** Named, and delivered all the same: only the answer was lost. */
@@ -36,7 +36,7 @@ export async function runKills(seed: number, kills: number): Promise<KillReport>
   const client = new SseClient<number, number>(`http://127.0.0.1:${String(port)}/sse`, {
     backoff: (attempt) => Math.min(100, 5 * 2 ** attempt),
   });
-  const undelivered: number[][] = [];
+  const unacknowledged: number[][] = [];
   const disorder: unknown[] = [];
   let opened = 0;
   client.onopen = () => opened++;
@@ -45,13 +45,13 @@ export async function runKills(seed: number, kills: number): Promise<KillReport>
     if (last >= 0 && data !== last + 1) disorder.push([last, data]);
     last = data;
   };
-  client.onreset = (event) => {
-    undelivered.push(event.undelivered);
+  client.onsessionlost = (event) => {
+    unacknowledged.push(event.unacknowledged);
     last = -1;
   };
   const closed = new Promise<void>((resolve) => {
     client.onclose = (event) => {
-      undelivered.push(event.undelivered);
+      unacknowledged.push(event.unacknowledged);
       resolve();
     };
   });
@@ -63,18 +63,18 @@ export async function runKills(seed: number, kills: number): Promise<KillReport>
       for (let burst = random.integer(1, 20); burst > 0; burst--) client.send(sent++);
       await sleep(random.integer(0, 10));
       // As an application does that minds `bufferedAmount`.
-      await until(() => client.bufferedAmount < 10_000, 30_000);
+      await waitFor(() => client.bufferedAmount < 10_000, 30_000);
     }
   })();
   try {
     for (let kill = 0; kill < kills; kill++) {
-      await until(() => opened > kill && client.bufferedAmount < 10_000, 10_000);
+      await waitFor(() => opened > kill && client.bufferedAmount < 10_000, 10_000);
       await sleep(random.integer(0, 300));
       child.kill('SIGKILL');
       await once(child, 'exit');
       ({ process: child } = await start(port));
     }
-    await until(() => opened > kills, 10_000);
+    await waitFor(() => opened > kills, 10_000);
     stopSending.abort();
     await sending;
     client.close();
@@ -85,10 +85,10 @@ export async function runKills(seed: number, kills: number): Promise<KillReport>
   }
   const delivered = readFileSync(file, 'utf8').trim().split('\n').map(Number);
   rmSync(folder, { recursive: true });
-  const known = new Set([...delivered, ...undelivered.flat()]);
+  const known = new Set([...delivered, ...unacknowledged.flat()]);
   const silentlyLost = Array.from({ length: sent }, (_, index) => index).filter(
     (index) => !known.has(index),
   );
-  const namedInVain = delivered.length + undelivered.flat().length - known.size;
-  return { seed, sent, delivered, undelivered, silentlyLost, namedInVain, disorder };
+  const namedInVain = delivered.length + unacknowledged.flat().length - known.size;
+  return { seed, sent, delivered, unacknowledged, silentlyLost, namedInVain, disorder };
 }

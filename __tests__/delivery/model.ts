@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { SseClient } from '../../lib/client/index';
 import { createRandom } from '../helpers/random';
 import type { Break } from '../helpers/simulated-network';
-import { World } from './world';
+import { Simulation } from './simulation';
 
 /** Small bounds and short times, so that a run of a few dozen steps meets all of them. */
 const OPTIONS = {
@@ -12,9 +12,9 @@ const OPTIONS = {
   bodyTimeout: 300,
   highWaterMark: 1_000,
   maxBufferedAmount: 4_000,
-  maxPending: 8,
+  reorderWindow: 8,
   drainTimeout: 200,
-  reconnectSpread: 100,
+  reconnectJitter: 100,
 };
 
 /** Codes that only one side gives. */
@@ -26,42 +26,45 @@ const PATIENCE = 60_000;
 
 /** What may happen. A step that has no meaning at its time does nothing. */
 const STEPS = {
-  wait: (world: World, milliseconds: number) => world.clock.advance(milliseconds),
-  sendUp(world: World, { count, size }: { count: number; size: number }) {
-    for (let i = 0; i < count; i++) world.sendUp(size);
+  wait: (simulation: Simulation, milliseconds: number) => simulation.clock.advance(milliseconds),
+  sendUp(simulation: Simulation, { count, size }: { count: number; size: number }) {
+    for (let i = 0; i < count; i++) simulation.sendUp(size);
   },
-  sendDown(world: World, { count, size }: { count: number; size: number }) {
-    for (let i = 0; i < count; i++) for (const end of world.open()) world.sendDown(end, size);
+  sendDown(simulation: Simulation, { count, size }: { count: number; size: number }) {
+    for (let i = 0; i < count; i++)
+      for (const end of simulation.open()) simulation.sendDown(end, size);
   },
-  /** More than a client may leave unconfirmed. */
-  overflow(world: World) {
-    for (let i = 0; i < 20; i++) for (const end of world.open()) world.sendDown(end, 300);
+  /** More than a client may leave unacknowledged. */
+  overflow(simulation: Simulation) {
+    for (let i = 0; i < 20; i++) for (const end of simulation.open()) simulation.sendDown(end, 300);
   },
-  break: (world: World, { method, ...what }: Break & { method?: 'GET' | 'POST' }) =>
-    world.network.break(what, method),
-  plan: (world: World, plan: Parameters<World['network']['plan']>[0]) => world.network.plan(plan),
-  latency: (world: World, milliseconds: number) => (world.network.latency = milliseconds),
-  stall: (world: World, isStalled: boolean) => world.network.stall(isStalled),
-  pause(world: World) {
-    for (const { connection } of world.open()) connection.pause();
+  break: (simulation: Simulation, { method, ...what }: Break & { method?: 'GET' | 'POST' }) =>
+    simulation.network.break(what, method),
+  plan: (simulation: Simulation, plan: Parameters<Simulation['network']['plan']>[0]) =>
+    simulation.network.plan(plan),
+  latency: (simulation: Simulation, milliseconds: number) =>
+    (simulation.network.latency = milliseconds),
+  stall: (simulation: Simulation, isStalled: boolean) => simulation.network.stall(isStalled),
+  pause(simulation: Simulation) {
+    for (const { connection } of simulation.open()) connection.pause();
   },
-  resume(world: World) {
-    for (const { connection } of world.open()) connection.resume();
+  resume(simulation: Simulation) {
+    for (const { connection } of simulation.open()) connection.resume();
   },
-  kill: (world: World) => world.kill(),
+  kill: (simulation: Simulation) => simulation.kill(),
   /** The old server's clients are sent to the new one. */
-  restart(world: World) {
-    void world.sse.close();
-    world.openServer();
+  restart(simulation: Simulation) {
+    void simulation.sse.close();
+    simulation.openServer();
   },
   /** Nobody listens for a while. */
-  unplug: (world: World, milliseconds: number) => world.network.unplug(milliseconds),
-  closeConnection(world: World) {
-    for (const { connection } of world.open()) connection.close(BY_SERVER);
+  unplug: (simulation: Simulation, milliseconds: number) => simulation.network.unplug(milliseconds),
+  closeConnection(simulation: Simulation) {
+    for (const { connection } of simulation.open()) connection.close(BY_SERVER);
   },
-  closeClient: (world: World) => world.client.close(BY_CLIENT),
-  openClient(world: World) {
-    if (world.client.readyState === SseClient.CLOSED) world.openClient();
+  closeClient: (simulation: Simulation) => simulation.client.close(BY_CLIENT),
+  openClient(simulation: Simulation) {
+    if (simulation.client.readyState === SseClient.CLOSED) simulation.openClient();
   },
 };
 
@@ -104,50 +107,59 @@ const step = fc.oneof(
 
 /** Takes the steps, lets the network heal, and returns what broke the promise. */
 async function run(steps: readonly Step[]): Promise<string[]> {
-  const world = new World(OPTIONS);
-  const { clock, network, faults } = world;
+  const simulation = new Simulation(OPTIONS);
+  const { clock, network, faults } = simulation;
   try {
     await clock.advance(5);
     for (const [name, value] of steps) {
-      await (STEPS[name] as (world: World, value: unknown) => unknown)(world, value);
+      await (STEPS[name] as (simulation: Simulation, value: unknown) => unknown)(simulation, value);
     }
     network.heal();
-    for (const { connection } of world.connections) connection.resume();
+    for (const { connection } of simulation.connections) connection.resume();
 
     const hasArrived = () => {
-      const { client, session, connections } = world;
+      const { client, session, connections } = simulation;
       if (client.readyState === SseClient.CLOSED) return true;
       const peer = session.peer === undefined ? undefined : connections[session.peer]!;
       return session.sent === peer?.received && peer.sent === session.received;
     };
-    await advanceUntil(world, hasArrived, 'all to arrive');
-    world.client.close(BY_CLIENT);
-    await advanceUntil(world, () => world.client.readyState === SseClient.CLOSED, 'the close');
-    void world.sse.close(1001);
+    await advanceUntil(simulation, hasArrived, 'all to arrive');
+    simulation.client.close(BY_CLIENT);
+    await advanceUntil(
+      simulation,
+      () => simulation.client.readyState === SseClient.CLOSED,
+      'the close',
+    );
+    void simulation.sse.close(1001);
     await clock.advance(PATIENCE);
     if (clock.timers > 0) faults.push(`${clock.timers} timers are left`);
-    return [...faults, ...checkBooks(world)];
+    return [...faults, ...checkBooks(simulation)];
   } finally {
     clock.uninstall();
   }
 }
 
-async function advanceUntil(world: World, isDone: () => boolean, what: string): Promise<void> {
+async function advanceUntil(
+  simulation: Simulation,
+  isDone: () => boolean,
+  what: string,
+): Promise<void> {
   for (let waited = 0; !isDone(); waited += 100) {
-    if (waited > PATIENCE) return void world.faults.push(`waited in vain for ${what}`);
-    await world.clock.advance(100);
+    if (waited > PATIENCE) return void simulation.faults.push(`waited in vain for ${what}`);
+    await simulation.clock.advance(100);
   }
 }
 
 /** What arrived is a prefix of what was sent; whoever may have lost the rest was told so. */
-function checkBooks({ sessions, connections }: World): string[] {
+function checkBooks({ sessions, connections }: Simulation): string[] {
   const faults: string[] = [];
   sessions.forEach(({ sent, received, peer, end }, index) => {
     const server = connections.find((connection) => connection.peer === index);
     if (!end) return faults.push(`session ${index} has no end`);
     if (sent - end.unsure > (server?.received ?? 0)) faults.push(`session ${index}: lost up`);
     if (end.wasClean && end.unsure > 0) faults.push(`session ${index}: ${end.how} was not clean`);
-    const wasAgreed = end.how.startsWith(`close ${BY_SERVER}`) || end.how.startsWith('reset 1012');
+    const wasAgreed =
+      end.how.startsWith(`close ${BY_SERVER}`) || end.how.startsWith('sessionlost 1012');
     if (wasAgreed && received !== connections[peer!]!.sent) {
       faults.push(`session ${index}: ${end.how} before the last message`);
     }

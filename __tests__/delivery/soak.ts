@@ -55,7 +55,7 @@ const soaks: Record<string, () => AsyncGenerator<Result>> = {
   async *kill() {
     for (const seed of seeds(1)) {
       const report = await runKills(seed, 50);
-      const { sent, delivered, undelivered, silentlyLost, namedInVain, disorder } = report;
+      const { sent, delivered, unacknowledged, silentlyLost, namedInVain, disorder } = report;
       const isOrdered = delivered.every((number, i) => i === 0 || number > delivered[i - 1]!);
       yield [
         `SEED=${seed}: 50 kills: each message delivered, once, or named`,
@@ -63,7 +63,7 @@ const soaks: Record<string, () => AsyncGenerator<Result>> = {
         {
           sent,
           delivered: delivered.length,
-          named: undelivered.flat().length,
+          named: unacknowledged.flat().length,
           namedInVain,
           silentlyLost,
           disorder,
@@ -107,21 +107,21 @@ const soaks: Record<string, () => AsyncGenerator<Result>> = {
     const late = await runSuspension(30_000, 1_000, 5_000);
     yield [
       '30 s, too late: both sides know what',
-      JSON.stringify(late.undelivered) === JSON.stringify(late.up.sent.slice(1)) &&
+      JSON.stringify(late.unacknowledged) === JSON.stringify(late.up.sent.slice(1)) &&
         late.close?.code === 1006 &&
-        late.close.unconfirmed.every((message, i) => message === late.down.sent[10 + i]) &&
+        late.close.unacknowledged.every((message, i) => message === late.down.sent[10 + i]) &&
         late.down.sent.every(
           (message) =>
             late.down.received.includes(message) ||
-            late.close!.unconfirmed.includes(message) ||
-            late.down.sent.indexOf(message) >= 10 + late.close!.unconfirmed.length,
+            late.close!.unacknowledged.includes(message) ||
+            late.down.sent.indexOf(message) >= 10 + late.close!.unacknowledged.length,
         ),
       late,
     ];
   },
 
   async *stop() {
-    const options = { clients: 1_000, drainTimeout: 5_000, reconnectSpread: 5_000 };
+    const options = { clients: 1_000, drainTimeout: 5_000, reconnectJitter: 5_000 };
     const { returns, exitAfter, exitCode, lostDown, lostUp, named, ends } = await runStop(options);
     yield ['exits within 6 s', exitAfter < 6_000 && exitCode === 0, { exitAfter, exitCode }];
     const lost = { lostDown, lostUp, named, ends };

@@ -19,7 +19,7 @@ describe('When one of ten readers does not read, the server', () => {
         interval: 5,
         maxBufferedAmount,
       });
-      const reason = `over ${maxBufferedAmount} bytes unconfirmed (maxBufferedAmount)`;
+      const reason = `over ${maxBufferedAmount} bytes unacknowledged (maxBufferedAmount)`;
       expect(close).toEqual({ code: 1008, reason });
       expect(told).toEqual(close);
       expect(held).toBeGreaterThan(maxBufferedAmount / 2);

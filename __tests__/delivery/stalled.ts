@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Socket } from 'node:net';
 import { SseClient } from '../../lib/client/index';
-import { until } from '../helpers/until';
+import { waitFor } from '../helpers/wait-for';
 import { openServer } from './open-server';
 
 export interface StalledOptions {
@@ -50,7 +50,7 @@ export async function runStalled(options: StalledOptions): Promise<StalledReport
     };
     return client;
   });
-  await until(() => sse.connections.size === readers, 30_000);
+  await waitFor(() => sse.connections.size === readers, 30_000);
 
   const report: StalledReport = {
     held: 0,
@@ -67,7 +67,7 @@ export async function runStalled(options: StalledOptions): Promise<StalledReport
     const client = new SseClient(url, { debugKey: 'stalled', backoff: () => 50 });
     client.onclose = ({ code, reason }) => (report.told = { code, reason });
     reader = client.stream.getReader();
-    await until(() => sse.connections.size === readers + 1);
+    await waitFor(() => sse.connections.size === readers + 1);
     const stalled = [...sse.connections].find(({ id }) => id.startsWith('stalled'))!;
     const socket = sockets.get(stalled.request.socket.remotePort!)!;
     stalled.on('close', (code, reason) => {
@@ -78,7 +78,7 @@ export async function runStalled(options: StalledOptions): Promise<StalledReport
     measure = (frame) => {
       unread += frame;
       if (unread > maxBufferedAmount) passedAt ??= performance.now();
-      const held = stalled.unconfirmedAmount + socket.writableLength;
+      const held = stalled.unacknowledgedAmount + socket.writableLength;
       report.held = Math.max(report.held, held);
     };
   }
@@ -91,16 +91,16 @@ export async function runStalled(options: StalledOptions): Promise<StalledReport
     await sleep(interval);
   }
   const isComplete = () => received.every((count) => count === messages);
-  await until(isComplete, 60_000, () => `all at ${received.join()}`);
+  await waitFor(isComplete, 60_000, () => `all at ${received.join()}`);
   if (reader) {
-    await until(
+    await waitFor(
       () => report.close !== undefined,
       2_000,
       () => 'the policy',
     );
     // It reads again.
     while (!(await reader.read()).done);
-    await until(
+    await waitFor(
       () => report.told !== undefined,
       10_000,
       () => 'the stalled client to be told',

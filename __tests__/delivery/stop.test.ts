@@ -3,7 +3,7 @@ import { peakToMean, runStop } from './stop';
 // 1,000 clients: `npm run soak stop`.
 describe('When the server stops in order, with 50 clients on it', () => {
   it('ends in time, loses nothing that was sent before, and its clients come back spread', async () => {
-    const report = await runStop({ clients: 50, drainTimeout: 3_000, reconnectSpread: 3_000 });
+    const report = await runStop({ clients: 50, drainTimeout: 3_000, reconnectJitter: 3_000 });
     const { exitAfter, exitCode, lostDown, lostUp, named, returns, ends } = report;
     expect(exitCode).toBe(0);
     expect(exitAfter).toBeLessThan(4_000);

@@ -6,12 +6,12 @@ import { join } from 'node:path';
 import { SseClient } from '../../lib/client/index';
 import { httpFetch } from '../helpers/http-fetch';
 import { startProcess } from '../helpers/processes';
-import { until } from '../helpers/until';
+import { waitFor } from '../helpers/wait-for';
 
 export interface StopOptions {
   clients: number;
   drainTimeout: number;
-  reconnectSpread: number;
+  reconnectJitter: number;
 }
 
 export interface StopReport {
@@ -22,7 +22,7 @@ export interface StopReport {
   lostDown: number;
   /** Clients' last messages that were neither delivered nor named. */
   lostUp: number;
-  /** Those that were named in `undelivered`. */
+  /** Those that were named in `unacknowledged`. */
   named: number;
   /** Of each client: milliseconds from SIGTERM to its session in the next instance. */
   returns: number[];
@@ -35,10 +35,10 @@ export interface StopReport {
  * balancer with sticky sessions: what belongs to a session goes where it was opened.
  */
 export async function runStop(options: StopOptions): Promise<StopReport> {
-  const { clients: count, drainTimeout, reconnectSpread } = options;
+  const { clients: count, drainTimeout, reconnectJitter } = options;
   const folder = mkdtempSync(join(tmpdir(), 'sse-duplex-'));
   const entry = '__tests__/delivery/processes/server.ts';
-  const settings = JSON.stringify({ drainTimeout, reconnectSpread });
+  const settings = JSON.stringify({ drainTimeout, reconnectJitter });
   const file = join(folder, 'delivered');
   const { process: first, ready: firstPort } = await startProcess(entry, [0, file, settings, 500]);
   const { process: next, ready: nextPort } = await startProcess(entry, [0, file, settings, 500]);
@@ -68,12 +68,12 @@ export async function runStop(options: StopOptions): Promise<StopReport> {
     client.onmessage = ({ data }) => {
       if (data === 'last') got.add(index);
     };
-    client.onreset = ({ undelivered }) => (named += undelivered.length);
+    client.onsessionlost = ({ unacknowledged }) => (named += unacknowledged.length);
     client.onclose = ({ code, reason }) => ends.push(`${code} ${reason}`);
     return client;
   });
   try {
-    await until(
+    await waitFor(
       () => opened.length === count,
       60_000,
       () => `${opened.length} of ${count} clients`,
@@ -85,7 +85,7 @@ export async function runStop(options: StopOptions): Promise<StopReport> {
     first.kill('SIGTERM');
     const [exitCode] = await exit;
     const exitAfter = Date.now() - start;
-    await until(
+    await waitFor(
       () => opened.length === 2 * count,
       60_000,
       () => `${opened.length - count} of ${count} to come back`,
@@ -104,7 +104,7 @@ export async function runStop(options: StopOptions): Promise<StopReport> {
     for (const client of clients) client.close();
     first.kill('SIGKILL');
     next.kill('SIGTERM');
-    await until(() => clients.every(({ readyState }) => readyState === SseClient.CLOSED), 20_000);
+    await waitFor(() => clients.every(({ readyState }) => readyState === SseClient.CLOSED), 20_000);
     next.kill('SIGKILL');
     agents.POST.destroy();
     rmSync(folder, { recursive: true });

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ChaosProxy } from '../helpers/chaos-proxy';
 import { startProcess } from '../helpers/processes';
-import { until } from '../helpers/until';
+import { waitFor } from '../helpers/wait-for';
 import { openServer } from './open-server';
 
 export interface SuspendReport {
@@ -11,10 +11,10 @@ export interface SuspendReport {
   up: { sent: unknown[]; received: unknown[] };
   /** Names of the client's events, without messages. */
   events: string[];
-  /** What `reset` named. */
-  undelivered: unknown;
+  /** What `sessionlost` named. */
+  unacknowledged: unknown;
   /** The connection's end, if there was one, and what it named. */
-  close: { code: number; unconfirmed: unknown[] } | undefined;
+  close: { code: number; unacknowledged: unknown[] } | undefined;
   opened: number;
 }
 
@@ -33,19 +33,19 @@ export async function runSuspension(
     down: { sent: [], received: [] },
     up: { sent: [], received: [] },
     events: [],
-    undelivered: undefined,
+    unacknowledged: undefined,
     close: undefined,
     opened: 0,
   };
   child.on('message', ({ event, value }: { event: string; value: unknown }) => {
     if (event === 'message') report.down.received.push(value);
     else report.events.push(event);
-    if (event === 'reset') report.undelivered = value;
+    if (event === 'sessionlost') report.unacknowledged = value;
   });
   sse.on('connection', (connection) => {
     connection.on('message', (message) => report.up.received.push(message));
-    connection.on('close', (code, _, { unconfirmed }) => {
-      report.close ??= { code, unconfirmed: [...unconfirmed] };
+    connection.on('close', (code, _, { unacknowledged }) => {
+      report.close ??= { code, unacknowledged: [...unacknowledged] };
     });
   });
   const sendDown = (message: string) => {
@@ -58,11 +58,11 @@ export async function runSuspension(
   };
 
   try {
-    await until(() => report.events.includes('open'));
+    await waitFor(() => report.events.includes('open'));
     for (let i = 0; i < 10; i++) sendDown(`before ${i}`);
-    await until(() => report.down.received.length === 10);
+    await waitFor(() => report.down.received.length === 10);
     sendUp('with an acknowledgement of all that');
-    await until(() => report.up.received.length === 1);
+    await waitFor(() => report.up.received.length === 1);
 
     // What goes up now is under way when the process stops, and never arrives.
     const struck = proxy.inject({ kind: 'black-hole', method: 'POST', direction: 'up', after: 0 });
@@ -79,12 +79,12 @@ export async function runSuspension(
     // Its stream may have survived: what waited in the socket is then read before any timer is late.
     const hasAll = () => report.down.received.length === report.down.sent.length;
     const isBack = () => ['reconnect', 'open'].includes(report.events.at(-1)!);
-    await until(() => hasAll() || (report.events.length > 1 && isBack()), 20_000);
+    await waitFor(() => hasAll() || (report.events.length > 1 && isBack()), 20_000);
     sendDown('after');
     const isComplete = () =>
       report.down.received.at(-1) === 'after' &&
-      (report.undelivered !== undefined || report.up.received.length === report.up.sent.length);
-    await until(isComplete, 20_000, () => JSON.stringify(report));
+      (report.unacknowledged !== undefined || report.up.received.length === report.up.sent.length);
+    await waitFor(isComplete, 20_000, () => JSON.stringify(report));
     report.opened = sse.stats().opened;
     return structuredClone(report); // what comes now is the test's own end
   } finally {

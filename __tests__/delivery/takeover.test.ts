@@ -1,48 +1,48 @@
-import { World } from './world';
+import { Simulation } from './simulation';
 
 const OFFSETS = Array.from({ length: 1_000 }, (_, i) => i * 60);
 const BATCH = 50;
 
 /** Loses a stream at the client, and at the server so many milliseconds later. */
 async function takeOver(serverToldAfter: number): Promise<void> {
-  const world = new World({});
-  const { clock, network, sessions, connections } = world;
+  const simulation = new Simulation({});
+  const { clock, network, sessions, connections } = simulation;
   try {
     await clock.advance(5);
     const [end] = connections;
     const events: string[] = [];
     end!.connection.on('disconnect', () => events.push('disconnect'));
     end!.connection.on('reconnect', () => events.push('reconnect'));
-    world.sendDown(end!, 10);
+    simulation.sendDown(end!, 10);
     network.break({ told: 'client', serverToldAfter }, 'GET');
-    world.sendDown(end!, 10);
-    world.sendUp(10);
+    simulation.sendDown(end!, 10);
+    simulation.sendUp(10);
     await clock.advance(60);
-    expect(streamsOf(world)).toBe(1);
-    world.sendDown(end!, 10);
+    expect(streamsOf(simulation)).toBe(1);
+    simulation.sendDown(end!, 10);
     await clock.advance(serverToldAfter);
-    world.sendDown(end!, 10);
-    world.sendUp(10);
+    simulation.sendDown(end!, 10);
+    simulation.sendUp(10);
     await clock.advance(5);
 
-    expect(world.sse.stats()).toMatchObject({
+    expect(simulation.sse.stats()).toMatchObject({
       opened: 1,
       connections: 1,
       connected: 1,
       resumed: 1,
     });
     expect(events).toEqual(['disconnect', 'reconnect']);
-    expect(streamsOf(world)).toBe(1);
+    expect(streamsOf(simulation)).toBe(1);
     expect(sessions).toMatchObject([{ sent: 2, received: 5, end: undefined }]);
     expect(connections).toMatchObject([{ sent: 5, received: 2, end: undefined }]);
-    expect(world.faults).toEqual([]);
+    expect(simulation.faults).toEqual([]);
   } finally {
     clock.uninstall();
   }
 }
 
 /** Streams that the server holds open. */
-function streamsOf({ network }: World): number {
+function streamsOf({ network }: Simulation): number {
   const streams = [...network.links].filter(({ method }) => method === 'GET');
   return streams.filter(({ server }) => !server.destroyed).length;
 }

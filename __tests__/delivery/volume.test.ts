@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { SseClient } from '../../lib/client/index';
-import { until } from '../helpers/until';
+import { waitFor } from '../helpers/wait-for';
 import { openServer } from './open-server';
 
 const COUNT = 100_000;
@@ -45,7 +45,7 @@ describe('One connection', () => {
         up.sent.add(message);
       }
       const isThere = () => up.received.count() >= COUNT && down.received.count() >= COUNT;
-      await until(isThere, PATIENCE);
+      await waitFor(isThere, PATIENCE);
       client.close();
       await close();
       expect(up.received.end()).toBe(up.sent.end());

@@ -5,10 +5,10 @@ import express from 'express';
 import type { Express, Request } from 'express';
 import { createSseMiddleware } from '../../lib/index';
 import type { SseConnection, SseMiddleware, SseOptions } from '../../lib/index';
-import { afterThisTest } from './cleanup';
+import { onTestFinished } from './on-test-finished';
 import { openStream, post } from './http';
 import type { RawStream, Reply } from './http';
-import { until } from './until';
+import { waitFor } from './wait-for';
 
 /** Listens on a port of its own on the loopback; returns the address. */
 export async function listen(
@@ -17,7 +17,7 @@ export async function listen(
 ): Promise<{ server: Server; origin: string }> {
   const server = createServer(options, handler);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  afterThisTest(
+  onTestFinished(
     () =>
       new Promise((resolve) => {
         server.close(resolve);
@@ -50,8 +50,8 @@ export function createSse<Req extends IncomingMessage = Request>(
   path = '/sse',
 ): SseMiddleware<unknown, unknown, Req> {
   const sse = createSseMiddleware<unknown, unknown, Req>(path, options);
-  afterThisTest(async () => {
-    await until(() => sse.stats().connected === 0); // soon after its server is closed
+  onTestFinished(async () => {
+    await waitFor(() => sse.stats().connected === 0); // soon after its server is closed
     await sse.close();
   });
   return sse;

@@ -1,7 +1,7 @@
 import { SseClient } from '../../lib/client/index';
 import type { SseClientEventMap, SseClientOptions } from '../../lib/client/index';
-import { afterThisTest } from './cleanup';
-import { until } from './until';
+import { onTestFinished } from './on-test-finished';
+import { waitFor } from './wait-for';
 
 /** A client that tries again soon, and ends with the test: by then a server takes all it has. */
 export function openClient(url: string, options: SseClientOptions = {}): SseClient {
@@ -17,10 +17,10 @@ export function openClient(url: string, options: SseClientOptions = {}): SseClie
       return Promise.race([fetch(target, init), last]);
     },
   });
-  afterThisTest(async () => {
+  onTestFinished(async () => {
     end();
     if (client.readyState < SseClient.CLOSING) client.close();
-    await until(() => client.readyState === SseClient.CLOSED);
+    await waitFor(() => client.readyState === SseClient.CLOSED);
   });
   return client;
 }

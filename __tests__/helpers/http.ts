@@ -1,7 +1,7 @@
 import { request } from 'node:http';
 import type { Agent, IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
-import { afterThisTest } from './cleanup';
-import { until } from './until';
+import { onTestFinished } from './on-test-finished';
+import { waitFor } from './wait-for';
 
 export interface Reply {
   status: number;
@@ -9,7 +9,7 @@ export interface Reply {
   text: string;
 }
 
-export interface Question {
+export interface RequestParameters {
   method?: string;
   headers?: OutgoingHttpHeaders;
   body?: string | Buffer;
@@ -17,9 +17,9 @@ export interface Question {
 }
 
 /** One request with any headers, those that `fetch` keeps for itself as well. */
-export async function ask(
+export async function sendRequest(
   url: string,
-  { method, headers, body, agent }: Question = {},
+  { method, headers, body, agent }: RequestParameters = {},
 ): Promise<Reply> {
   const response = await open(url, method ?? 'GET', headers, body, agent);
   const chunks: Buffer[] = [];
@@ -34,7 +34,7 @@ export async function post(
   body: string | Buffer,
   headers: OutgoingHttpHeaders = {},
 ): Promise<Reply & { json: unknown }> {
-  const reply = await ask(url, {
+  const reply = await sendRequest(url, {
     method: 'POST',
     headers: { 'Content-Type': 'text/plain;charset=UTF-8', ...headers },
     body,
@@ -71,7 +71,7 @@ export async function openStream(
   headers: OutgoingHttpHeaders = {},
 ): Promise<RawStream> {
   const response = await open(url, 'GET', { Accept: 'text/event-stream', ...headers });
-  afterThisTest(() => response.destroy());
+  onTestFinished(() => response.destroy());
   const blocks: Block[] = [];
   let text = '';
   let last = '';
@@ -98,7 +98,7 @@ export async function openStream(
   });
 
   async function take(): Promise<Block> {
-    await until(() => isOver || blocks.length > 0);
+    await waitFor(() => isOver || blocks.length > 0);
     const block = blocks.shift();
     if (!block) throw new Error(`the stream ended after ${JSON.stringify(text)}`);
     return block;

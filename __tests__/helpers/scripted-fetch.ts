@@ -1,8 +1,8 @@
-import { afterThisTest } from './cleanup';
-import { until } from './until';
+import { onTestFinished } from './on-test-finished';
+import { waitFor } from './wait-for';
 
 /** A request that waits for its answer. */
-export interface Asked {
+export interface PendingRequest {
   url: URL;
   method: string;
   headers: Record<string, string>;
@@ -20,7 +20,7 @@ export interface Asked {
     fail(): void;
   };
   /** As a duplex server's stream begins. */
-  hello(fields?: object): ReturnType<Asked['stream']>;
+  hello(fields?: object): ReturnType<PendingRequest['stream']>;
 }
 
 export const HELLO = {
@@ -35,14 +35,14 @@ export const HELLO = {
 
 /** A `fetch` that the test answers, request by request. */
 export function scriptFetch() {
-  const waiting: Asked[] = [];
+  const waiting: PendingRequest[] = [];
 
   function fetch(url: string, init: RequestInit): Promise<Response> {
     return new Promise((resolve, reject) => {
       const { signal } = init;
       const method = init.method ?? 'GET';
       signal?.addEventListener('abort', () => reject(signal.reason as Error));
-      const asked: Asked = {
+      const pending: PendingRequest = {
         url: new URL(url),
         method,
         headers: init.headers as Record<string, string>,
@@ -64,7 +64,7 @@ export function scriptFetch() {
             isOver = true;
           };
           signal?.addEventListener('abort', () => finish(() => controller.error(signal.reason)));
-          afterThisTest(() => finish(() => controller.close()));
+          onTestFinished(() => finish(() => controller.close()));
           resolve(new Response(body, { headers }));
           return {
             write: (text) => controller.enqueue(new TextEncoder().encode(text)),
@@ -73,19 +73,19 @@ export function scriptFetch() {
           };
         },
         hello(fields = {}) {
-          const stream = asked.stream();
+          const stream = pending.stream();
           stream.write(`event: hello\ndata: ${JSON.stringify({ ...HELLO, ...fields })}\n\n`);
           return stream;
         },
       };
-      waiting.push(asked);
+      waiting.push(pending);
     });
   }
 
   /** The next request of the method, in the order in which they came. */
-  async function next(method: 'GET' | 'POST'): Promise<Asked> {
-    const find = () => waiting.findIndex((asked) => asked.method === method);
-    await until(() => find() >= 0);
+  async function next(method: 'GET' | 'POST'): Promise<PendingRequest> {
+    const find = () => waiting.findIndex((pending) => pending.method === method);
+    await waitFor(() => find() >= 0);
     return waiting.splice(find(), 1)[0]!;
   }
 

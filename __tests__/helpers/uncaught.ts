@@ -1,4 +1,4 @@
-import { afterThisTest } from './cleanup';
+import { onTestFinished } from './on-test-finished';
 
 /** Not another call's stand-in for it. */
 const { nextTick } = process;
@@ -16,6 +16,6 @@ export function catchUncaught(): unknown[] {
       }
     });
   });
-  afterThisTest(() => spy.mockRestore());
+  onTestFinished(() => spy.mockRestore());
   return thrown;
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { nanoid } from 'nanoid';
-import { closeFault, formatLastEventId, parseLastEventId } from '../../lib/protocol/wire';
+import { validateClose, formatLastEventId, parseLastEventId } from '../../lib/protocol/wire';
 
 describe('a Last-Event-ID', () => {
   it('carries a token and a count', () => {
@@ -48,26 +48,26 @@ describe('a Last-Event-ID', () => {
 
 describe('a close', () => {
   it.each([1000, 1001, 1002, 1003, 1007, 1014, 3000, 4000, 4999])('may have code %i', (code) => {
-    expect(closeFault(code, '')).toBeUndefined();
+    expect(validateClose(code, '')).toBeUndefined();
   });
 
   it.each([999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 0, -1, 1000.5, NaN, '1000', null])(
     'may not have code %p',
     (code) => {
-      expect(closeFault(code, '')).toBe(
+      expect(validateClose(code, '')).toBe(
         `close code ${String(code)} is not one to send: use 1000, or 3000 to 4999 for your own`,
       );
     },
   );
 
   it.each(['', 'x'.repeat(123), 'é'.repeat(61)])('may have reason %j', (reason) => {
-    expect(closeFault(1000, reason)).toBeUndefined();
+    expect(validateClose(1000, reason)).toBeUndefined();
   });
 
   it.each(['x'.repeat(124), 'é'.repeat(62), undefined, null, 1])(
     'may not have reason %p',
     (reason) => {
-      expect(closeFault(1000, reason)).toBe('a close reason is a string of at most 123 bytes');
+      expect(validateClose(1000, reason)).toBe('a close reason is a string of at most 123 bytes');
     },
   );
 });

@@ -6,7 +6,7 @@ import type { SseClient } from '../../lib/client';
 import { launchChromium } from '../browser/helpers/engines';
 import { Host } from '../browser/helpers/host';
 import { certificate } from '../helpers/certificate';
-import { afterThisTest } from '../helpers/cleanup';
+import { onTestFinished } from '../helpers/on-test-finished';
 import { startNginx } from './nginx';
 import type { Nginx, NginxOptions } from './nginx';
 
@@ -27,7 +27,7 @@ const PAGE = `<!doctype html><title>page</title>
     const events = [];
     const client = new SseClient('/sse');
     client.onmessage = ({ data }) => received.push(data);
-    for (const type of ['open', 'error', 'disconnect', 'reconnect', 'reset', 'close']) {
+    for (const type of ['open', 'error', 'disconnect', 'reconnect', 'sessionlost', 'close']) {
       client.addEventListener(type, ({ message }) => events.push(message ?? type));
     }
     Object.assign(window, { client, received, events });
@@ -43,9 +43,9 @@ async function open(nginxOptions: NginxOptions, browserOptions: LaunchOptions) {
     },
   });
   const nginx = await startNginx(host.port, nginxOptions);
-  afterThisTest(() => nginx.stop());
+  onTestFinished(() => nginx.stop());
   const browser = await launchChromium(browserOptions);
-  afterThisTest(() => browser.close());
+  onTestFinished(() => browser.close());
   const page = await browser.openPage();
   return { host, nginx, page };
 }
@@ -116,7 +116,7 @@ describe('Behind nginx without TLS, the drop-in client', () => {
     await page.goto(`http://board.test:${nginx.port}/page`);
     await page.evaluate(() => window.client.send('hello'));
     const { messages } = await host.visit();
-    await host.until(() => messages.length > 0);
+    await host.waitFor(() => messages.length > 0);
     expect(messages).toEqual(['hello']);
   });
 });
@@ -124,7 +124,7 @@ describe('Behind nginx without TLS, the drop-in client', () => {
 /** Where nginx can read it. */
 function writeCertificate(): string {
   const folder = mkdtempSync(join(tmpdir(), 'sse-duplex-tls-'));
-  afterThisTest(() => rmSync(folder, { recursive: true }));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
   const file = join(folder, 'certificate.pem');
   writeFileSync(file, certificate());
   return file;

@@ -1,14 +1,14 @@
 import { get } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { listen, openChannel } from '../helpers/channel';
-import { afterThisTest } from '../helpers/cleanup';
+import { onTestFinished } from '../helpers/on-test-finished';
 import { eventsOf, next, openClient } from '../helpers/client';
 import { startNginx } from './nginx';
 
 /** Passes on the head of an answer, but its body only once it has all of it. */
 async function openHoldingProxy(target: string): Promise<string> {
-  const { origin } = await listen((asked, held) => {
-    const forwarded = get(new URL(asked.url!, target), { headers: asked.headers }, (answer) => {
+  const { origin } = await listen((pending, held) => {
+    const forwarded = get(new URL(pending.url!, target), { headers: pending.headers }, (answer) => {
       held.writeHead(answer.statusCode!, answer.headers).flushHeaders();
       text(answer).then(
         (body) => held.end(body),
@@ -35,7 +35,7 @@ describe('The client', () => {
     const nginx = await startNginx(Number(new URL(url).port), {
       location: 'proxy_ignore_headers X-Accel-Buffering;',
     });
-    afterThisTest(() => nginx.stop());
+    onTestFinished(() => nginx.stop());
     const [ofBody, ofAll] = await Promise.all([
       openHoldingProxy(url).then(hear),
       hear(`http://127.0.0.1:${nginx.port}`),

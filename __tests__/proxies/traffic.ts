@@ -2,10 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SseClient } from '../../lib/client/index';
 import type { SseOptions } from '../../lib/index';
 import { openServer } from '../delivery/open-server';
-import { Way } from '../delivery/way';
-import type { Message, WayReport } from '../delivery/way';
+import { Direction } from '../delivery/direction';
+import type { Message, DirectionReport } from '../delivery/direction';
 import { createRandom } from '../helpers/random';
-import { until } from '../helpers/until';
+import { waitFor } from '../helpers/wait-for';
 
 /** Starts a proxy ahead of a port. */
 export type StartProxy = (targetPort: number) => Promise<{ port: number; stop(): Promise<void> }>;
@@ -21,8 +21,8 @@ export interface TrafficOptions {
 }
 
 export interface TrafficReport {
-  up: WayReport;
-  down: WayReport;
+  up: DirectionReport;
+  down: DirectionReport;
   /** What the client was told, beside messages, in order. */
   events: string[];
   /** Sessions that the server opened, and streams that continued one. */
@@ -44,8 +44,8 @@ export async function runTraffic(
 ): Promise<TrafficReport> {
   const random = createRandom(seed);
   const { sse, url, close } = await openBehind<Message>(startProxy);
-  const up = new Way(random.integer(0, 2 ** 31), LARGEST);
-  const down = new Way(random.integer(0, 2 ** 31), LARGEST);
+  const up = new Direction(random.integer(0, 2 ** 31), LARGEST);
+  const down = new Direction(random.integer(0, 2 ** 31), LARGEST);
   sse.on('connection', (connection) => {
     connection.on('message', (message) => up.receive(message));
   });
@@ -55,7 +55,7 @@ export async function runTraffic(
     `${up.received} of ${up.sent} up, ${down.received} of ${down.sent} down, seed ${seed}, ${events.join()}`;
 
   try {
-    await until(() => sse.connections.size === 1, 10_000, state);
+    await waitFor(() => sse.connections.size === 1, 10_000, state);
     const [connection] = [...sse.connections];
     const countCuts = () => events.filter((event) => event === 'disconnect').length;
     do {
@@ -63,7 +63,7 @@ export async function runTraffic(
         client.send(up.draw());
         connection!.send(down.draw());
       }
-      await until(() => up.received >= up.sent && down.received >= down.sent, 30_000, state);
+      await waitFor(() => up.received >= up.sent && down.received >= down.sent, 30_000, state);
       if (cutAfter) await sleep(cutAfter + random.integer(-NEAR, NEAR));
     } while (up.sent < messages || countCuts() < cuts);
     await sleep(500); // what comes twice comes late
@@ -84,7 +84,7 @@ export async function runSilence(
   const { url, close } = await openBehind(startProxy, options);
   const { client, events } = openRecorded(url);
   try {
-    await until(() => events.length > 0);
+    await waitFor(() => events.length > 0);
     await sleep(milliseconds);
     return [...events];
   } finally {
@@ -145,12 +145,12 @@ async function openBehind<Carried = unknown>(startProxy: StartProxy, options: Ss
 function openRecorded<Incoming>(url: string) {
   const client = new SseClient<Incoming>(url);
   const events: string[] = [];
-  const types = ['open', 'error', 'disconnect', 'reconnect', 'reset', 'close'] as const;
+  const types = ['open', 'error', 'disconnect', 'reconnect', 'sessionlost', 'close'] as const;
   for (const type of types) client.addEventListener(type, () => events.push(type));
   return { client, events };
 }
 
 async function end(client: Pick<SseClient, 'close' | 'readyState'>): Promise<void> {
   client.close();
-  await until(() => client.readyState === SseClient.CLOSED, 15_000);
+  await waitFor(() => client.readyState === SseClient.CLOSED, 15_000);
 }

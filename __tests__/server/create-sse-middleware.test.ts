@@ -11,10 +11,10 @@ import supertest from 'supertest';
 import { SseConnection, SseRequestError } from '../../lib/index';
 import type { SseOptions } from '../../lib/index';
 import { addressOf, createSse, listen, openChannel, openDuplex, record } from '../helpers/channel';
-import { afterThisTest } from '../helpers/cleanup';
+import { onTestFinished } from '../helpers/on-test-finished';
 import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
-import { ask, openStream, post } from '../helpers/http';
-import { until } from '../helpers/until';
+import { sendRequest, openStream, post } from '../helpers/http';
+import { waitFor } from '../helpers/wait-for';
 
 /** Without a server of its own: for requests that are answered and done. */
 function application(options: SseOptions<express.Request> = {}) {
@@ -92,29 +92,36 @@ describe('a GET', () => {
 });
 
 describe('a refusal', () => {
-  const refusal = (error: string, message: string) => ({
-    error,
+  const refusal = (code: string, message: string) => ({
+    code,
     message: expect.stringContaining(message) as string,
   });
 
   it.each<[string, 'get' | 'post', string, number, string, string]>([
-    ['no name', 'get', '', 400, 'malformed', '"sseClientId" must name the session'],
-    ['an empty name', 'get', '?sseClientId=', 400, 'malformed', '1 to 256 printable'],
-    ['a long name', 'get', `?sseClientId=${'x'.repeat(257)}`, 400, 'malformed', '1 to 256'],
-    ['an unprintable name', 'get', '?sseClientId=a%00', 400, 'malformed', 'printable'],
-    ['two names', 'get', '?sseClientId=a&sseClientId=b', 400, 'malformed', 'more than once'],
-    ['another version', 'get', '?sseClientId=a&sseProtocol=3', 400, 'malformed', 'sseProtocol=2'],
-    ['no version', 'get', '?sseClientId=a&sseProtocol=', 400, 'malformed', 'sseProtocol=2'],
-    ['a POST without name', 'post', '', 400, 'malformed', '"sseClientId" must name'],
-    ['a negative number', 'post', '?sseClientId=a&messageId=-1', 400, 'malformed', '"messageId"'],
-    ['a number of letters', 'post', '?sseClientId=a&messageId=x', 400, 'malformed', '"messageId"'],
-    ['an empty number', 'post', '?sseClientId=a&messageId=', 400, 'malformed', '"messageId"'],
+    ['no name', 'get', '', 400, 'bad-request', '"sseClientId" must name the session'],
+    ['an empty name', 'get', '?sseClientId=', 400, 'bad-request', '1 to 256 printable'],
+    ['a long name', 'get', `?sseClientId=${'x'.repeat(257)}`, 400, 'bad-request', '1 to 256'],
+    ['an unprintable name', 'get', '?sseClientId=a%00', 400, 'bad-request', 'printable'],
+    ['two names', 'get', '?sseClientId=a&sseClientId=b', 400, 'bad-request', 'more than once'],
+    ['another version', 'get', '?sseClientId=a&sseProtocol=3', 400, 'bad-request', 'sseProtocol=2'],
+    ['no version', 'get', '?sseClientId=a&sseProtocol=', 400, 'bad-request', 'sseProtocol=2'],
+    ['a POST without name', 'post', '', 400, 'bad-request', '"sseClientId" must name'],
+    ['a negative number', 'post', '?sseClientId=a&messageId=-1', 400, 'bad-request', '"messageId"'],
+    [
+      'a number of letters',
+      'post',
+      '?sseClientId=a&messageId=x',
+      400,
+      'bad-request',
+      '"messageId"',
+    ],
+    ['an empty number', 'post', '?sseClientId=a&messageId=', 400, 'bad-request', '"messageId"'],
     [
       'a huge number',
       'post',
       `?sseClientId=a&messageId=${'9'.repeat(16)}`,
       400,
-      'malformed',
+      'bad-request',
       '"messageId"',
     ],
     [
@@ -122,7 +129,7 @@ describe('a refusal', () => {
       'post',
       '?sseClientId=a&messageId=0&messageId=1',
       400,
-      'malformed',
+      'bad-request',
       'more than once',
     ],
     [
@@ -139,7 +146,7 @@ describe('a refusal', () => {
     const reply = await supertest(app)[method](`/sse${query}`).set('Content-Type', 'text/plain');
     const expected =
       method === 'post' && status === 404
-        ? [400, refusal('malformed', 'the body is empty')]
+        ? [400, refusal('bad-request', 'the body is empty')]
         : [status, refusal(error, message)];
     expect([reply.status, reply.body]).toEqual(expected);
     expect(reply.headers).toMatchObject({
@@ -147,14 +154,14 @@ describe('a refusal', () => {
       'cache-control': 'no-store',
     });
     expect(errors).toEqual([[expect.any(SseRequestError), expect.anything()]]);
-    expect(sse.stats()).toMatchObject({ refused: 1, opened: 0 });
+    expect(sse.stats()).toMatchObject({ clientErrors: 1, opened: 0 });
   });
 
   it.each(['PUT', 'DELETE', 'PATCH', 'HEAD'])(
     'answers %s with the methods there are',
     async (method) => {
       const { url } = await openChannel();
-      const reply = await ask(addressOf(url, 'a'), { method });
+      const reply = await sendRequest(addressOf(url, 'a'), { method });
       expect([reply.status, reply.headers.allow]).toEqual([405, 'GET, POST, OPTIONS']);
     },
   );
@@ -168,7 +175,7 @@ describe('a refusal', () => {
     });
     const init = { method: 'POST', body, duplex: 'half' } as RequestInit;
     const reply = await fetch(addressOf(url, 'a'), init);
-    expect([reply.status, await reply.json()]).toEqual([408, refusal('too-slow', '30 ms')]);
+    expect([reply.status, await reply.json()]).toEqual([408, refusal('request-timeout', '30 ms')]);
     await request;
   });
 
@@ -178,7 +185,7 @@ describe('a refusal', () => {
     const reply = await send({ messages: ['x'.repeat(2000)] });
     expect([reply.status, reply.json]).toEqual([
       413,
-      { ...refusal('too-large', '100 bytes'), maxPayload: 100 },
+      { ...refusal('content-too-large', '100 bytes'), maxPayload: 100 },
     ]);
     expect((await send({ messages: ['x'.repeat(98)] })).status).toBe(200);
   });
@@ -195,34 +202,36 @@ describe('a refusal', () => {
   it('answers an origins function that throws with 403, and tells what it threw', async () => {
     const cause = new Error('from the application');
     const { url, sse } = await openChannel({
-      origins: () => {
+      allowedOrigins: () => {
         throw cause;
       },
     });
     const errors = record(sse, 'clientError');
     const headers = { Origin: 'https://foreign.example', Host: 'app.example' };
-    const reply = await ask(addressOf(url, 'a'), { headers });
+    const reply = await sendRequest(addressOf(url, 'a'), { headers });
     expect([reply.status, JSON.parse(reply.text)]).toEqual([
       403,
-      { error: 'forbidden', message: 'not allowed' },
+      { code: 'forbidden', message: 'not allowed' },
     ]);
     expect(errors).toMatchObject([[{ code: 'forbidden', cause }, {}]]);
   });
 
   it('is fine when nobody listens', async () => {
     const { url } = await openChannel();
-    expect((await ask(url)).status).toBe(400);
-    expect((await ask(url)).status).toBe(400);
+    expect((await sendRequest(url)).status).toBe(400);
+    expect((await sendRequest(url)).status).toBe(400);
   });
 
   it('leaves the connection good for another request', async () => {
     const { url, server } = await openChannel({ maxPayload: 100 });
     const sockets = record(server, 'connection');
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-    afterThisTest(() => agent.destroy());
+    onTestFinished(() => agent.destroy());
     const body = 'x'.repeat(200_000);
     for (let i = 0; i < 3; i++) {
-      expect((await ask(addressOf(url, 'a'), { method: 'POST', body, agent })).status).toBe(413);
+      expect((await sendRequest(addressOf(url, 'a'), { method: 'POST', body, agent })).status).toBe(
+        413,
+      );
     }
     expect(sockets).toHaveLength(1);
   });
@@ -259,15 +268,15 @@ describe('the path', () => {
     expect(connections).toHaveLength(1);
     expect((connections[0]![1] as express.Request).originalUrl).toContain('/api/sse?');
     expect((await send({ messages: [1] })).status).toBe(200);
-    expect((await ask(`${origin}/api/sse/client.js`)).status).toBe(200);
-    expect((await ask(`${origin}/sse`)).status).toBe(404);
+    expect((await sendRequest(`${origin}/api/sse/client.js`)).status).toBe(200);
+    expect((await sendRequest(`${origin}/sse`)).status).toBe(404);
   });
 
   it('may be `/` under a prefix', async () => {
     const { origin } = await listen(express().use('/live', createSse({}, '/')));
     expect((await openDuplex(`${origin}/live`)).hello.resumed).toBe(false);
-    expect((await ask(`${origin}/live/client.js`)).status).toBe(200);
-    expect((await ask(`${origin}/live/other`)).status).toBe(404);
+    expect((await sendRequest(`${origin}/live/client.js`)).status).toBe(200);
+    expect((await sendRequest(`${origin}/live/other`)).status).toBe(404);
   });
 
   it('may be served twice, each with sessions of its own', async () => {
@@ -284,7 +293,7 @@ describe('the path', () => {
       sse(request, response, () => response.writeHead(404).end());
     });
     expect((await openDuplex(`${origin}/sse`)).hello.resumed).toBe(false);
-    expect((await ask(`${origin}/other`)).status).toBe(404);
+    expect((await sendRequest(`${origin}/other`)).status).toBe(404);
   });
 
   it('is served behind body parsers of any kind', async () => {
@@ -310,14 +319,14 @@ describe('attach', () => {
     sse.attach(server);
     const { post: send } = await openDuplex(`${origin}/sse`);
     expect((await send({ messages: [1] })).status).toBe(200);
-    expect((await ask(`${origin}/other`)).text).toBe('application');
+    expect((await sendRequest(`${origin}/other`)).text).toBe('application');
     expect(seen).toEqual(['/other']);
   });
 
   it('authorizes all the same', async () => {
     const { server, origin } = await listen(express());
     createSse({ authorize: () => false }).attach(server);
-    expect((await ask(`${origin}/sse?sseClientId=a`)).status).toBe(403);
+    expect((await sendRequest(`${origin}/sse?sseClientId=a`)).status).toBe(403);
   });
 });
 
@@ -338,7 +347,7 @@ describe('the connections', () => {
     const { sse, url, connections } = await openChannel();
     const { stream } = await openDuplex(url);
     stream.cut();
-    await until(() => !connections[0]!.connected);
+    await waitFor(() => !connections[0]!.connected);
     expect([...sse.connections]).toEqual(connections);
     expect(sse.stats()).toMatchObject({ connections: 1, connected: 0 });
   });
@@ -351,18 +360,18 @@ describe('the connections', () => {
       bufferedAmount: 0,
       opened: 0,
       resumed: 0,
-      refused: 0,
+      clientErrors: 0,
     });
     const a = await openDuplex(url, 'a');
     await openDuplex(url, 'b');
     await a.resume(0);
-    await ask(url);
+    await sendRequest(url);
     expect(sse.stats()).toMatchObject({
       connections: 2,
       connected: 2,
       opened: 2,
       resumed: 1,
-      refused: 1,
+      clientErrors: 1,
     });
     a.stream.cut();
     connections.forEach((connection) => connection.send('x'));
@@ -416,7 +425,7 @@ describe('a broadcast', () => {
     const { sse, url, connections } = await openChannel();
     const client = await openDuplex(url);
     client.stream.cut();
-    await until(() => !connections[0]!.connected);
+    await waitFor(() => !connections[0]!.connected);
     sse.broadcast('meanwhile');
     const stream = await client.resume(0);
     await stream.take();
@@ -461,7 +470,7 @@ describe('a broadcast', () => {
     sse.broadcast('12345');
     expect(connections[0]!.bufferedAmount).toBe('data: "12345"\n\n'.length);
     sse.broadcast('12345');
-    expect(connections[0]!.unconfirmedAmount).toBe(2 * 'data: "12345"\n\n'.length);
+    expect(connections[0]!.unacknowledgedAmount).toBe(2 * 'data: "12345"\n\n'.length);
     sse.broadcast('12345');
     expect(sse.stats().bufferedAmount).toBe(3 * 'data: "12345"\n\n'.length);
   });
@@ -489,11 +498,11 @@ describe('a broadcast', () => {
     const { sse, url, connections } = await openChannel();
     const { stream } = await openDuplex(url);
     stream.cut();
-    await until(() => !connections[0]!.connected);
+    await waitFor(() => !connections[0]!.connected);
     const closes = record(connections[0]!, 'close');
     sse.broadcast('last');
     await sse.close();
-    expect(closes).toMatchObject([[1012, '', { unconfirmed: ['last'] }]]);
+    expect(closes).toMatchObject([[1012, '', { unacknowledged: ['last'] }]]);
   });
 
   it('refuses what JSON has no form of', async () => {
@@ -508,16 +517,16 @@ describe('maxConnections', () => {
   it('turns a duplex client away with 503 and when to come back', async () => {
     const { url } = await openChannel({ maxConnections: 1 });
     const a = await openDuplex(url, 'a');
-    const reply = await ask(`${addressOf(url, 'b')}&sseProtocol=2`);
+    const reply = await sendRequest(`${addressOf(url, 'b')}&sseProtocol=2`);
     expect([reply.status, reply.headers['retry-after']]).toEqual([503, '5']);
-    expect(JSON.parse(reply.text)).toMatchObject({ error: 'busy' });
+    expect(JSON.parse(reply.text)).toMatchObject({ code: 'service-unavailable' });
     expect((await a.resume(0)).status).toBe(200);
   });
 
   it('turns a base client away with a stream that ends: a status would end its EventSource for good', async () => {
     const { url, sse } = await openChannel({ maxConnections: 1 });
     await openDuplex(url, 'a');
-    const reply = await ask(addressOf(url, 'b'));
+    const reply = await sendRequest(addressOf(url, 'b'));
     expect([reply.status, reply.headers['content-type'], reply.text]).toEqual([
       200,
       'text/event-stream',
@@ -538,7 +547,7 @@ describe('closing the middleware', () => {
   const code = (value: number, reason = '') => ({ close: { code: value, reason } });
 
   it('tells every client after what was sent, and then the server closes', async () => {
-    const { sse, server, url, connections } = await openChannel({ reconnectSpread: 777 });
+    const { sse, server, url, connections } = await openChannel({ reconnectJitter: 777 });
     const duplex = await openDuplex(url, 'a');
     const base = await openStream(addressOf(url, 'b'));
     await base.take();
@@ -558,7 +567,10 @@ describe('closing the middleware', () => {
 
     await duplex.post({ ack: 1, ...code(1012) });
     await closed;
-    expect(closes).toEqual([[[1012, '', { unconfirmed: [] }]], [[1012, '', { unconfirmed: [] }]]]);
+    expect(closes).toEqual([
+      [[1012, '', { unacknowledged: [] }]],
+      [[1012, '', { unacknowledged: [] }]],
+    ]);
     expect(sse.connections.size).toBe(0);
     await new Promise((resolve) => server.close(resolve));
   });
@@ -598,10 +610,10 @@ describe('closing the middleware', () => {
     const { stream } = await openDuplex(url);
     const closes = record(connections[0]!, 'close');
     stream.cut();
-    await until(() => !connections[0]!.connected);
+    await waitFor(() => !connections[0]!.connected);
     connections[0]!.send('never');
     await sse.close();
-    expect(closes).toEqual([[1012, '', { unconfirmed: ['never'] }]]);
+    expect(closes).toEqual([[1012, '', { unacknowledged: ['never'] }]]);
   });
 
   it('waits for drainTimeout at most', async () => {
@@ -616,7 +628,7 @@ describe('closing the middleware', () => {
     expect([isClosed, closes]).toEqual([false, []]);
     jest.advanceTimersByTime(1);
     await closed;
-    expect(closes).toEqual([[4000, '', { unconfirmed: [] }]]);
+    expect(closes).toEqual([[4000, '', { unacknowledged: [] }]]);
   });
 
   it('settles for each who asks', async () => {
@@ -631,9 +643,9 @@ describe('closing the middleware', () => {
   it('turns new clients away', async () => {
     const { sse, url } = await openChannel();
     await sse.close();
-    const duplex = await ask(`${addressOf(url, 'a')}&sseProtocol=2`);
+    const duplex = await sendRequest(`${addressOf(url, 'a')}&sseProtocol=2`);
     expect([duplex.status, duplex.headers['retry-after']]).toEqual([503, '5']);
-    expect((await ask(addressOf(url, 'b'))).text).toBe('retry: 5000\n\n');
+    expect((await sendRequest(addressOf(url, 'b'))).text).toBe('retry: 5000\n\n');
     expect(sse.connections.size).toBe(0);
   });
 });
@@ -641,7 +653,7 @@ describe('closing the middleware', () => {
 describe('a listener that throws', () => {
   it('is an uncaught exception, and nobody else has to suffer', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'sse-duplex-'));
-    afterThisTest(() => rmSync(folder, { recursive: true }));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
     const { outputFiles } = buildSync({
       entryPoints: [join(__dirname, '../../lib/index.ts')],
       bundle: true,

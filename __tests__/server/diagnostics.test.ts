@@ -4,10 +4,10 @@ import createDebug from 'debug';
 import type { Request, Response } from 'express';
 import { openChannel, openDuplex } from '../helpers/channel';
 import type { Connection } from '../helpers/channel';
-import { afterThisTest } from '../helpers/cleanup';
-import { ask, openStream, post } from '../helpers/http';
+import { onTestFinished } from '../helpers/on-test-finished';
+import { sendRequest, openStream, post } from '../helpers/http';
 import { runPageCode } from '../helpers/page-code';
-import { until } from '../helpers/until';
+import { waitFor } from '../helpers/wait-for';
 
 type Published = Record<string, unknown>;
 
@@ -17,10 +17,10 @@ type Published = Record<string, unknown>;
  */
 function listen(connections: Connection[]): () => [name: string, message: Published][] {
   const messages: [string, Published][] = [];
-  for (const name of ['connect', 'disconnect', 'reconnect', 'overflow', 'close', 'refusal']) {
+  for (const name of ['connect', 'disconnect', 'reconnect', 'overflow', 'close', 'client-error']) {
     const take = (message: unknown) => messages.push([name, message as Published]);
     subscribe(`sse-duplex:${name}`, take);
-    afterThisTest(() => unsubscribe(`sse-duplex:${name}`, take));
+    onTestFinished(() => unsubscribe(`sse-duplex:${name}`, take));
   }
   const isOwn = ({ connection }: Published) =>
     connection === undefined || connections.includes(connection as Connection);
@@ -33,7 +33,7 @@ function log(namespaces: string): string[] {
   const { log: own } = createDebug;
   createDebug.log = (...values: unknown[]) => lines.push(values.join(' '));
   createDebug.enable(namespaces);
-  afterThisTest(() => {
+  onTestFinished(() => {
     createDebug.disable();
     createDebug.log = own;
   });
@@ -46,7 +46,7 @@ describe('diagnostics_channel', () => {
     const messages = listen(connections);
     const client = await openDuplex(url, 'secret-name');
     client.stream.cut();
-    await until(() => messages().length === 2);
+    await waitFor(() => messages().length === 2);
     await client.resume(0);
     connections[0]!.send('never confirmed');
     await client.post({ close: { code: 4000, reason: 'bye' } });
@@ -56,7 +56,7 @@ describe('diagnostics_channel', () => {
       ['connect', { ...about, dialect: 'duplex' }],
       ['disconnect', about],
       ['reconnect', about],
-      ['close', { ...about, code: 4000, reason: 'bye', unconfirmed: 1 }],
+      ['close', { ...about, code: 4000, reason: 'bye', unacknowledged: 1 }],
     ]);
   });
 
@@ -67,7 +67,7 @@ describe('diagnostics_channel', () => {
     connections[0]!.send('0123456789abcdef');
     expect(messages().slice(1)).toMatchObject([
       ['overflow', { path: '/sse', connection: connections[0], direction: 'down', bytes: 26 }],
-      ['close', { code: 1008, unconfirmed: 1 }],
+      ['close', { code: 1008, unacknowledged: 1 }],
     ]);
   });
 
@@ -77,7 +77,7 @@ describe('diagnostics_channel', () => {
     await openStream(`${url}?sseClientId=base`);
     await post(`${url}?sseClientId=base&messageId=0`, '"0123456789"');
     expect(messages().slice(0, 2)).toMatchObject([
-      ['connect', { dialect: 'base' }],
+      ['connect', { dialect: 'dart' }],
       ['overflow', { direction: 'up', bytes: 12 }],
     ]);
   });
@@ -85,9 +85,9 @@ describe('diagnostics_channel', () => {
   it('is told of a refusal', async () => {
     const { url, connections } = await openChannel();
     const messages = listen(connections);
-    await ask(`${url}?sseClientId=a`, { headers: { Origin: 'https://evil.example' } });
+    await sendRequest(`${url}?sseClientId=a`, { headers: { Origin: 'https://evil.example' } });
     expect(messages()).toMatchObject([
-      ['refusal', { path: '/sse', error: { code: 'forbidden', status: 403 } }],
+      ['client-error', { path: '/sse', error: { code: 'forbidden', status: 403 } }],
     ]);
   });
 });
@@ -99,7 +99,7 @@ describe('the log of DEBUG', () => {
     const client = await openDuplex(url, 'secret-name');
     await client.post({ messages: ['secret message'], token: 'secret-guess' });
     await client.post({ close: { code: 4000, reason: 'secret reason' } });
-    await ask(`${url}?sseClientId=a`, { headers: { Origin: 'https://secret.example' } });
+    await sendRequest(`${url}?sseClientId=a`, { headers: { Origin: 'https://secret.example' } });
 
     const hash = createHash('sha256').update('secret-name').digest('hex');
     const session = `session=${hash.slice(0, 8)}`;
@@ -107,17 +107,17 @@ describe('the log of DEBUG', () => {
     expect(own.map((line) => /path=.*$/.exec(line)?.[0])).toEqual([
       `path=/sse ${session} dialect=duplex`,
       'path=/sse status=404 error=unknown-session',
-      `path=/sse ${session} code=4000 unconfirmed=0`,
+      `path=/sse ${session} code=4000 unacknowledged=0`,
       'path=/sse status=403 error=forbidden',
     ]);
     expect(lines.join()).not.toMatch(new RegExp(`secret|${client.token}`));
   });
 
-  it('has what it is asked for', async () => {
-    const lines = log('sse-duplex:refusal');
+  it('has what it is pending for', async () => {
+    const lines = log('sse-duplex:client-error');
     const { url } = await openChannel();
     await openDuplex(url);
-    await ask(url);
+    await sendRequest(url);
     expect(lines).toHaveLength(1);
   });
 });
@@ -134,12 +134,12 @@ describe('the metrics of docs/observability.md', () => {
     await openDuplex(url, 'stays');
     const returns = await openDuplex(url, 'returns');
     returns.stream.cut();
-    await until(() => sse.stats().connected === 1);
+    await waitFor(() => sse.stats().connected === 1);
     await returns.resume(0);
     connections[1]!.send('x'.repeat(1_000));
-    await ask(url);
+    await sendRequest(url);
 
-    const { text } = await ask(url.replace('/sse', '/metrics'));
+    const { text } = await sendRequest(url.replace('/sse', '/metrics'));
     expect(text.split('\n').filter((line) => /^sse_/.test(line))).toEqual([
       'sse_connections{state="connected"} 1',
       'sse_connections{state="waiting"} 0',
@@ -148,7 +148,7 @@ describe('the metrics of docs/observability.md', () => {
       'sse_resumed_total 1',
       'sse_overflows_total 1',
       'sse_closed_total{code="1008"} 1',
-      'sse_refused_total{error="malformed"} 1',
+      'sse_client_errors_total{code="bad-request"} 1',
     ]);
   });
 });

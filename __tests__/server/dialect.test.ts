@@ -1,21 +1,21 @@
-import { baseDialect, duplexDialect } from '../../lib/server/dialect';
+import { dartDialect, duplexDialect } from '../../lib/server/dialect';
 
 describe('the base dialect', () => {
   it('begins with an event of an id only', () => {
-    const hello = { token: 'T', sent: 4 } as Parameters<typeof baseDialect.opening>[0];
-    expect(baseDialect.opening(hello)).toBe('retry: 1000\nid: T.4\n\n');
+    const hello = { token: 'T', sent: 4 } as Parameters<typeof dartDialect.opening>[0];
+    expect(dartDialect.opening(hello)).toBe('retry: 1000\nid: T.4\n\n');
   });
 
   it('numbers each message with how many were received then', () => {
-    expect(baseDialect.messagePrefix?.('T', 0)).toBe('id: T.1\n');
+    expect(dartDialect.messagePrefix?.('T', 0)).toBe('id: T.1\n');
   });
 
   it('pings with a comment', () => {
-    expect(baseDialect.ping({ sent: 1, received: 2 })).toBe(':\n\n');
+    expect(dartDialect.ping({ sent: 1, received: 2 })).toBe(':\n\n');
   });
 
   it('closes with a control event that Dart knows', () => {
-    expect(baseDialect.close({ code: 4000, reason: 'x' })).toBe('event: control\ndata: close\n\n');
+    expect(dartDialect.close({ code: 4000, reason: 'x' })).toBe('event: control\ndata: close\n\n');
   });
 
   it.each([
@@ -24,7 +24,7 @@ describe('the base dialect', () => {
     [0.9999, 5000],
   ])('asks a client back after a random part of the time: %d', (random, retry) => {
     jest.spyOn(Math, 'random').mockReturnValueOnce(random);
-    expect(baseDialect.close({ code: 1012, reason: '', retry: 5000 })).toBe(`retry: ${retry}\n\n`);
+    expect(dartDialect.close({ code: 1012, reason: '', retry: 5000 })).toBe(`retry: ${retry}\n\n`);
   });
 });
 

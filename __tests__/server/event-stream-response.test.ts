@@ -4,10 +4,10 @@ import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { EventStreamResponse } from '../../lib/server/event-stream-response';
 import { listen } from '../helpers/channel';
-import { afterThisTest } from '../helpers/cleanup';
+import { onTestFinished } from '../helpers/on-test-finished';
 import { openStream } from '../helpers/http';
-import { until } from '../helpers/until';
-import { exchange } from '../hostile/raw-socket';
+import { waitFor } from '../helpers/wait-for';
+import { exchange } from '../security/raw-socket';
 
 function recordingOwner() {
   const told: unknown[][] = [];
@@ -102,7 +102,7 @@ describe('the event stream response', () => {
     expect(stream.writable).toBe(false);
     expect(await client.takeData()).toBe(2);
     expect(await client.ended).toBe('ended');
-    await until(() => told.length > 0);
+    await waitFor(() => told.length > 0);
     expect(told).toEqual([['closed', stream, true]]);
   });
 
@@ -114,7 +114,7 @@ describe('the event stream response', () => {
     expect(stream.writable).toBe(false);
     expect(stream.writableLength).toBeGreaterThan(0);
     client.resume();
-    await until(() => told.length > 0);
+    await waitFor(() => told.length > 0);
     expect(told).toEqual([['drained', stream]]);
     expect([stream.writable, stream.writableLength]).toEqual([true, 0]);
   });
@@ -122,7 +122,7 @@ describe('the event stream response', () => {
   it('tells once, and as not finished, of a client that went', async () => {
     const { client, stream, told } = await serveStream();
     client.cut();
-    await until(() => told.length > 0);
+    await waitFor(() => told.length > 0);
     expect(told).toEqual([['closed', stream, false]]);
     expect(stream.writable).toBe(false);
     expect(stream.write(CHUNK)).toBe(false);
@@ -137,7 +137,7 @@ describe('the event stream response', () => {
     while (stream.write(CHUNK));
     stream.end();
     client.cut();
-    await until(() => told.length > 0);
+    await waitFor(() => told.length > 0);
     expect(told).toEqual([['closed', stream, false]]);
   });
 
@@ -146,7 +146,7 @@ describe('the event stream response', () => {
     stream.destroy();
     expect(stream.write(CHUNK)).toBe(false);
     await client.ended;
-    await until(() => told.length > 0);
+    await waitFor(() => told.length > 0);
     expect(told).toEqual([['closed', stream, false]]);
   });
 
@@ -155,7 +155,7 @@ describe('the event stream response', () => {
     stream.end();
     expect(stream.write(CHUNK)).toBe(false);
     stream.end();
-    await until(() => told.length > 0);
+    await waitFor(() => told.length > 0);
     expect(told).toEqual([['closed', stream, true]]);
   });
 
@@ -169,7 +169,7 @@ describe('the event stream response', () => {
       });
       await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
       const session = connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
-      afterThisTest(async () => {
+      onTestFinished(async () => {
         session.destroy();
         await new Promise((resolve) => server.close(resolve));
       });
@@ -188,7 +188,7 @@ describe('the event stream response', () => {
       while (stream.write(CHUNK));
       if (ends) stream.end();
       request.close(constants.NGHTTP2_CANCEL);
-      await until(() => told.length > 0);
+      await waitFor(() => told.length > 0);
       expect(told).toEqual([['closed', stream, false]]);
     });
 
@@ -197,7 +197,7 @@ describe('the event stream response', () => {
       request.resume();
       stream.write(CHUNK);
       stream.end();
-      await until(() => told.length > 0);
+      await waitFor(() => told.length > 0);
       expect(told.at(-1)).toEqual(['closed', stream, true]);
     });
   });

@@ -1,17 +1,17 @@
 import { createSseMiddleware } from '../../lib/index';
 import type { SseOptions } from '../../lib/index';
-import { readOptions } from '../../lib/server/options';
+import { resolveOptions } from '../../lib/server/options';
 
 const TIMES = [
   'reconnectTimeout',
   'heartbeatInterval',
   'bodyTimeout',
-  'gapTimeout',
+  'reorderTimeout',
   'drainTimeout',
-  'reconnectSpread',
+  'reconnectJitter',
 ] as const;
-const SIZES = ['maxPayload', 'highWaterMark', 'maxBufferedAmount', 'replayLimit'] as const;
-const COUNTS = ['maxPending', 'maxConnections'] as const;
+const SIZES = ['maxPayload', 'highWaterMark', 'maxBufferedAmount', 'maxReplayBytes'] as const;
+const COUNTS = ['reorderWindow', 'maxConnections'] as const;
 const NUMBERS = [...TIMES, ...SIZES, ...COUNTS];
 
 function create(options: unknown) {
@@ -20,7 +20,7 @@ function create(options: unknown) {
 
 describe('the options', () => {
   it('have the defaults that they say', () => {
-    const { isAllowedOrigin, ...settings } = readOptions({});
+    const { isAllowedOrigin, ...settings } = resolveOptions({});
     expect(settings).toEqual({
       reconnectTimeout: 30_000,
       heartbeatInterval: 15_000,
@@ -28,11 +28,11 @@ describe('the options', () => {
       bodyTimeout: 10_000,
       highWaterMark: 65_536,
       maxBufferedAmount: 16_777_216,
-      replayLimit: 1_048_576,
-      maxPending: 1_024,
-      gapTimeout: 10_000,
+      maxReplayBytes: 1_048_576,
+      reorderWindow: 1_024,
+      reorderTimeout: 10_000,
       drainTimeout: 5_000,
-      reconnectSpread: 5_000,
+      reconnectJitter: 5_000,
       maxConnections: 50_000,
       authorize: undefined,
       allowedHosts: undefined,
@@ -43,8 +43,8 @@ describe('the options', () => {
 
   it('take a default for undefined', () => {
     const options = Object.fromEntries(NUMBERS.map((name) => [name, undefined]));
-    expect({ ...readOptions(options), isAllowedOrigin: 0 }).toEqual({
-      ...readOptions({}),
+    expect({ ...resolveOptions(options), isAllowedOrigin: 0 }).toEqual({
+      ...resolveOptions({}),
       isAllowedOrigin: 0,
     });
   });
@@ -56,15 +56,15 @@ describe('the options', () => {
     ['bodyTimeout', 1, 2 ** 31 - 1],
     ['highWaterMark', 1, Infinity],
     ['maxBufferedAmount', 1, Infinity],
-    ['replayLimit', 0, Infinity],
-    ['maxPending', 0, Infinity],
-    ['gapTimeout', 1, 2 ** 31 - 1],
+    ['maxReplayBytes', 0, Infinity],
+    ['reorderWindow', 0, Infinity],
+    ['reorderTimeout', 1, 2 ** 31 - 1],
     ['drainTimeout', 0, 2 ** 31 - 1],
-    ['reconnectSpread', 1, 2 ** 31 - 1],
+    ['reconnectJitter', 1, 2 ** 31 - 1],
     ['maxConnections', 1, Infinity],
   ] as const)('have %s from %d to %d', (name, least, greatest) => {
-    expect(readOptions({ [name]: least })[name]).toBe(least);
-    expect(readOptions({ [name]: greatest })[name]).toBe(greatest);
+    expect(resolveOptions({ [name]: least })[name]).toBe(least);
+    expect(resolveOptions({ [name]: greatest })[name]).toBe(greatest);
     expect(create({ [name]: least - 1 })).toThrow(RangeError);
     expect(create({ [name]: least - 1 })).toThrow(`option "${name}" must be from ${least} to `);
     if (greatest < Infinity) expect(create({ [name]: greatest + 1 })).toThrow(RangeError);
@@ -87,15 +87,23 @@ describe('the options', () => {
     ['authorize', null, 'option "authorize" must be a function, not object'],
     ['clientScript', 'yes', 'option "clientScript" must be a boolean, not string'],
     ['clientScript', null, 'option "clientScript" must be a boolean, not object'],
-    ['origins', 'https://a.example', 'option "origins" must be an array of strings'],
-    ['origins', [/a/], 'option "origins" must be an array of strings'],
-    ['origins', null, 'option "origins" must be an array of strings'],
-    ['origins', ['*'], 'option "origins" has "*": an origin is scheme, host and port only'],
-    ['origins', ['null'], 'option "origins" has "null"'],
-    ['origins', ['https://a.example/'], 'option "origins" has "https://a.example/"'],
-    ['origins', ['https://a.example:443'], 'option "origins" has "https://a.example:443"'],
-    ['origins', ['https://A.example'], 'option "origins" has "https://A.example"'],
-    ['origins', ['a.example'], 'option "origins" has "a.example"'],
+    ['allowedOrigins', 'https://a.example', 'option "allowedOrigins" must be an array of strings'],
+    ['allowedOrigins', [/a/], 'option "allowedOrigins" must be an array of strings'],
+    ['allowedOrigins', null, 'option "allowedOrigins" must be an array of strings'],
+    [
+      'allowedOrigins',
+      ['*'],
+      'option "allowedOrigins" has "*": an origin is scheme, host and port only',
+    ],
+    ['allowedOrigins', ['null'], 'option "allowedOrigins" has "null"'],
+    ['allowedOrigins', ['https://a.example/'], 'option "allowedOrigins" has "https://a.example/"'],
+    [
+      'allowedOrigins',
+      ['https://a.example:443'],
+      'option "allowedOrigins" has "https://a.example:443"',
+    ],
+    ['allowedOrigins', ['https://A.example'], 'option "allowedOrigins" has "https://A.example"'],
+    ['allowedOrigins', ['a.example'], 'option "allowedOrigins" has "a.example"'],
     ['allowedHosts', 'a.example', 'option "allowedHosts" must be an array of strings'],
     ['allowedHosts', '', 'option "allowedHosts" must be an array of strings'],
     ['allowedHosts', null, 'option "allowedHosts" must be an array of strings'],
@@ -106,18 +114,20 @@ describe('the options', () => {
   });
 
   it('list the origins that are allowed, or ask', () => {
-    const listed = readOptions({ origins: ['https://a.example', 'http://localhost:8080'] });
+    const listed = resolveOptions({
+      allowedOrigins: ['https://a.example', 'http://localhost:8080'],
+    });
     expect(listed.isAllowedOrigin('https://a.example')).toBe(true);
     expect(listed.isAllowedOrigin('https://b.example')).toBe(false);
-    const asked = readOptions({ origins: (origin) => origin.endsWith('.example') });
-    expect(asked.isAllowedOrigin('https://a.example')).toBe(true);
-    expect(asked.isAllowedOrigin('https://a.test')).toBe(false);
-    const truthy = readOptions({ origins: (() => 'yes') as unknown as () => boolean });
+    const pending = resolveOptions({ allowedOrigins: (origin) => origin.endsWith('.example') });
+    expect(pending.isAllowedOrigin('https://a.example')).toBe(true);
+    expect(pending.isAllowedOrigin('https://a.test')).toBe(false);
+    const truthy = resolveOptions({ allowedOrigins: (() => 'yes') as unknown as () => boolean });
     expect(truthy.isAllowedOrigin('https://a.example')).toBe(false);
   });
 
   it('read hosts without regard to case', () => {
-    expect(readOptions({ allowedHosts: ['A.Example:80'] }).allowedHosts).toEqual(
+    expect(resolveOptions({ allowedHosts: ['A.Example:80'] }).allowedHosts).toEqual(
       new Set(['a.example:80']),
     );
   });

@@ -1,15 +1,15 @@
 import type { Request } from 'express';
 import type { SseOptions } from '../../lib/index';
-import { readOptions } from '../../lib/server/options';
-import { SseRequestError } from '../../lib/server/request-fault';
+import { resolveOptions } from '../../lib/server/options';
+import { SseRequestError } from '../../lib/server/request-error';
 import { RequestPolicy } from '../../lib/server/request-policy';
 import { addressOf, openChannel, openDuplex, record } from '../helpers/channel';
-import { ask, openStream, post } from '../helpers/http';
+import { sendRequest, openStream, post } from '../helpers/http';
 import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
-import { until } from '../helpers/until';
+import { waitFor } from '../helpers/wait-for';
 
 const FORBIDDEN = {
-  error: 'forbidden',
+  code: 'forbidden',
   message: 'not authorized',
 };
 
@@ -61,7 +61,7 @@ describe('the origin rule', () => {
   ])(
     'on host app.example answers origin %s by site with %p, else with %i',
     async (origin, bySite, without) => {
-      const { url } = await openChannel({ origins: [ALLOWED] });
+      const { url } = await openChannel({ allowedOrigins: [ALLOWED] });
       for (const site of SITES) {
         const headers = {
           Host: 'app.example',
@@ -90,20 +90,20 @@ describe('the origin rule', () => {
   it('says what to do to whoever is refused', async () => {
     const { sse, url } = await openChannel();
     const errors = record(sse, 'clientError');
-    const reply = await ask(addressOf(url, 'a'), {
+    const reply = await sendRequest(addressOf(url, 'a'), {
       headers: { Origin: FOREIGN, Host: 'app.example' },
     });
     expect(reply.status).toBe(403);
-    const { error, message } = JSON.parse(reply.text) as { error: string; message: string };
-    expect(error).toBe('forbidden');
+    const { code, message } = JSON.parse(reply.text) as { code: string; message: string };
+    expect(code).toBe('forbidden');
     expect(message).toContain(`origin "${FOREIGN}" is not allowed on host "app.example"`);
-    expect(message).toContain('"origins"');
+    expect(message).toContain('"allowedOrigins"');
     expect(errors).toEqual([[expect.any(SseRequestError), expect.anything()]]);
     expect((errors[0]![1] as Request).url).toContain('sseClientId=a');
   });
 
   it('lets an allowed page read what it needs, and another nothing', async () => {
-    const { url } = await openChannel({ origins: (origin) => origin === ALLOWED });
+    const { url } = await openChannel({ allowedOrigins: (origin) => origin === ALLOWED });
     const allowed = await openStream(addressOf(url, 'a'), { Origin: ALLOWED });
     expect(allowed.headers).toMatchObject({
       vary: 'Origin',
@@ -116,7 +116,7 @@ describe('the origin rule', () => {
       404,
       ALLOWED,
     ]);
-    const foreign = await ask(addressOf(url, 'c'), { headers: { Origin: FOREIGN } });
+    const foreign = await sendRequest(addressOf(url, 'c'), { headers: { Origin: FOREIGN } });
     expect(foreign.headers).toMatchObject({ 'cache-control': 'no-store' });
     expect(foreign.headers).not.toHaveProperty('access-control-allow-origin');
     const same = await openStream(addressOf(url, 'd'));
@@ -135,11 +135,11 @@ describe('the origin rule', () => {
   });
 
   it('never allows `null`, which sandboxed frames and files all share', async () => {
-    expect(await statusOf({ Origin: 'null' }, { origins: () => true })).toBe(403);
+    expect(await statusOf({ Origin: 'null' }, { allowedOrigins: () => true })).toBe(403);
   });
 
   it('keeps what other middleware said in Vary', async () => {
-    const { url } = await openChannel({ origins: [ALLOWED] }, (app) => {
+    const { url } = await openChannel({ allowedOrigins: [ALLOWED] }, (app) => {
       app.use((_request, response, next) => {
         response.vary('Accept-Encoding');
         next();
@@ -151,21 +151,21 @@ describe('the origin rule', () => {
 });
 
 describe('the preflight', () => {
-  const preflight = (origin: string, asked?: string) => ({
+  const preflight = (origin: string, pending?: string) => ({
     method: 'OPTIONS',
     headers: {
       Origin: origin,
       'Sec-Fetch-Site': 'cross-site',
       'Access-Control-Request-Method': 'POST',
-      ...(asked !== undefined && { 'Access-Control-Request-Headers': asked }),
+      ...(pending !== undefined && { 'Access-Control-Request-Headers': pending }),
     },
   });
   const origins = ['https://allowed.example'];
 
   it('lets an allowed origin send the headers that it asks for', async () => {
     const authorize = jest.fn(() => false);
-    const { url } = await openChannel({ origins, authorize });
-    const reply = await ask(
+    const { url } = await openChannel({ allowedOrigins: origins, authorize });
+    const reply = await sendRequest(
       addressOf(url, 'a'),
       preflight(origins[0]!, 'authorization, last-event-id'),
     );
@@ -181,15 +181,15 @@ describe('the preflight', () => {
     expect(authorize).not.toHaveBeenCalled(); // browsers send no credentials with it
   });
 
-  it.each([undefined, 'a b', 'a,,b', 'a: b'])('allows no headers for %p', async (asked) => {
-    const { url } = await openChannel({ origins });
-    const reply = await ask(addressOf(url, 'a'), preflight(origins[0]!, asked));
+  it.each([undefined, 'a b', 'a,,b', 'a: b'])('allows no headers for %p', async (pending) => {
+    const { url } = await openChannel({ allowedOrigins: origins });
+    const reply = await sendRequest(addressOf(url, 'a'), preflight(origins[0]!, pending));
     expect([reply.status, reply.headers['access-control-allow-headers']]).toEqual([204, '']);
   });
 
   it('refuses another origin', async () => {
-    const { url } = await openChannel({ origins });
-    const reply = await ask(addressOf(url, 'a'), preflight('https://foreign.example'));
+    const { url } = await openChannel({ allowedOrigins: origins });
+    const reply = await sendRequest(addressOf(url, 'a'), preflight('https://foreign.example'));
     expect(reply.status).toBe(403);
     expect(reply.headers).not.toHaveProperty('access-control-allow-origin');
   });
@@ -211,11 +211,11 @@ describe('the allowed hosts', () => {
   it('refuse the browser itself, which says same-origin of a rebound name', async () => {
     const { url } = await openChannel({ allowedHosts: ['app.example'] });
     const headers = { Host: 'rebound.example', 'Sec-Fetch-Site': 'same-origin' };
-    expect((await ask(addressOf(url, 'a'), { headers })).status).toBe(403);
+    expect((await sendRequest(addressOf(url, 'a'), { headers })).status).toBe(403);
   });
 
   it("read HTTP/2's :authority", () => {
-    const policy = new RequestPolicy(readOptions({ allowedHosts: ['app.example'] }));
+    const policy = new RequestPolicy(resolveOptions({ allowedHosts: ['app.example'] }));
     const response = { getHeader: () => undefined, setHeader: () => {} } as never;
     const from = (authority: string) => ({ headers: { ':authority': authority } }) as never;
     expect(() => policy.admit(from('app.example'), response)).not.toThrow();
@@ -260,11 +260,11 @@ describe('authorize', () => {
     const cause = new Error('no database');
     const { url, sse } = await openChannel({ authorize: () => Promise.reject(cause) });
     const errors = record(sse, 'clientError');
-    await ask(addressOf(url, 'a'));
+    await sendRequest(addressOf(url, 'a'));
     expect((errors[0]![0] as Error).cause).toBe(cause);
   });
 
-  it('is asked before each GET and each POST, with the request', async () => {
+  it('is pending before each GET and each POST, with the request', async () => {
     const authorize = jest.fn((request: Request) => request.headers['x-user'] === 'ann');
     const { url } = await openChannel({ authorize });
     const { post: send } = await openDuplex(url, 'a', { 'x-user': 'ann' });
@@ -284,17 +284,17 @@ describe('authorize', () => {
     const { url } = await openChannel({ authorize });
     useFakeTimeouts();
     let isAnswered = false;
-    const reply = ask(addressOf(url, 'a')).finally(() => (isAnswered = true));
-    await until(() => authorize.mock.calls.length > 0);
+    const reply = sendRequest(addressOf(url, 'a')).finally(() => (isAnswered = true));
+    await waitFor(() => authorize.mock.calls.length > 0);
     jest.advanceTimersByTime(9_999);
-    await ask(url); // a whole exchange later
+    await sendRequest(url); // a whole exchange later
     expect(isAnswered).toBe(false);
     jest.advanceTimersByTime(1);
     expect((await reply).status).toBe(403);
   });
 
   it('leaves no timer behind', async () => {
-    const policy = new RequestPolicy(readOptions({ authorize: () => Promise.resolve('ann') }));
+    const policy = new RequestPolicy(resolveOptions({ authorize: () => Promise.resolve('ann') }));
     useFakeTimeouts();
     expect(await policy.authorize({} as never)).toBe('ann');
     expect(jest.getTimerCount()).toBe(0);
@@ -311,7 +311,7 @@ describe('authorize', () => {
     });
     const controller = new AbortController();
     const left = fetch(addressOf(url, 'a'), { signal: controller.signal }).catch(() => 'left');
-    await until(() => requests.length > 0);
+    await waitFor(() => requests.length > 0);
     const isGone = new Promise((resolve) => requests[0]!.on('close', resolve));
     controller.abort();
     await Promise.all([left, isGone]);

@@ -1,10 +1,10 @@
 import { addressOf, openChannel, openDuplex, record } from '../helpers/channel';
 import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
-import { ask, openStream, post } from '../helpers/http';
-import { until } from '../helpers/until';
+import { sendRequest, openStream, post } from '../helpers/http';
+import { waitFor } from '../helpers/wait-for';
 
 const UNKNOWN = {
-  error: 'unknown-session',
+  code: 'unknown-session',
   message: 'there is no such session here, or it is not yours: open a new one',
 };
 
@@ -17,7 +17,7 @@ async function openOne(options: Parameters<typeof openChannel>[0] = {}) {
 /** Cuts the client's stream, and waits until the server knows. */
 async function lose({ client, connection }: Awaited<ReturnType<typeof openOne>>): Promise<void> {
   client.stream.cut();
-  await until(() => !connection.connected);
+  await waitFor(() => !connection.connected);
 }
 
 describe('a duplex session, up', () => {
@@ -71,13 +71,13 @@ describe('a duplex session, up', () => {
   });
 
   it('answers 409 to what is outside the window, and takes it later', async () => {
-    const { client, connection } = await openOne({ maxPending: 2 });
+    const { client, connection } = await openOne({ reorderWindow: 2 });
     const messages = record(connection, 'message');
     const reply = await client.post({ id: 2, messages: [2, 3] });
     expect([reply.status, reply.json]).toEqual([
       409,
       {
-        error: 'out-of-window',
+        code: 'out-of-window',
         message: expect.stringContaining('message 2 cannot be taken: the next is 0') as string,
       },
     ]);
@@ -108,7 +108,7 @@ describe('a duplex session, up', () => {
     const { client, connection } = await openOne();
     const messages = record(connection, 'message');
     const reply = await client.post({ messages: ['x'], ...(fields as object) });
-    expect([reply.status, reply.json]).toMatchObject([400, { error: 'malformed' }]);
+    expect([reply.status, reply.json]).toMatchObject([400, { code: 'bad-request' }]);
     expect(messages).toEqual([]);
     expect(connection.readyState).toBe(1);
   });
@@ -116,7 +116,7 @@ describe('a duplex session, up', () => {
   it.each(['null', '1', '"text"', '[]'])('answers 400 to the body %s', async (body) => {
     const { url } = await openOne();
     const reply = await post(addressOf(url, 'a'), body);
-    expect([reply.status, reply.json]).toMatchObject([400, { error: 'malformed' }]);
+    expect([reply.status, reply.json]).toMatchObject([400, { code: 'bad-request' }]);
   });
 });
 
@@ -132,11 +132,11 @@ describe('a refusal of a duplex POST', () => {
   });
 
   it('names the option that bounds the window', async () => {
-    const { client } = await openOne({ maxPending: 2 });
+    const { client } = await openOne({ reorderWindow: 2 });
     const { status, json } = await client.post({ id: 3, messages: ['x'] });
     expect([status, json]).toMatchObject([
       409,
-      { message: expect.stringMatching(/^message 3 .* is 0, .*"maxPending"/) as string },
+      { message: expect.stringMatching(/^message 3 .* is 0, .*"reorderWindow"/) as string },
     ]);
   });
 });
@@ -165,7 +165,7 @@ describe('a duplex session, down', () => {
     expect(connection.send('a')).toBe(true);
     connection.send({ b: '\n' });
     connection.send(null);
-    await until(() => client.stream.waiting() === 3);
+    await waitFor(() => client.stream.waiting() === 3);
     expect(client.stream.text().slice(before)).toBe(
       'data: "a"\n\ndata: {"b":"\\n"}\n\ndata: null\n\n',
     );
@@ -176,7 +176,7 @@ describe('a duplex session, down', () => {
     expect(await client.stream.take()).toEqual({ event: 'ping', data: '{"sent":0,"received":0}' });
     connection.send('x');
     await client.post({ messages: [1, 2] });
-    await until(() =>
+    await waitFor(() =>
       client.stream.text().includes('event: ping\ndata: {"sent":1,"received":2}\n\n'),
     );
   });
@@ -185,11 +185,11 @@ describe('a duplex session, down', () => {
     const { client, connection } = await openOne();
     'abc'.split('').forEach((text) => connection.send(text));
     const size = 'data: "a"\n\n'.length;
-    expect(connection.unconfirmedAmount).toBe(3 * size);
+    expect(connection.unacknowledgedAmount).toBe(3 * size);
     await client.post({ ack: 2 });
-    expect(connection.unconfirmedAmount).toBe(size);
+    expect(connection.unacknowledgedAmount).toBe(size);
     await client.post({ ack: 1 }); // one that was overtaken
-    expect(connection.unconfirmedAmount).toBe(size);
+    expect(connection.unacknowledgedAmount).toBe(size);
   });
 
   it('ends the stream of a client that is silent for 2.5 of its idle intervals', async () => {
@@ -200,7 +200,7 @@ describe('a duplex session, down', () => {
     jest.advanceTimersByTime(10_000);
     expect(disconnects).toHaveLength(0);
     jest.advanceTimersByTime(1_000);
-    await until(() => disconnects.length > 0);
+    await waitFor(() => disconnects.length > 0);
     expect(connection.readyState).toBe(1);
   });
 
@@ -283,7 +283,7 @@ describe('a duplex session whose stream is lost', () => {
       expect(await stream.takeData()).toMatchObject({ sent: received });
       for (const text of 'abc'.slice(received)) expect(await stream.takeData()).toBe(text);
     }
-    expect(connection.unconfirmedAmount).toBe(0);
+    expect(connection.unacknowledgedAmount).toBe(0);
   });
 
   it('does not write what was confirmed by a POST before the stream is back', async () => {
@@ -328,7 +328,7 @@ describe('a duplex session whose stream is lost', () => {
     expect(closes).toEqual([]);
     jest.advanceTimersByTime(1);
     expect(closes).toEqual([
-      [1006, 'the client did not come back within 5000 ms', { unconfirmed: ['b', 'c'] }],
+      [1006, 'the client did not come back within 5000 ms', { unacknowledged: ['b', 'c'] }],
     ]);
     expect([connection.readyState, sse.connections.size]).toEqual([3, 0]);
     expect((await client.resume(1)).status).toBe(404);
@@ -352,7 +352,7 @@ describe('a duplex session whose stream is lost', () => {
     const all = await openOne({ reconnectTimeout: 0 });
     const closes = record(all.connection, 'close');
     await lose(all);
-    expect(closes).toEqual([[1006, expect.any(String), { unconfirmed: [] }]]);
+    expect(closes).toEqual([[1006, expect.any(String), { unacknowledged: [] }]]);
     expect(all.sse.connections.size).toBe(0);
   });
 });
@@ -382,7 +382,7 @@ describe('the proof of a duplex session', () => {
     const { token } = await openDuplex(url, 'a', { 'x-user': 'ann' });
     const attempt = async (id: string, proof: string, user: string) => {
       const headers = { 'Last-Event-ID': proof, 'x-user': user };
-      return ask(`${addressOf(url, id)}&sseProtocol=2`, { headers });
+      return sendRequest(`${addressOf(url, id)}&sseProtocol=2`, { headers });
     };
     const replies = await Promise.all([
       attempt('a', `${'x'.repeat(21)}.0`, 'ann'),
@@ -401,14 +401,14 @@ describe('the proof of a duplex session', () => {
   it.each([
     ['attached', false],
     ['lost', true],
-  ])('is asked of a GET for a session that is %s, with 409', async (_, isLost) => {
+  ])('is pending of a GET for a session that is %s, with 409', async (_, isLost) => {
     const all = await openOne();
     if (isLost) await lose(all);
     for (const query of ['&sseProtocol=2', '']) {
-      const reply = await ask(addressOf(all.url, 'a') + query);
+      const reply = await sendRequest(addressOf(all.url, 'a') + query);
       expect([reply.status, JSON.parse(reply.text)]).toMatchObject([
         409,
-        { error: 'session-taken' },
+        { code: 'session-conflict' },
       ]);
     }
     expect(all.connection.connected).toBe(!isLost);
@@ -420,8 +420,8 @@ describe('the proof of a duplex session', () => {
     const base = await openStream(addressOf(url, 'a'));
     const { id } = await base.take();
     const headers = { 'Last-Event-ID': id! };
-    const resumed = await ask(`${addressOf(url, 'a')}&sseProtocol=2`, { headers });
-    const opened = await ask(`${addressOf(url, 'a')}&sseProtocol=2`);
+    const resumed = await sendRequest(`${addressOf(url, 'a')}&sseProtocol=2`, { headers });
+    const opened = await sendRequest(`${addressOf(url, 'a')}&sseProtocol=2`);
     expect([resumed.status, opened.status]).toEqual([404, 409]);
     expect(connections).toHaveLength(1);
   });
@@ -468,10 +468,10 @@ describe('a client that does not keep up', () => {
     expect(connection.send('x'.repeat(500))).toBe(false);
     expect(connection.bufferedAmount).toBeGreaterThanOrEqual(1000);
     expect(connection.send('x')).toBe(false);
-    await until(() => drains.length > 0);
+    await waitFor(() => drains.length > 0);
     expect(connection.bufferedAmount).toBe(0);
     expect(connection.send('y')).toBe(true);
-    await until(() => client.stream.waiting() === 4);
+    await waitFor(() => client.stream.waiting() === 4);
     expect(drains).toEqual([[]]);
   });
 
@@ -484,11 +484,11 @@ describe('a client that does not keep up', () => {
     expect(connection.bufferedAmount).toBeGreaterThan(1 << 20);
     expect(drains).toEqual([]);
     client.stream.resume();
-    await until(() => drains.length > 0);
+    await waitFor(() => drains.length > 0);
     expect(connection.bufferedAmount).toBe(0);
   });
 
-  it('gets false past half of maxBufferedAmount unconfirmed, and drain when enough is', async () => {
+  it('gets false past half of maxBufferedAmount unacknowledged, and drain when enough is', async () => {
     const { client, connection } = await openOne({ maxBufferedAmount: 100 });
     const drains = record(connection, 'drain');
     expect(connection.send('x'.repeat(40))).toBe(true); // 50 bytes
@@ -519,7 +519,7 @@ describe('a client that does not keep up', () => {
     const stream = await all.client.resume(0);
     await stream.take();
     await stream.take();
-    await until(() => drains.length > 0);
+    await waitFor(() => drains.length > 0);
   });
 
   it('is closed with 1008 at maxBufferedAmount, and learns it on its stream', async () => {
@@ -529,8 +529,8 @@ describe('a client that does not keep up', () => {
     connection.send(a);
     expect(closes).toEqual([]);
     expect(connection.send(b)).toBe(false);
-    const reason = 'over 100 bytes unconfirmed (maxBufferedAmount)';
-    expect(closes).toEqual([[1008, reason, { unconfirmed: [a, b] }]]);
+    const reason = 'over 100 bytes unacknowledged (maxBufferedAmount)';
+    expect(closes).toEqual([[1008, reason, { unacknowledged: [a, b] }]]);
     expect(connection.readyState).toBe(3);
     expect(await client.stream.take()).toEqual({
       event: 'close',
@@ -541,7 +541,7 @@ describe('a client that does not keep up', () => {
     expect([reply.status, reply.json]).toEqual([
       410,
       {
-        error: 'closed',
+        code: 'session-closed',
         message: `the session is closed: 1008 ${reason}`,
         close: { code: 1008, reason },
       },
@@ -572,11 +572,11 @@ describe('a client that does not keep up', () => {
     const closes = record(connection, 'close');
     client.stream.pause();
     for (let i = 0; i < 19; i++) connection.send(LARGE);
-    await until(() => connection.bufferedAmount < 19 << 20); // some are in the sockets
+    await waitFor(() => connection.bufferedAmount < 19 << 20); // some are in the sockets
     connection.send(LARGE);
     connection.send(LARGE);
     expect(closes).toEqual([[1008, expect.any(String), expect.anything()]]);
-    await until(() => !connection.connected);
+    await waitFor(() => !connection.connected);
     const stream = await client.resume(0);
     expect(await stream.takeData()).toMatchObject({ resumed: true });
     expect(await stream.takeData()).toMatchObject({ code: 1008 });
@@ -619,7 +619,7 @@ describe('the end of a duplex session', () => {
     });
     expect([reply.status, reply.json]).toEqual([200, { received: 1 }]);
     expect(messages).toEqual([['on the way']]);
-    expect(closes).toEqual([[4000, 'bye', { unconfirmed: [] }]]);
+    expect(closes).toEqual([[4000, 'bye', { unacknowledged: [] }]]);
     expect([connection.readyState, sse.connections.size]).toEqual([3, 0]);
     expect((await client.post()).status).toBe(404);
   });
@@ -645,7 +645,7 @@ describe('the end of a duplex session', () => {
     connection.close(4000, 'bye');
     await client.stream.take();
     await client.post({ close: { code: 1000, reason: 'mine' } });
-    expect(closes).toEqual([[4000, 'bye', { unconfirmed: [] }]]);
+    expect(closes).toEqual([[4000, 'bye', { unacknowledged: [] }]]);
   });
 
   it('by the server is told again to a client that lost the stream before it', async () => {
@@ -670,11 +670,11 @@ describe('the end of a duplex session', () => {
     connection.send('a');
     connection.close(4000, 'bye');
     await client.stream.ended;
-    await until(() => !connection.connected);
+    await waitFor(() => !connection.connected);
     jest.advanceTimersByTime(19_999);
     expect(closes).toEqual([]);
     jest.advanceTimersByTime(1);
-    expect(closes).toEqual([[4000, 'bye', { unconfirmed: ['a'] }]]);
+    expect(closes).toEqual([[4000, 'bye', { unacknowledged: ['a'] }]]);
     expect(sse.connections.size).toBe(0);
   });
 
@@ -684,7 +684,7 @@ describe('the end of a duplex session', () => {
     useFakeTimeouts();
     connection.close(4000);
     await client.stream.ended;
-    await until(() => !connection.connected);
+    await waitFor(() => !connection.connected);
     jest.advanceTimersByTime(4_999);
     expect(closes).toEqual([]);
     jest.advanceTimersByTime(1);
@@ -703,7 +703,7 @@ describe('the end of a duplex session', () => {
     });
     expect([reply.status, reply.json]).toEqual([200, { received: 2 }]);
     expect(messages.flat()).toEqual(['x', 'y']);
-    expect(closes).toEqual([[4001, 'ünd', { unconfirmed: ['b', 'c'] }]]);
+    expect(closes).toEqual([[4001, 'ünd', { unacknowledged: ['b', 'c'] }]]);
     expect(await client.stream.ended).toBe('ended');
     expect(sse.connections.size).toBe(0);
   });
@@ -798,7 +798,7 @@ describe('an application that does not read', () => {
   });
 
   it('has the client pushed back on: the POST waits for room', async () => {
-    const { client, connection } = await openOne({ maxPending: 4 });
+    const { client, connection } = await openOne({ reorderWindow: 4 });
     connection.pause();
     const messages = record(connection, 'message');
     expect((await client.post(batch(5))).status).toBe(200);
@@ -838,7 +838,7 @@ describe('an application that does not read', () => {
     expect([reply.status, reply.headers['retry-after'], reply.json]).toEqual([
       503,
       '1',
-      { error: 'busy', message: expect.stringContaining('not reading') as string },
+      { code: 'service-unavailable', message: expect.stringContaining('not reading') as string },
     ]);
     const messages = record(connection, 'message');
     connection.resume();
@@ -855,7 +855,7 @@ describe('an application that does not read', () => {
     const timers = jest.spyOn(global, 'setTimeout');
     let isAnswered = false;
     const held = client.post(batch(1, 1)).finally(() => (isAnswered = true));
-    await until(() => timers.mock.calls.some(([, timeout]) => timeout === 7_000));
+    await waitFor(() => timers.mock.calls.some(([, timeout]) => timeout === 7_000));
     jest.advanceTimersByTime(6_999);
     await client.post(); // a whole exchange later
     expect(isAnswered).toBe(false);

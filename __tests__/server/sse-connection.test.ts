@@ -1,7 +1,7 @@
 import { SseConnection } from '../../lib/index';
 import { openChannel, openDuplex, record } from '../helpers/channel';
 import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
-import { until } from '../helpers/until';
+import { waitFor } from '../helpers/wait-for';
 
 async function openOne(options: Parameters<typeof openChannel>[0] = {}) {
   const channel = await openChannel(options);
@@ -55,7 +55,7 @@ describe('a connection', () => {
   it('counts the bytes that no socket has taken', async () => {
     const { client, connection } = await openOne();
     client.stream.cut();
-    await until(() => !connection.connected);
+    await waitFor(() => !connection.connected);
     connection.send('ü');
     expect(connection.bufferedAmount).toBe(Buffer.byteLength('data: "ü"\n\n'));
   });
@@ -171,7 +171,7 @@ describe('the stream of a connection', () => {
     expect(messages).toEqual(['a', null, 'c']);
   });
 
-  it('asked for after the client said goodbye has all that it said', async () => {
+  it('pending for after the client said goodbye has all that it said', async () => {
     const { client, connection } = await openOne();
     await client.post({ messages: [1, 2], ...GOODBYE });
     await turn(); // the application awaits something
@@ -180,11 +180,11 @@ describe('the stream of a connection', () => {
     expect(messages).toEqual([1, 2]);
   });
 
-  it('asked for after the end has been told is over', async () => {
+  it('pending for after the end has been told is over', async () => {
     const { client, connection } = await openOne();
     const closes = record(connection, 'close');
     await client.post(GOODBYE);
-    await until(() => closes.length > 0);
+    await waitFor(() => closes.length > 0);
     expect(await connection.stream.getReader().read()).toEqual({ done: true, value: undefined });
   });
 
@@ -203,7 +203,7 @@ describe('the stream of a connection', () => {
     expect(closes).toHaveLength(1);
   });
 
-  it('is over when nobody asked for it in reconnectTimeout', async () => {
+  it('is over when nobody pending for it in reconnectTimeout', async () => {
     const { client, connection } = await openOne({ reconnectTimeout: 1000 });
     useFakeTimeouts();
     await client.post({ messages: [1], ...GOODBYE });
@@ -274,7 +274,7 @@ describe('the sink of a connection', () => {
   it('lets its writer wait until the socket has taken it', async () => {
     const { client, connection } = await openOne({ highWaterMark: 100 });
     client.stream.cut();
-    await until(() => !connection.connected);
+    await waitFor(() => !connection.connected);
     const writer = connection.sink.getWriter();
     let isWritten = false;
     const written = writer.write('x'.repeat(100)).then(() => (isWritten = true));

@@ -10,21 +10,21 @@ export const peers = {
 
 const BURST = 32;
 
-export async function prepare(field) {
-  await field.grow(10);
+export async function prepare(testbed) {
+  await testbed.grow(10);
 }
 
-export async function round(field, size) {
+export async function round(testbed, size) {
   const bursts = size(240, 10);
-  let { received } = await field.call('sample');
-  const cpu = await field.cpuOf(async () => {
+  let { received } = await testbed.call('sample');
+  const cpu = await testbed.cpuOf(async () => {
     for (let burst = 0; burst < bursts; burst++) {
-      for (const client of field.clients) {
+      for (const client of testbed.clients) {
         for (let n = 0; n < BURST; n++) void client.send(makeMessage(n));
       }
-      received += BURST * field.clients.length;
-      await field.call('until', { name: 'received', value: received });
+      received += BURST * testbed.clients.length;
+      await testbed.call('until', { name: 'received', value: received });
     }
   });
-  return { 'up to the server': cpu / (bursts * BURST * field.clients.length) };
+  return { 'up to the server': cpu / (bursts * BURST * testbed.clients.length) };
 }

@@ -1,4 +1,4 @@
-import { cpuPerDelivery } from '../field.mjs';
+import { cpuPerDelivery } from '../testbed.mjs';
 import { peers as all } from '../peers.mjs';
 
 export const title = 'One message to 1,000 clients, µs of server CPU per delivery';
@@ -8,14 +8,14 @@ export const reference = 'raw';
 const { 'socket.io polling': _, ...others } = all;
 export const peers = others;
 
-export async function prepare(field, size) {
-  await field.grow(size(1000, 100));
+export async function prepare(testbed, size) {
+  await testbed.grow(size(1000, 100));
 }
 
-export async function round(field, size) {
+export async function round(testbed, size) {
   return {
-    'one a turn': await cpuPerDelivery(field, { messages: size(60, 10) }),
-    'ten a turn': await cpuPerDelivery(field, { messages: size(400, 50), perTurn: 10 }),
-    'one in 100 ms': await cpuPerDelivery(field, { messages: size(20, 3), pause: 100 }),
+    'one a turn': await cpuPerDelivery(testbed, { messages: size(60, 10) }),
+    'ten a turn': await cpuPerDelivery(testbed, { messages: size(400, 50), perTurn: 10 }),
+    'one in 100 ms': await cpuPerDelivery(testbed, { messages: size(20, 3), pause: 100 }),
   };
 }

@@ -10,29 +10,29 @@ export const peers = {
   'sse-duplex': { ...all['sse-duplex'], open: page(duplex) },
 };
 
-export async function prepare(field) {
-  await field.grow(1);
+export async function prepare(testbed) {
+  await testbed.grow(1);
 }
 
-export async function round(field, size) {
-  const [client] = field.clients;
+export async function round(testbed, size) {
+  const [client] = testbed.clients;
   const taken = size(20_000, 2000);
   const taking = await secondsOf(() =>
     Promise.all([
-      field.call('broadcast', { messages: taken, perTurn: 100 }),
+      testbed.call('broadcast', { messages: taken, perTurn: 100 }),
       client.arrival(taken),
     ]),
   );
   // With a POST for each a few take longer than else all, and the figure is a rate.
   const sent = size(20_000, 2000) / (client.onePerPost ? 20 : 1);
-  const { received } = await field.call('sample');
+  const { received } = await testbed.call('sample');
   const sending = await secondsOf(() =>
     Promise.all([
       client.send(sent),
-      field.call('until', { name: 'received', value: received + sent }),
+      testbed.call('until', { name: 'received', value: received + sent }),
     ]),
   );
-  const drawing = await measureDrawing(field, size(5, 1));
+  const drawing = await measureDrawing(testbed, size(5, 1));
   await client.arrival(0); // what came twice is left
   return { 'taken per second': taken / taking, 'sent per second': sent / sending, ...drawing };
 }
@@ -41,8 +41,8 @@ export async function round(field, size) {
 const LAG = 0.2;
 
 /** What is left of a page for its own work while messages come at a steady pace. */
-async function measureDrawing(field, seconds) {
-  const [client] = field.clients;
+async function measureDrawing(testbed, seconds) {
+  const [client] = testbed.clients;
   const pace = { turns: seconds * 100, interval: 10, perTurn: 10, bytes: 1024 };
   let rate = 0;
   let frames;
@@ -50,7 +50,7 @@ async function measureDrawing(field, seconds) {
     frames = await client.drawing(async () => {
       let messages = 0;
       const lasted = await secondsOf(async () => {
-        const sentAt = await field.call('pace', pace);
+        const sentAt = await testbed.call('pace', pace);
         messages = sentAt.length * pace.perTurn;
         await client.arrival(messages);
       });

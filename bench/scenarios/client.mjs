@@ -8,25 +8,25 @@ export const peers = { ...named('socket.io websocket'), 'sse-duplex/client': own
 
 const PER_TURN = 100;
 
-export async function prepare(field) {
-  await field.grow(1);
+export async function prepare(testbed) {
+  await testbed.grow(1);
 }
 
-export async function round(field, size) {
+export async function round(testbed, size) {
   const messages = size(20_000, 2000);
-  const [client] = field.clients;
+  const [client] = testbed.clients;
 
   const taking = await measure(messages, async () => {
-    await field.call('broadcast', { messages, perTurn: PER_TURN });
-    await field.arrival(messages);
+    await testbed.call('broadcast', { messages, perTurn: PER_TURN });
+    await testbed.arrival(messages);
   });
-  const { received } = await field.call('sample');
+  const { received } = await testbed.call('sample');
   const sending = await measure(messages, async () => {
     for (let n = 0; n < messages; n++) {
       void client.send(makeMessage(n));
       if (n % PER_TURN === 0) await nextTurn();
     }
-    await field.call('until', { name: 'received', value: received + messages });
+    await testbed.call('until', { name: 'received', value: received + messages });
   });
   return {
     'taken per second': taking.rate,

@@ -18,15 +18,15 @@ export const peers = named(
 
 export async function prepare() {}
 
-export async function round(field, size) {
+export async function round(testbed, size) {
   const count = size(400, 50);
   let time = 0;
-  const opening = await field.cpuOf(async () => {
+  const opening = await testbed.cpuOf(async () => {
     const start = performance.now();
-    await field.grow(count);
+    await testbed.grow(count);
     time = performance.now() - start;
   });
-  const closing = await field.cpuOf(() => field.empty());
+  const closing = await testbed.cpuOf(() => testbed.empty());
   return {
     'opened per second': (count / time) * 1000,
     'µs of server CPU to open': opening / count,

@@ -7,17 +7,17 @@ export const title = 'One message up and back: 100 clients at once, and one with
 export const reference = 'raw';
 export { peers };
 
-export async function prepare(field) {
-  await field.call('echo');
-  await field.grow(100);
+export async function prepare(testbed) {
+  await testbed.call('echo');
+  await testbed.grow(100);
 }
 
-export async function round(field, size) {
-  const { clients } = field;
+export async function round(testbed, size) {
+  const { clients } = testbed;
   const each = size(60, 5);
   const echoes = each * clients.length;
   const loaded = [];
-  const cpu = await field.cpuOf(async () => {
+  const cpu = await testbed.cpuOf(async () => {
     await Promise.all(
       clients.map(async (client) => {
         for (let n = 0; n < each; n++) loaded.push(await echo(client, n));
@@ -29,7 +29,7 @@ export async function round(field, size) {
     quiet.push(await echo(clients[0], n));
     await sleep(5);
   }
-  await field.arrival(echoes + quiet.length);
+  await testbed.arrival(echoes + quiet.length);
   return {
     'µs of server CPU per echo': cpu / echoes,
     'p50, one client, ms': quantile(quiet, 0.5),

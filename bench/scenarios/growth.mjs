@@ -1,4 +1,4 @@
-import { cpuPerDelivery } from '../field.mjs';
+import { cpuPerDelivery } from '../testbed.mjs';
 import { named } from '../peers.mjs';
 
 export const title =
@@ -12,23 +12,23 @@ export const fresh = true;
 export const SIZES = { '100 B': 100, '1 KiB': 1024, '64 KiB': 65_536 };
 export const COUNTS = { '100 clients': 100, '1,000 clients': 1000, '10,000 clients': 10_000 };
 
-export async function prepare(field, size) {
-  await field.grow(100);
-  await cpuPerDelivery(field, { messages: size(1000, 30) }); // warm
+export async function prepare(testbed, size) {
+  await testbed.grow(100);
+  await cpuPerDelivery(testbed, { messages: size(1000, 30) }); // warm
 }
 
-export async function round(field, size) {
+export async function round(testbed, size) {
   const costs = {};
   for (const [name, bytes] of Object.entries(SIZES)) {
     const messages = bytes > 10_000 ? size(60, 5) : size(200, 20);
-    costs[name] = await cpuPerDelivery(field, { messages, bytes });
+    costs[name] = await cpuPerDelivery(testbed, { messages, bytes });
   }
-  await cpuPerDelivery(field, { messages: size(500, 20) }); // what 64 KiB left to be freed is theirs
+  await cpuPerDelivery(testbed, { messages: size(500, 20) }); // what 64 KiB left to be freed is theirs
   for (const [name, count] of Object.entries(COUNTS)) {
-    await field.grow(Math.max(100, size(count, count / 10)));
+    await testbed.grow(Math.max(100, size(count, count / 10)));
     const messages = size(Math.ceil(100_000 / count), 5);
-    await cpuPerDelivery(field, { messages: 3 }); // what each connection does once
-    costs[name] = await cpuPerDelivery(field, { messages });
+    await cpuPerDelivery(testbed, { messages: 3 }); // what each connection does once
+    costs[name] = await cpuPerDelivery(testbed, { messages });
   }
   return costs;
 }

@@ -16,23 +16,23 @@ export const peers = named(
 /** Memory is measured from a server's start. */
 export const fresh = true;
 
-export async function prepare(field) {
-  await field.grow(1); // what is made once, for all
+export async function prepare(testbed) {
+  await testbed.grow(1); // what is made once, for all
 }
 
-export async function round(field, size) {
+export async function round(testbed, size) {
   const count = size(10_000, 500);
-  const before = await field.call('memory');
-  await field.grow(count);
-  const after = await field.call('memory');
-  const cpu = await field.cpuOf(() => sleep(size(10_000, 1000)));
+  const before = await testbed.call('memory');
+  await testbed.grow(count);
+  const after = await testbed.call('memory');
+  const cpu = await testbed.cpuOf(() => sleep(size(10_000, 1000)));
   // After it, for to look so often costs more than all else here.
-  await field.call('startDelay');
+  await testbed.call('startDelay');
   await sleep(size(2000, 500));
   return {
     'KiB of RSS each': (after.rss - before.rss) / (count - 1) / 1024,
     'KiB of heap each': (after.heapUsed - before.heapUsed) / (count - 1) / 1024,
     'ms of CPU in 10 s': cpu / 1000 / size(1, 0.1),
-    'p99 of event loop delay, ms': await field.call('stopDelay'),
+    'p99 of event loop delay, ms': await testbed.call('stopDelay'),
   };
 }

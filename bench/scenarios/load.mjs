@@ -1,5 +1,5 @@
 import { now } from '../clock.mjs';
-import { cpuPerDelivery } from '../field.mjs';
+import { cpuPerDelivery } from '../testbed.mjs';
 import { named } from '../peers.mjs';
 import { median } from '../statistics.mjs';
 
@@ -13,25 +13,25 @@ export const fresh = true;
 
 const PACE = { interval: 100, perTurn: 1, bytes: 100 };
 
-export async function prepare(field, size) {
-  await field.grow(size(10_000, 1000));
-  await cpuPerDelivery(field, { messages: 5, pause: 100 }); // warm
+export async function prepare(testbed, size) {
+  await testbed.grow(size(10_000, 1000));
+  await cpuPerDelivery(testbed, { messages: 5, pause: 100 }); // warm
 }
 
-export async function round(field, size) {
+export async function round(testbed, size) {
   const turns = size(30, 10);
-  const wholeAt = watchArrivals(field.clients);
+  const wholeAt = watchArrivals(testbed.clients);
   let sentAt;
   const start = now();
-  const cpu = await field.cpuOf(async () => {
-    sentAt = await field.call('pace', { turns, ...PACE });
-    await field.arrival(sentAt.length * field.clients.length);
+  const cpu = await testbed.cpuOf(async () => {
+    sentAt = await testbed.call('pace', { turns, ...PACE });
+    await testbed.arrival(sentAt.length * testbed.clients.length);
   });
   const lasted = now() - start;
   const taken = Math.max(turns * PACE.interval, wholeAt.at(-1) - sentAt[0]);
   const late = wholeAt.map((at, turn) => at - sentAt[turn]);
   return {
-    'deliveries a second': ((sentAt.length * field.clients.length) / taken) * 1000,
+    'deliveries a second': ((sentAt.length * testbed.clients.length) / taken) * 1000,
     'server CPU, % of a core': (cpu / 1000 / lasted) * 100,
     'until all had a message, median, ms': median(late),
     'until all had a message, worst, ms': Math.max(...late),

@@ -16,21 +16,21 @@ export const peers = named(
   'sse-duplex attached',
 );
 
-export async function prepare(field) {
-  await field.grow(20);
+export async function prepare(testbed) {
+  await testbed.grow(20);
 }
 
-export async function round(field, size) {
+export async function round(testbed, size) {
   const each = size(600, 20);
-  const messages = each * field.clients.length;
-  const { received } = await field.call('sample');
-  const cpu = await field.cpuOf(async () => {
+  const messages = each * testbed.clients.length;
+  const { received } = await testbed.call('sample');
+  const cpu = await testbed.cpuOf(async () => {
     await Promise.all(
-      field.clients.map(async (client) => {
+      testbed.clients.map(async (client) => {
         for (let n = 0; n < each; n++) await client.send(makeMessage(n));
       }),
     );
-    await field.call('until', { name: 'received', value: received + messages });
+    await testbed.call('until', { name: 'received', value: received + messages });
   });
   return { 'up to the server': cpu / messages };
 }

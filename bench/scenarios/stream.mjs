@@ -1,16 +1,19 @@
-import { cpuPerDelivery } from '../field.mjs';
+import { cpuPerDelivery } from '../testbed.mjs';
 import { peers } from '../peers.mjs';
 
 export const title = 'One connection, 100 messages a turn, µs of server CPU per message';
 export const reference = 'raw';
 export { peers };
 
-export async function prepare(field) {
-  await field.grow(1);
+export async function prepare(testbed) {
+  await testbed.grow(1);
 }
 
-export async function round(field, size) {
+export async function round(testbed, size) {
   return {
-    'down the stream': await cpuPerDelivery(field, { messages: size(100_000, 2000), perTurn: 100 }),
+    'down the stream': await cpuPerDelivery(testbed, {
+      messages: size(100_000, 2000),
+      perTurn: 100,
+    }),
   };
 }

@@ -58,7 +58,7 @@ export async function serve(start) {
     },
 
     /** Answers when a count has come to a value: what was measured is done. */
-    async until({ name, value }) {
+    async waitFor({ name, value }) {
       while (counts[name] !== value) await sleep(2);
     },
 

@@ -16,12 +16,12 @@ export class BoardCanvas {
     [this.#settled, this.#wet] = [...sheet.querySelectorAll('canvas')].map((canvas) =>
       canvas.getContext('2d'),
     );
-    const renew = () => {
+    const renewSession = () => {
       this.#fit();
       onstale();
     };
-    new ResizeObserver(renew).observe(sheet);
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', renew);
+    new ResizeObserver(renewSession).observe(sheet);
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', renewSession);
     this.#fit();
   }
 

@@ -42,15 +42,15 @@ export class SharedBoard {
 
     // The server lost the session: it was restarted, or this page slept for too long. The client
     // opens a new one and tells what the old one never confirmed; the server sends its board anew.
-    client.addEventListener('reset', ({ undelivered }) => {
-      this.#keep(undelivered);
+    client.addEventListener('sessionlost', ({ unacknowledged }) => {
+      this.#keep(unacknowledged);
       this.#introduce();
       this.#setLine({ state: 'lost' });
       client.addEventListener('open', () => this.#return(), { once: true });
     });
 
-    client.addEventListener('close', ({ reason, undelivered }) => {
-      this.#keep(undelivered);
+    client.addEventListener('close', ({ reason, unacknowledged }) => {
+      this.#keep(unacknowledged);
       this.#setLine({ state: 'closed', reason: reason || 'The server ended it' });
     });
   }
@@ -95,8 +95,8 @@ export class SharedBoard {
   }
 
   // What the old session had confirmed is in the server's log already, if that still exists.
-  #keep(undelivered) {
-    const numbers = new Set(undelivered.map(({ n }) => n));
+  #keep(unacknowledged) {
+    const numbers = new Set(unacknowledged.map(({ n }) => n));
     this.pending = this.pending.filter(({ message }) => numbers.has(message.n));
   }
 

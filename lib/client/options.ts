@@ -1,7 +1,7 @@
 /** Options of {@link SseClient}. */
 export interface SseClientOptions {
   /**
-   * Headers of every request. Read anew for each: to renew a token, change it here. Across origins
+   * Headers of every request. Read anew for each: to renewSession a token, change it here. Across origins
    * they cost a CORS preflight.
    */
   headers?: Record<string, string>;
@@ -12,7 +12,7 @@ export interface SseClientOptions {
   /** Goes before the session's name, to tell clients apart in logs, as Dart's `debugKey`. */
   debugKey?: string;
   /** Whether to go on in a new session when the server has lost the old one. @default true */
-  renew?: boolean;
+  renewSession?: boolean;
   /**
    * Milliseconds to wait after a failed attempt, counted from 0.
    * @default a random part of 0.5 s, doubled each time up to 10 s

@@ -1,8 +1,8 @@
 import { MESSAGE_ID } from '../protocol/wire';
 import type { Close, Fault, Hello, Receipt } from '../protocol/wire';
-import { Outbox } from './outbox';
-import type { Outgoing } from './outbox';
-import { retryAfter, sleep } from './sleep';
+import { SendBuffer } from './send-buffer';
+import type { Outgoing } from './send-buffer';
+import { retryAfter, sleep } from './delay';
 
 /** Heartbeats until a POST without an answer is taken for lost. The server holds one for one. */
 const POST_TIMEOUT = 1.5;
@@ -35,7 +35,7 @@ export function createPostQueue(
   refused: (status: number, fault: Partial<Fault>) => void,
 ) {
   /** Messages not confirmed. */
-  const outbox = new Outbox<Json>();
+  const outbox = new SendBuffer<Json>();
   const { items } = outbox;
   /** Undefined: not open yet, or over. */
   let session: PostSession | undefined;

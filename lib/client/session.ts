@@ -11,7 +11,7 @@ import type { Close, Fault, Hello, Ping } from '../protocol/wire';
 import type { SseClientOptions } from './options';
 import { createPostQueue } from './post-queue';
 import type { PostSession } from './post-queue';
-import { retryAfter, sleep } from './sleep';
+import { retryAfter, sleep } from './delay';
 
 /** Milliseconds until a stream that says nothing at its start is given up. */
 const OPEN_TIMEOUT = 10_000;
@@ -54,7 +54,7 @@ export function openSession(
     fetch: fetchOption = fetch,
     headers,
     credentials,
-    renew = true,
+    renewSession = true,
     debugKey = 'sse',
     backoff = (attempt) => Math.random() * Math.min(10_000, 500 * 2 ** attempt),
   } = options;
@@ -236,8 +236,8 @@ export function openSession(
   /** Ends the session, and the client too, unless there may be another. */
   function end(close: Close, isAgreed: boolean, isRenewable = false): void {
     if (isOver()) return;
-    const isLast = !isRenewable || !renew || readyState === CLOSING;
-    const undelivered = queue.outbox.items.map(({ json }) => JSON.parse(json) as unknown);
+    const isLast = !isRenewable || !renewSession || readyState === CLOSING;
+    const unacknowledged = queue.outbox.items.map(({ json }) => JSON.parse(json) as unknown);
     readyState = isLast ? CLOSED : CONNECTING;
     token = closing = undefined;
     isConnected = false;
@@ -247,8 +247,8 @@ export function openSession(
     wake();
     if (isLast) page.abort();
     tell('drain');
-    const wasClean = isAgreed && !undelivered.length;
-    tell(isLast ? 'close' : 'reset', { ...close, wasClean, undelivered });
+    const wasClean = isAgreed && !unacknowledged.length;
+    tell(isLast ? 'close' : 'sessionlost', { ...close, wasClean, unacknowledged });
   }
 
   // --- Liveness ------------------------------------------------------------------------------------

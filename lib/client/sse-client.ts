@@ -7,7 +7,7 @@ const HIGH_WATER_MARK = 60_000;
 
 /** Events of an {@link SseClient}. */
 export interface SseClientEventMap<Incoming = unknown, Outgoing = unknown> {
-  /** A session is open: the first, or one after `reset`. */
+  /** A session is open: the first, or one after `sessionlost`. */
   open: Event;
   /** A message of the server: each once, in order. */
   message: MessageEvent<Incoming>;
@@ -20,11 +20,11 @@ export interface SseClientEventMap<Incoming = unknown, Outgoing = unknown> {
   /** The stream is back: nothing was lost. */
   reconnect: Event;
   /**
-   * The server has lost the session. A new one opens, unless `renew` is false: nothing of the old is
-   * sent in it by itself. `undelivered` are the messages that the server never confirmed; it may have
+   * The server has lost the session. A new one opens, unless `renewSession` is false: nothing of the old is
+   * sent in it by itself. `unacknowledged` are the messages that the server never confirmed; it may have
    * taken the first of them.
    */
-  reset: SessionEndEvent<Outgoing>;
+  sessionlost: SessionEndEvent<Outgoing>;
   /** The end, with the code and reason of whichever side closed. */
   close: SessionEndEvent<Outgoing>;
 }
@@ -33,10 +33,10 @@ export interface SseClientEventMap<Incoming = unknown, Outgoing = unknown> {
 export interface SessionEndEvent<Outgoing = unknown> extends Event {
   readonly code: number;
   readonly reason: string;
-  /** Both sides know, and nothing is undelivered. */
+  /** Both sides know, and nothing is unacknowledged. */
   readonly wasClean: boolean;
   /** What was sent and never confirmed, oldest first. */
-  readonly undelivered: Outgoing[];
+  readonly unacknowledged: Outgoing[];
 }
 
 type Handler<E> = ((event: E) => void) | null;
@@ -97,7 +97,7 @@ export class SseClient<
   declare onclose?: Handler<SessionEndEvent<Outgoing>>;
   declare ondisconnect?: Handler<SseClientEventMap['disconnect']>;
   declare onreconnect?: Handler<Event>;
-  declare onreset?: Handler<SessionEndEvent<Outgoing>>;
+  declare onsessionlost?: Handler<SessionEndEvent<Outgoing>>;
   declare ondrain?: Handler<Event>;
 
   readonly #session: ReturnType<typeof openSession>;

@@ -86,22 +86,22 @@ export interface Receipt {
 }
 
 /** The machine-readable word of a refusal. */
-export type FaultCode =
-  | 'malformed'
+export type SseErrorCode =
+  | 'bad-request'
   | 'forbidden'
   | 'unknown-session'
   | 'method-not-allowed'
-  | 'too-slow'
-  | 'session-taken'
+  | 'request-timeout'
+  | 'session-conflict'
   | 'out-of-window'
-  | 'closed'
-  | 'too-large'
+  | 'session-closed'
+  | 'content-too-large'
   | 'unsupported-media-type'
-  | 'busy';
+  | 'service-unavailable';
 
 /** The body of every refusal. */
 export interface Fault {
-  error: FaultCode;
+  code: SseErrorCode;
   /** What is wrong and what to do, for the developer. */
   message: string;
   /** With `too-large`: the bound in bytes. */
@@ -129,7 +129,7 @@ export const CloseCode = {
  * that no endpoint may send (1004, 1005, 1006, 1015), and a reason of at most 123 bytes of UTF-8.
  * Returns what is wrong, or undefined.
  */
-export function closeFault(code: unknown, reason: unknown): string | undefined {
+export function validateClose(code: unknown, reason: unknown): string | undefined {
   const isCode =
     Number.isInteger(code) &&
     (((code as number) >= 1000 && (code as number) <= 1014 && !UNSENDABLE.has(code as number)) ||

@@ -13,7 +13,7 @@ const FRAME_END = '\n\n';
  */
 export class Batch {
   /** Whose message is the last; undefined in a session's own batch. */
-  lastBroadcast: Broadcast | undefined;
+  lastShared: PreparedMessage | undefined;
   /** In bytes, where so many messages end. */
   readonly #ends = [0];
   #text = '';
@@ -84,7 +84,7 @@ function frameSize(json: string): number {
  * event loop share one batch, so that it costs each of them a count, and is one write of the same bytes
  * (bench: broadcast, ten a turn).
  */
-export class Broadcast {
+export class PreparedMessage {
   /** Bytes, framed. */
   readonly size: number;
   readonly #json: string;
@@ -102,7 +102,7 @@ export class Broadcast {
   }
 
   addTo(batch: Batch): void {
-    batch.lastBroadcast = this;
+    batch.lastShared = this;
     batch.push(this.#json, this.size);
   }
 }

@@ -8,22 +8,22 @@ import {
   MESSAGE_ID,
   PROTOCOL,
   PROTOCOL_VERSION,
-  closeFault,
+  validateClose,
   parseLastEventId,
 } from '../protocol/wire';
 import type { Envelope } from '../protocol/wire';
-import { Broadcast } from './batch';
-import { serveClientScript } from './client-script';
+import { PreparedMessage } from './batch';
+import { serveClientScript } from './serve-client';
 import { diagnose } from './diagnostics';
-import { baseDialect, duplexDialect } from './dialect';
+import { dartDialect, duplexDialect } from './dialect';
 import { emit } from './emit';
 import { EVENT_STREAM_HEADERS, EventStreamResponse, isGone } from './event-stream-response';
 import { Heartbeat } from './heartbeat';
-import { readOptions } from './options';
+import { resolveOptions } from './options';
 import type { SseOptions } from './options';
-import { CutBodyError, discardBody, readMessage } from './read-message';
-import type { Body } from './read-message';
-import { SseRequestError, answerJson } from './request-fault';
+import { CutBodyError, discardBody, readMessage } from './read-body';
+import type { Body } from './read-body';
+import { SseRequestError, sendJson } from './request-error';
 import { RequestPolicy } from './request-policy';
 import { Session, toJson } from './session';
 import type { SessionKeeper } from './session';
@@ -66,7 +66,7 @@ export interface SseStats {
   /** Streams that continued a session. */
   resumed: number;
   /** Requests refused. */
-  refused: number;
+  clientErrors: number;
 }
 
 /** What {@link createSseMiddleware} returns: goes into `app.use`. */
@@ -130,12 +130,12 @@ export function createSseMiddleware<
   type Connection = SseConnection<Incoming, Outgoing, Req>;
 
   const endpoint = readPath(path);
-  const settings = readOptions(options);
+  const settings = resolveOptions(options);
   const policy = new RequestPolicy(settings);
   const emitter = new EventEmitter();
   const sessions = new Map<string, Session>();
   const connections = new Map<string, Connection>();
-  const counts = { opened: 0, resumed: 0, refused: 0 };
+  const counts = { opened: 0, resumed: 0, clientErrors: 0 };
   let closing = false;
   let onEmpty: (() => void) | undefined;
 
@@ -210,8 +210,8 @@ export function createSseMiddleware<
     if (dialect === duplexDialect && lastEventId !== undefined) throw unknownSession();
     if (session) {
       // A base client that lost its place, or whose EventSource gives no proof, starts anew.
-      const mayReplace = session.dialect === baseDialect && (isOwn || !session.connected);
-      if (dialect !== baseDialect || !mayReplace) throw sessionTaken();
+      const mayReplace = session.dialect === dartDialect && (isOwn || !session.connected);
+      if (dialect !== dartDialect || !mayReplace) throw sessionTaken();
       const reason = 'its client came back without what it takes to resume';
       session.drop({ code: CloseCode.abnormal, reason });
     }
@@ -220,7 +220,7 @@ export function createSseMiddleware<
     }
 
     // The count of a base client goes on where an earlier session of it ended [dart].
-    const goesOn = dialect === baseDialect && (session !== undefined || lastEventId !== undefined);
+    const goesOn = dialect === dartDialect && (session !== undefined || lastEventId !== undefined);
     const firstNumber = goesOn ? 'lowest' : 0;
     const opened = new Session(keeper, id, dialect, principal, request, firstNumber);
     const connection = opened.connection as unknown as Connection;
@@ -248,13 +248,13 @@ export function createSseMiddleware<
     let body: Body;
     try {
       const { maxPayload, bodyTimeout } = settings;
-      const isBase = sessions.get(id)?.dialect === baseDialect;
+      const isBase = sessions.get(id)?.dialect === dartDialect;
       const allowance = isBase ? 0 : ENVELOPE_ALLOWANCE;
       body = await readMessage(request, maxPayload, bodyTimeout, allowance);
     } catch (error) {
       const session = sessions.get(id);
       // A refused message was one all the same; one that was cut off will be sent again.
-      const isOwn = session?.dialect === baseDialect && session.principal === principal;
+      const isOwn = session?.dialect === dartDialect && session.principal === principal;
       if (isOwn && !(error instanceof CutBodyError)) {
         if (number !== undefined) session.skip(number);
       }
@@ -264,29 +264,29 @@ export function createSseMiddleware<
     // One answer for an unknown session, another's token and another principal: no oracle.
     const session = sessions.get(id);
     if (!session || session.principal !== principal) throw unknownSession();
-    if (session.dialect === baseDialect) {
-      answerJson(response, 200, session.receiveOne(number, body.value, body.size));
+    if (session.dialect === dartDialect) {
+      sendJson(response, 200, session.receiveOne(number, body.value, body.size));
       return;
     }
     const envelope = readEnvelope(body.value);
     if (!session.isProvedBy(envelope.token, principal)) throw unknownSession();
-    answerJson(response, 200, await session.receive(envelope, body.size));
+    sendJson(response, 200, await session.receive(envelope, body.size));
   }
 
   function refuse(cause: unknown, request: IncomingMessage, response: ServerResponse): void {
     const error =
       cause instanceof SseRequestError
         ? cause
-        : new SseRequestError('forbidden', 'not allowed', { cause }); // an `origins` that threw
-    counts.refused++;
-    diagnose('sse-duplex:refusal', { path, error });
+        : new SseRequestError('forbidden', 'not allowed', { cause }); // an `allowedOrigins` that threw
+    counts.clientErrors++;
+    diagnose('sse-duplex:client-error', { path, error });
     error.answer(response);
     discardBody(request, settings.bodyTimeout);
     emit(emitter, 'clientError', error, request);
   }
 
   function broadcast(message: Outgoing, filter?: (connection: Connection) => boolean): void {
-    const shared = new Broadcast(toJson(message));
+    const shared = new PreparedMessage(toJson(message));
     for (const session of sessions.values()) {
       if (filter && !filter(session.connection as unknown as Connection)) continue;
       session.share(shared);
@@ -294,12 +294,12 @@ export function createSseMiddleware<
   }
 
   async function close(code: number = CloseCode.serviceRestart, reason = ''): Promise<void> {
-    const fault = closeFault(code, reason);
+    const fault = validateClose(code, reason);
     if (fault) throw new RangeError(fault);
     closing = true;
     const end =
       code === CloseCode.serviceRestart
-        ? { code, reason, retry: settings.reconnectSpread }
+        ? { code, reason, retry: settings.reconnectJitter }
         : { code, reason };
     for (const session of [...sessions.values()]) {
       if (session.connected) session.end(end);
@@ -378,7 +378,10 @@ function readPath(path: string): string {
 function readParameter(query: URLSearchParams, name: string): string | undefined {
   const [value, second] = query.getAll(name);
   if (second !== undefined) {
-    throw new SseRequestError('malformed', `the query parameter "${name}" is there more than once`);
+    throw new SseRequestError(
+      'bad-request',
+      `the query parameter "${name}" is there more than once`,
+    );
   }
   return value;
 }
@@ -387,7 +390,7 @@ function readId(query: URLSearchParams): string {
   const id = readParameter(query, CLIENT_ID);
   if (id === undefined || id === '' || id.length > MAX_ID_LENGTH || CONTROL_CHARACTER.test(id)) {
     throw new SseRequestError(
-      'malformed',
+      'bad-request',
       `the query parameter "${CLIENT_ID}" must name the session: 1 to ${MAX_ID_LENGTH} printable characters`,
     );
   }
@@ -397,10 +400,10 @@ const CONTROL_CHARACTER = /\p{Cc}/u;
 
 function readDialect(query: URLSearchParams) {
   const version = readParameter(query, PROTOCOL);
-  if (version === undefined) return baseDialect;
+  if (version === undefined) return dartDialect;
   if (version === PROTOCOL_VERSION) return duplexDialect;
   throw new SseRequestError(
-    'malformed',
+    'bad-request',
     `this server speaks ${PROTOCOL}=${PROTOCOL_VERSION}, not ${JSON.stringify(version.slice(0, 20))}`,
   );
 }
@@ -411,7 +414,7 @@ function readMessageId(query: URLSearchParams): number | undefined {
   if (text === undefined) return undefined;
   if (!/^\d{1,15}$/.test(text)) {
     throw new SseRequestError(
-      'malformed',
+      'bad-request',
       `the query parameter "${MESSAGE_ID}" must be the message's number, counted from 0`,
     );
   }
@@ -430,7 +433,7 @@ function readEnvelope(value: unknown): Envelope {
     (close === undefined || isClose(close));
   if (!isEnvelope) {
     throw new SseRequestError(
-      'malformed',
+      'bad-request',
       'the body is not {"token", "id", "ack", "messages", "close"?} as PROTOCOL.md has it, ' +
         'or a body parser changed it: mount sse-duplex before body parsers',
     );
@@ -445,15 +448,19 @@ function isCount(value: unknown): value is number {
 
 function isClose(value: unknown): value is { code: number; reason: string } {
   const { code, reason } = (value ?? {}) as Record<string, unknown>;
-  return typeof reason === 'string' && closeFault(code, '') === undefined;
+  return typeof reason === 'string' && validateClose(code, '') === undefined;
 }
 
 /** Tells a client that there is no place for it now. */
 function turnAway(isDuplex: boolean, response: ServerResponse): void {
   if (isDuplex) {
-    throw new SseRequestError('busy', 'no session can be opened now: come back later', {
-      headers: { 'Retry-After': String(RETRY_AFTER) },
-    });
+    throw new SseRequestError(
+      'service-unavailable',
+      'no session can be opened now: come back later',
+      {
+        headers: { 'Retry-After': String(RETRY_AFTER) },
+      },
+    );
   }
   // A status that says so would end an EventSource for good [HTML §9.2.3].
   response.writeHead(200, EVENT_STREAM_HEADERS);
@@ -469,7 +476,7 @@ function unknownSession(): SseRequestError {
 
 function sessionTaken(): SseRequestError {
   return new SseRequestError(
-    'session-taken',
+    'session-conflict',
     `a session of this name exists: choose another "${CLIENT_ID}", or prove it with Last-Event-ID`,
   );
 }

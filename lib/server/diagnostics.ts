@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { channel } from 'node:diagnostics_channel';
 import createDebug from 'debug';
-import type { SseRequestError } from './request-fault';
+import type { SseRequestError } from './request-error';
 import type { SseConnection } from './sse-connection';
 
 /** What each message about a connection has. */
@@ -14,7 +14,7 @@ export interface SseConnectionDiagnostic {
 /** The messages on `node:diagnostics_channel`, by channel. */
 export interface SseDiagnostics {
   /** A session was opened. */
-  'sse-duplex:connect': SseConnectionDiagnostic & { dialect: 'base' | 'duplex' };
+  'sse-duplex:connect': SseConnectionDiagnostic & { dialect: 'dart' | 'duplex' };
   /** A session's stream was lost; it waits for its client. */
   'sse-duplex:disconnect': SseConnectionDiagnostic;
   /** A session's client is back. */
@@ -30,10 +30,10 @@ export interface SseDiagnostics {
     code: number;
     reason: string;
     /** Messages that the client never confirmed. */
-    unconfirmed: number;
+    unacknowledged: number;
   };
   /** A request was refused. */
-  'sse-duplex:refusal': { path: string; error: SseRequestError };
+  'sse-duplex:client-error': { path: string; error: SseRequestError };
 }
 
 type Name = keyof SseDiagnostics;
@@ -54,7 +54,7 @@ const outlets = {
   'sse-duplex:reconnect': outlet('sse-duplex:reconnect'),
   'sse-duplex:overflow': outlet('sse-duplex:overflow'),
   'sse-duplex:close': outlet('sse-duplex:close'),
-  'sse-duplex:refusal': outlet('sse-duplex:refusal'),
+  'sse-duplex:client-error': outlet('sse-duplex:client-error'),
 } satisfies Record<Name, unknown>;
 
 function outlet(name: Name) {

@@ -9,7 +9,7 @@ import type { Close, Hello, Ping } from '../protocol/wire';
 
 /** Where the two dialects differ on the stream: PROTOCOL.md, "Two dialects". */
 export interface Dialect {
-  readonly name: 'base' | 'duplex';
+  readonly name: 'dart' | 'duplex';
   /** Response headers of the stream. */
   readonly headers: Record<string, string>;
   /** Whether the client confirms messages. One that does not is held to have what was written. */
@@ -29,8 +29,8 @@ export interface Dialect {
 const RETRY = 'retry: 1000\n';
 
 /** Dart's `package:sse`, and any `EventSource`. */
-export const baseDialect: Dialect = {
-  name: 'base',
+export const dartDialect: Dialect = {
+  name: 'dart',
   headers: {},
   confirms: false,
   // An event of an id only sets the browser's Last-Event-ID and dispatches nothing: the client can

@@ -50,17 +50,17 @@ export interface SseOptions<Req extends AnyRequest = AnyRequest> {
    * confirms. The oldest go first.
    * @default 1_048_576
    */
-  replayLimit?: number;
+  maxReplayBytes?: number;
 
   /** How far ahead of the next message a client's message may be numbered. @default 1_024 */
-  maxPending?: number;
+  reorderWindow?: number;
 
   /**
    * How long a base-dialect client's next message may be missing while later ones wait for it, before
    * the connection closes with code 1002. (A duplex client sends it again until it is confirmed.)
    * @default 10_000
    */
-  gapTimeout?: number;
+  reorderTimeout?: number;
 
   /** How long `close()` waits for clients to take what was sent to them. @default 5_000 */
   drainTimeout?: number;
@@ -70,7 +70,7 @@ export interface SseOptions<Req extends AnyRequest = AnyRequest> {
    * that they do not all arrive at once.
    * @default 5_000
    */
-  reconnectSpread?: number;
+  reconnectJitter?: number;
 
   /** Sessions at a time. Past it a client is told to come back later. @default 50_000 */
   maxConnections?: number;
@@ -89,7 +89,7 @@ export interface SseOptions<Req extends AnyRequest = AnyRequest> {
    * credentials. `null`, the origin of sandboxed frames and files, is never allowed.
    * @default none: same origin only
    */
-  origins?: readonly string[] | ((origin: string) => boolean);
+  allowedOrigins?: readonly string[] | ((origin: string) => boolean);
 
   /**
    * Values of the `Host` header (or HTTP/2's `:authority`) that are served; others are refused, which
@@ -103,7 +103,9 @@ export interface SseOptions<Req extends AnyRequest = AnyRequest> {
 }
 
 /** Options, complete. */
-export type Settings = Required<Omit<SseOptions, 'authorize' | 'origins' | 'allowedHosts'>> & {
+export type ResolvedOptions = Required<
+  Omit<SseOptions, 'authorize' | 'allowedOrigins' | 'allowedHosts'>
+> & {
   authorize: SseOptions['authorize'];
   isAllowedOrigin: (origin: string) => boolean;
   allowedHosts: ReadonlySet<string> | undefined;
@@ -120,22 +122,28 @@ const NUMBERS = {
   bodyTimeout: [10_000, 1, LONGEST_TIMEOUT],
   highWaterMark: [64 * 1024, 1, Infinity],
   maxBufferedAmount: [16 * 1024 * 1024, 1, Infinity],
-  replayLimit: [1024 * 1024, 0, Infinity],
-  maxPending: [1024, 0, Infinity],
-  gapTimeout: [10_000, 1, LONGEST_TIMEOUT],
+  maxReplayBytes: [1024 * 1024, 0, Infinity],
+  reorderWindow: [1024, 0, Infinity],
+  reorderTimeout: [10_000, 1, LONGEST_TIMEOUT],
   drainTimeout: [5_000, 0, LONGEST_TIMEOUT],
-  reconnectSpread: [5_000, 1, LONGEST_TIMEOUT],
+  reconnectJitter: [5_000, 1, LONGEST_TIMEOUT],
   maxConnections: [50_000, 1, Infinity],
 } as const;
 
 /** @throws TypeError for a value of the wrong type or an unknown name, RangeError for one out of range. */
-export function readOptions<Req extends AnyRequest>(options: SseOptions<Req>): Settings {
-  const known = [...Object.keys(NUMBERS), 'authorize', 'origins', 'allowedHosts', 'clientScript'];
+export function resolveOptions<Req extends AnyRequest>(options: SseOptions<Req>): ResolvedOptions {
+  const known = [
+    ...Object.keys(NUMBERS),
+    'authorize',
+    'allowedOrigins',
+    'allowedHosts',
+    'clientScript',
+  ];
   const unknown = Object.keys(options).find((name) => !known.includes(name));
   if (unknown !== undefined) {
     throw new TypeError(`unknown option "${unknown}": the options are ${known.join(', ')}`);
   }
-  const { authorize, origins, allowedHosts, clientScript = true } = options;
+  const { authorize, allowedOrigins, allowedHosts, clientScript = true } = options;
   if (authorize !== undefined && typeof authorize !== 'function') {
     throw new TypeError(`option "authorize" must be a function, not ${typeof authorize}`);
   }
@@ -144,8 +152,8 @@ export function readOptions<Req extends AnyRequest>(options: SseOptions<Req>): S
   }
   return {
     ...readNumbers(options),
-    authorize: authorize as Settings['authorize'],
-    isAllowedOrigin: readOrigins(origins),
+    authorize: authorize as ResolvedOptions['authorize'],
+    isAllowedOrigin: readOrigins(allowedOrigins),
     allowedHosts:
       allowedHosts === undefined
         ? undefined
@@ -170,14 +178,16 @@ function readNumbers(options: Partial<Record<keyof typeof NUMBERS, unknown>>) {
   return numbers;
 }
 
-function readOrigins(origins: SseOptions['origins'] = []): Settings['isAllowedOrigin'] {
+function readOrigins(
+  origins: SseOptions['allowedOrigins'] = [],
+): ResolvedOptions['isAllowedOrigin'] {
   // A promise, say, is not a yes.
   if (typeof origins === 'function') return (origin) => (origins(origin) as unknown) === true;
-  const allowed = new Set(readStrings('origins', origins));
+  const allowed = new Set(readStrings('allowedOrigins', origins));
   for (const origin of allowed) {
     if (!isOrigin(origin)) {
       throw new TypeError(
-        `option "origins" has "${origin}": an origin is scheme, host and port only, ` +
+        `option "allowedOrigins" has "${origin}": an origin is scheme, host and port only, ` +
           `as in "https://app.example.com" or "http://localhost:8080"`,
       );
     }

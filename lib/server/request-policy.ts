@@ -1,16 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PROTOCOL_HEADER } from '../protocol/wire';
-import type { Settings } from './options';
-import { SseRequestError } from './request-fault';
+import type { ResolvedOptions } from './options';
+import { SseRequestError } from './request-error';
 
 /** Longer than any answer an `authorize` should take, shorter than a client's patience. */
 const AUTHORIZE_TIMEOUT = 10_000;
 
 /** Who may use the path: host, origin, `authorize`. */
 export class RequestPolicy {
-  readonly #settings: Settings;
+  readonly #settings: ResolvedOptions;
 
-  constructor(settings: Settings) {
+  constructor(settings: ResolvedOptions) {
     this.#settings = settings;
   }
 
@@ -44,7 +44,7 @@ export class RequestPolicy {
       throw new SseRequestError(
         'forbidden',
         `origin ${JSON.stringify(origin)} is not allowed on host ${JSON.stringify(host)}: add it to the ` +
-          `option "origins", or, behind a proxy, let the proxy pass the Host header on ` +
+          `option "allowedOrigins", or, behind a proxy, let the proxy pass the Host header on ` +
           `(nginx: proxy_set_header Host $http_host)`,
       );
     }

@@ -1,20 +1,20 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { nanoid } from 'nanoid';
-import { MessageOrder } from '../protocol/message-order';
-import type { OrderedReceiver } from '../protocol/message-order';
-import { CloseCode, closeFault } from '../protocol/wire';
+import { ReorderBuffer } from '../protocol/reorder-buffer';
+import type { OrderedReceiver } from '../protocol/reorder-buffer';
+import { CloseCode, validateClose } from '../protocol/wire';
 import type { Close, Envelope, Receipt } from '../protocol/wire';
-import { Backlog } from './backlog';
+import { SendBuffer } from './send-buffer';
 import { WRITE_SIZE } from './batch';
-import type { Broadcast } from './batch';
+import type { PreparedMessage } from './batch';
 import { diagnose } from './diagnostics';
 import type { Dialect } from './dialect';
 import { emit } from './emit';
 import type { EventStream, EventStreamOwner } from './event-stream-response';
 import type { Beating, Heartbeat } from './heartbeat';
-import type { Settings } from './options';
-import { SseRequestError } from './request-fault';
+import type { ResolvedOptions } from './options';
+import { SseRequestError } from './request-error';
 import { SseConnection } from './sse-connection';
 import type { ConnectionSession, ReadyState } from './sse-connection';
 
@@ -37,7 +37,7 @@ const SETTLE_TIMEOUT = 1_000;
 export interface SessionKeeper {
   /** Of the middleware. */
   readonly path: string;
-  readonly settings: Settings;
+  readonly settings: ResolvedOptions;
   readonly heartbeat: Heartbeat;
   /** The application was told of the end. */
   sessionClosed(session: Session): void;
@@ -66,21 +66,21 @@ export class Session
   #closing: Close | undefined;
 
   // Down.
-  readonly #backlog = new Backlog();
+  readonly #backlog = new SendBuffer();
   #stream: EventStream | undefined;
   #opened = false;
   #owesDrain = false;
   #flushScheduled = false;
   #closeWritten = false;
-  /** What was unconfirmed at the end. */
-  #unconfirmed: ReturnType<Backlog['clear']> | undefined;
+  /** What was unacknowledged at the end. */
+  #unacknowledged: ReturnType<SendBuffer['clear']> | undefined;
   #endTold = false;
   /** While no stream stands, or the end waits to be confirmed. */
   #returnTimer: NodeJS.Timeout | undefined;
   readonly #heartbeatSlot: number;
 
   // Up.
-  readonly #order: MessageOrder<unknown>;
+  readonly #order: ReorderBuffer<unknown>;
   readonly #inbox: Inbound[] = [];
   #inboxBytes = 0;
   #flow: 'initial' | 'flowing' | 'paused' = 'initial';
@@ -104,8 +104,8 @@ export class Session
     this.id = id;
     this.dialect = dialect;
     this.principal = principal;
-    const { maxPending, maxBufferedAmount } = keeper.settings;
-    this.#order = new MessageOrder(this, maxPending, maxBufferedAmount, firstNumber);
+    const { reorderWindow, maxBufferedAmount } = keeper.settings;
+    this.#order = new ReorderBuffer(this, reorderWindow, maxBufferedAmount, firstNumber);
     this.connection = new SseConnection(this, request);
     this.#heartbeatSlot = keeper.heartbeat.start(this);
   }
@@ -126,7 +126,7 @@ export class Session
     return this.#backlog.unreadBytes + (this.#stream?.writableLength ?? 0);
   }
 
-  get unconfirmedAmount(): number {
+  get unacknowledgedAmount(): number {
     return this.dialect.confirms ? this.#backlog.byteLength : this.#backlog.unreadBytes;
   }
 
@@ -153,7 +153,7 @@ export class Session
   }
 
   /** Sends what others are sent, too. Without effect on a session that is no longer open. */
-  share(broadcast: Broadcast): void {
+  share(broadcast: PreparedMessage): void {
     if (this.#readyState !== SseConnection.OPEN) return;
     this.#backlog.share(broadcast);
     this.#scheduleWrite();
@@ -162,9 +162,9 @@ export class Session
   /** Returns false where what was sent passed the bound, and ended the session. */
   #scheduleWrite(): boolean {
     const { maxBufferedAmount } = this.#keeper.settings;
-    if (this.unconfirmedAmount > maxBufferedAmount) {
-      this.#diagnoseOverflow('down', this.unconfirmedAmount);
-      const reason = `over ${maxBufferedAmount} bytes unconfirmed (maxBufferedAmount)`;
+    if (this.unacknowledgedAmount > maxBufferedAmount) {
+      this.#diagnoseOverflow('down', this.unacknowledgedAmount);
+      const reason = `over ${maxBufferedAmount} bytes unacknowledged (maxBufferedAmount)`;
       this.#abandon({ code: CloseCode.policyViolation, reason });
       return false;
     }
@@ -182,7 +182,7 @@ export class Session
   }
 
   get #isConfirmed(): boolean {
-    return this.unconfirmedAmount <= this.#keeper.settings.maxBufferedAmount * KEPT_PART;
+    return this.unacknowledgedAmount <= this.#keeper.settings.maxBufferedAmount * KEPT_PART;
   }
 
   /** Whether a client that has received so many messages can have the rest. */
@@ -232,7 +232,7 @@ export class Session
     const { sent } = this.#backlog;
     if (count > sent) {
       throw new SseRequestError(
-        'malformed',
+        'bad-request',
         `"ack" is ${count}, but only ${sent} messages were sent`,
       );
     }
@@ -298,11 +298,14 @@ export class Session
     }
   }
 
-  /** Lets go of what was written to a client that never confirms, past `replayLimit`. */
+  /** Lets go of what was written to a client that never confirms, past `maxReplayBytes`. */
   #forget(): void {
-    const { replayLimit } = this.#keeper.settings;
+    const { maxReplayBytes } = this.#keeper.settings;
     const backlog = this.#backlog;
-    while (backlog.first < backlog.read && backlog.byteLength - backlog.unreadBytes > replayLimit) {
+    while (
+      backlog.first < backlog.read &&
+      backlog.byteLength - backlog.unreadBytes > maxReplayBytes
+    ) {
       backlog.confirm(backlog.first + 1);
     }
   }
@@ -336,9 +339,13 @@ export class Session
 
     if (messages.length > 0 && !this.#hasRoom) {
       if (this.#held || !(await this.#room())) {
-        throw new SseRequestError('busy', 'the application is not reading: send it again later', {
-          headers: { 'Retry-After': '1' },
-        });
+        throw new SseRequestError(
+          'service-unavailable',
+          'the application is not reading: send it again later',
+          {
+            headers: { 'Retry-After': '1' },
+          },
+        );
       }
       this.#refuseClosed();
     }
@@ -415,12 +422,12 @@ export class Session
     clearTimeout(this.#gapTimer);
     this.#gapTimer = undefined;
     if (this.#order.held === 0 || this.#readyState === SseConnection.CLOSED) return;
-    const { gapTimeout } = this.#keeper.settings;
+    const { reorderTimeout } = this.#keeper.settings;
     this.#gapAt = this.#order.next;
     this.#gapTimer = setTimeout(() => {
-      const reason = `message ${this.#gapAt} did not arrive within ${gapTimeout} ms (gapTimeout)`;
+      const reason = `message ${this.#gapAt} did not arrive within ${reorderTimeout} ms (reorderTimeout)`;
       this.#abandon({ code: CloseCode.protocolError, reason });
-    }, gapTimeout).unref();
+    }, reorderTimeout).unref();
   }
 
   pause(): void {
@@ -451,8 +458,8 @@ export class Session
   }
 
   get #hasRoom(): boolean {
-    const { highWaterMark, maxPending } = this.#keeper.settings;
-    return this.#inbox.length <= maxPending && this.#inboxBytes < highWaterMark;
+    const { highWaterMark, reorderWindow } = this.#keeper.settings;
+    return this.#inbox.length <= reorderWindow && this.#inboxBytes < highWaterMark;
   }
 
   /**
@@ -474,7 +481,7 @@ export class Session
   // --- The end -------------------------------------------------------------------------------------
 
   close(code: number, reason: string): void {
-    const fault = closeFault(code, reason);
+    const fault = validateClose(code, reason);
     if (fault) throw new RangeError(fault);
     this.end({ code, reason });
   }
@@ -513,7 +520,7 @@ export class Session
     this.#closing = close;
 
     const backlog = this.#backlog;
-    this.#unconfirmed = backlog.clear(this.dialect.confirms ? backlog.first : backlog.read);
+    this.#unacknowledged = backlog.clear(this.dialect.confirms ? backlog.first : backlog.read);
     clearTimeout(this.#gapTimer);
     this.#held?.(false);
 
@@ -551,7 +558,7 @@ export class Session
   #refuseClosed(): void {
     if (this.#readyState !== SseConnection.CLOSED) return;
     const { code, reason } = this.#closing as Close;
-    throw new SseRequestError('closed', `the session is closed: ${code} ${reason}`, {
+    throw new SseRequestError('session-closed', `the session is closed: ${code} ${reason}`, {
       body: { close: { code, reason } },
     });
   }
@@ -576,10 +583,10 @@ export class Session
     this.#inbox.length = 0;
     this.#keeper.sessionClosed(this);
     const { code, reason } = this.#closing as Close;
-    const { length, decode } = this.#unconfirmed as ReturnType<Backlog['clear']>;
-    diagnose('sse-duplex:close', { ...this.#diagnosed, code, reason, unconfirmed: length });
+    const { length, decode } = this.#unacknowledged as ReturnType<SendBuffer['clear']>;
+    diagnose('sse-duplex:close', { ...this.#diagnosed, code, reason, unacknowledged: length });
     emit(this.connection, 'close', code, reason, {
-      get unconfirmed() {
+      get unacknowledged() {
         return decode();
       },
     });
@@ -606,6 +613,6 @@ function outsideWindow(number: number, next: number): SseRequestError {
   return new SseRequestError(
     'out-of-window',
     `message ${number} cannot be taken: the next is ${next}, and those before it must come first ` +
-      `(option "maxPending")`,
+      `(option "reorderWindow")`,
   );
 }

@@ -2,12 +2,12 @@ import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 
 /** What was sent on a connection and never confirmed. */
-export interface Unconfirmed<Outgoing> {
+export interface CloseDetails<Outgoing> {
   /**
    * Oldest first. The client may have received some of them: it confirms by volume. A base-dialect
    * client never confirms: here is what no socket had taken.
    */
-  readonly unconfirmed: Outgoing[];
+  readonly unacknowledged: Outgoing[];
 }
 
 /** Events of an {@link SseConnection}. */
@@ -24,7 +24,7 @@ export interface SseConnectionEvents<Incoming, Outgoing> {
    * The end, after the last `message`. Code and reason are those of whichever side closed; 1006 where
    * the client went without a word.
    */
-  close: [code: number, reason: string, details: Unconfirmed<Outgoing>];
+  close: [code: number, reason: string, details: CloseDetails<Outgoing>];
 }
 
 /** What a connection asks of its session. */
@@ -35,7 +35,7 @@ export interface ConnectionSession {
   /** `close` was told: no message comes any more. */
   readonly isOver: boolean;
   readonly bufferedAmount: number;
-  readonly unconfirmedAmount: number;
+  readonly unacknowledgedAmount: number;
   send(message: unknown): boolean;
   close(code: number, reason: string): void;
   pause(): void;
@@ -108,8 +108,8 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
    * Bytes sent that the client has not confirmed. It confirms after 256 KiB, 2,048 messages or a
    * minute: not a measure to wait on.
    */
-  get unconfirmedAmount(): number {
-    return this.#session.unconfirmedAmount;
+  get unacknowledgedAmount(): number {
+    return this.#session.unacknowledgedAmount;
   }
 
   /**

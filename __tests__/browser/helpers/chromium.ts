@@ -1,6 +1,6 @@
 import { chromium } from 'playwright-core';
 import type { Browser, Page } from 'playwright-core';
-import { afterThisTest } from '../../helpers/cleanup';
+import { onTestFinished } from '../../helpers/on-test-finished';
 import { CHROMIUM_FLAGS, requireChromium } from './chromium-program';
 
 /** @param backForwardCache as Chromium's users have it; Playwright turns it off of itself. */
@@ -22,7 +22,7 @@ afterEach(() => {
 /** Opens a page in a context of its own, for this test. */
 export async function openPage(browser: Browser, url: string): Promise<Page> {
   const context = await browser.newContext();
-  afterThisTest(() => context.close());
+  onTestFinished(() => context.close());
   const page = await context.newPage();
   page.setDefaultTimeout(100_000);
   page.on('pageerror', (error) => pageErrors.push(error));
@@ -50,7 +50,7 @@ interface Answer {
 export async function openUnwatchedPage(browser: Browser, url: string): Promise<UnwatchedPage> {
   const session = await browser.newBrowserCDPSession();
   const { browserContextId } = await session.send('Target.createBrowserContext');
-  afterThisTest(() => session.send('Target.disposeBrowserContext', { browserContextId }));
+  onTestFinished(() => session.send('Target.disposeBrowserContext', { browserContextId }));
   const { targetId } = await session.send('Target.createTarget', {
     url: 'about:blank',
     browserContextId,

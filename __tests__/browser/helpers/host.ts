@@ -6,8 +6,8 @@ import express from 'express';
 import type { Express, Request, RequestHandler } from 'express';
 import { createSseMiddleware } from '../../../lib';
 import type { SseConnection, SseMiddleware, SseOptions, SseRequestError } from '../../../lib';
-import { afterThisTest } from '../../helpers/cleanup';
-import { until } from '../../helpers/until';
+import { onTestFinished } from '../../helpers/on-test-finished';
+import { waitFor } from '../../helpers/wait-for';
 
 type Connection = SseConnection<unknown, unknown, Request>;
 
@@ -17,7 +17,7 @@ export interface Visit {
   readonly messages: unknown[];
   disconnects: number;
   reconnects: number;
-  end?: { code: number; reason: string; unconfirmed: unknown[] };
+  end?: { code: number; reason: string; unacknowledged: unknown[] };
 }
 
 /** A GET or POST of the channel, as it came in. */
@@ -106,8 +106,8 @@ export class Host {
       connection.on('message', (message) => visit.messages.push(message));
       connection.on('disconnect', () => visit.disconnects++);
       connection.on('reconnect', () => visit.reconnects++);
-      connection.on('close', (code, reason, { unconfirmed }) => {
-        visit.end = { code, reason, unconfirmed };
+      connection.on('close', (code, reason, { unacknowledged }) => {
+        visit.end = { code, reason, unacknowledged };
       });
     });
   }
@@ -117,7 +117,7 @@ export class Host {
     host.#server.listen(options.port ?? 0, '127.0.0.1');
     await once(host.#server, 'listening');
     host.port = (host.#server.address() as AddressInfo).port;
-    afterThisTest(() => host.close());
+    onTestFinished(() => host.close());
     return host;
   }
 
@@ -126,17 +126,17 @@ export class Host {
   }
 
   /** Waits until the log says so. */
-  until(condition: () => boolean): Promise<void> {
-    return until(condition, PATIENCE);
+  waitFor(condition: () => boolean): Promise<void> {
+    return waitFor(condition, PATIENCE);
   }
 
   /** Waits for the `index`th connection. */
   async visit(index = 0): Promise<Visit> {
-    await this.until(() => this.visits.length > index);
+    await this.waitFor(() => this.visits.length > index);
     return this.visits[index]!;
   }
 
-  /** Streams asked for, of this id. */
+  /** Streams pending for, of this id. */
   gets(id: string): Call[] {
     return this.calls.filter((call) => call.method === 'GET' && call.id === id);
   }

@@ -22,7 +22,7 @@ export function refuseWrongTypes(
   use: (...values: unknown[]) => void,
 ): void {
   // @ts-expect-error: no number fits there
-  const options: SseOptions = { origins: 1 };
+  const options: SseOptions = { allowedOrigins: 1 };
   // @ts-expect-error: no such option
   const clientOptions: SseClientOptions = { retries: 1 };
   const sse = createSseMiddleware<Question, Answer>('/sse');

@@ -6,7 +6,7 @@ const tell = (event: string, value?: unknown) => process.send!({ event, value })
 client.onopen = () => tell('open');
 client.onmessage = ({ data }) => tell('message', data);
 client.onreconnect = () => tell('reconnect');
-client.onreset = ({ undelivered }) => tell('reset', undelivered);
+client.onsessionlost = ({ unacknowledged }) => tell('sessionlost', unacknowledged);
 process.on('message', (message) => client.send(message));
 process.once('disconnect', () => process.exit());
 tell('ready');

@@ -1,0 +1,110 @@
+import { createHash } from 'node:crypto';
+import { createRandom } from '../helpers/random';
+import type { Random } from '../helpers/random';
+
+/** A message of one byte is a digit. */
+export type Message = string | number;
+
+/** What one way did. */
+export interface DirectionReport {
+  sent: number;
+  received: number;
+  megabytes: number;
+  lost: number;
+  doubled: number;
+  reordered: number;
+  /** SHA-256 over all of it, in order, at either end. */
+  sentHash: string;
+  receivedHash: string;
+}
+
+const LARGEST = 65_536;
+/** What messages are made of: characters of one to four bytes, and what JSON and the stream escape. */
+const ALPHABET = [
+  'a',
+  '7',
+  ' ',
+  '"',
+  '\\',
+  '\n',
+  '\r',
+  '\r\n',
+  'é',
+  '漢',
+  '😀',
+  '\u2028',
+  '\0',
+  ':',
+];
+
+/** One direction's messages: drawn and sent at one end, received and compared at the other. */
+export class Direction {
+  received = 0;
+  readonly #random: Random;
+  readonly #largest: number;
+  readonly #pool: string;
+  readonly #sent: string[] = [];
+  /** Index, as sent, of each that came. */
+  readonly #arrivals: number[] = [];
+  readonly #sentHash = createHash('sha256');
+  readonly #receivedHash = createHash('sha256');
+  #bytes = 0;
+
+  /** @param largest a message's size, in bytes. */
+  constructor(seed: number, largest = LARGEST) {
+    this.#largest = largest;
+    const random = createRandom(seed);
+    this.#random = random;
+    this.#pool = Array.from({ length: LARGEST }, () =>
+      random.next() < 0.9 ? 'x' : random.pick(ALPHABET),
+    )
+      .join('')
+      .repeat(2); // wherever a message begins, there is enough of it
+  }
+
+  get sent(): number {
+    return this.#sent.length;
+  }
+
+  /** The next to be sent: of 1 byte to the largest, small ones as likely as large ones. */
+  draw(): Message {
+    const size = this.#random.magnitude(1, this.#largest);
+    const at = this.#random.integer(0, LARGEST - 1);
+    let message: Message = this.sent % 10;
+    if (size > 1) {
+      const text = `${this.sent}|${this.#pool.slice(at, at + size)}`;
+      let length = Math.min(size, LARGEST) - 2;
+      const fits = () => Buffer.byteLength(JSON.stringify(text.slice(0, length))) <= size;
+      while (!fits()) length = Math.floor(length * 0.9);
+      message = text.slice(0, length);
+    }
+    const json = JSON.stringify(message);
+    this.#sent.push(json);
+    this.#sentHash.update(json);
+    this.#bytes += Buffer.byteLength(json);
+    return message;
+  }
+
+  receive(message: Message): void {
+    this.received++;
+    const json = JSON.stringify(message);
+    this.#receivedHash.update(json);
+    const expected = (this.#arrivals.at(-1) ?? -1) + 1;
+    this.#arrivals.push(this.#sent[expected] === json ? expected : this.#sent.indexOf(json));
+  }
+
+  report(): DirectionReport {
+    const arrivals = this.#arrivals;
+    const distinct = new Set(arrivals);
+    return {
+      sent: this.sent,
+      received: this.received,
+      megabytes: Math.round(this.#bytes / 1e5) / 10,
+      lost: this.sent - distinct.size,
+      doubled: arrivals.length - distinct.size,
+      reordered: arrivals.filter((index, i) => i > 0 && index < arrivals[i - 1]!).length,
+      sentHash: this.#sentHash.digest('hex'),
+      receivedHash: this.#receivedHash.digest('hex'),
+    };
+  }
+}

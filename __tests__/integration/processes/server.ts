@@ -1,0 +1,28 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createSseMiddleware } from '../../../lib/index';
+import type { SseOptions } from '../../../lib/index';
+
+/**
+ * A server that sends back what it gets, and says how much memory it has when it is pending.
+ *
+ * Argument: options as JSON.
+ */
+async function main(): Promise<void> {
+  const sse = createSseMiddleware('/sse', JSON.parse(process.argv[2]!) as SseOptions);
+  sse.on('connection', (connection) => {
+    connection.on('message', (message) => connection.send(message));
+  });
+  process.on('message', () => {
+    gc?.();
+    process.send!(process.memoryUsage.rss());
+  });
+  process.once('disconnect', () => process.exit());
+  const server = createServer((request, response) => sse(request, response, () => {}));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  process.send!((server.address() as AddressInfo).port);
+}
+
+void main();

@@ -1,0 +1,34 @@
+import { Readable } from 'node:stream';
+import { listen } from '../helpers/channel';
+import { eventsOf, openClient } from '../helpers/client';
+import { waitFor } from '../helpers/wait-for';
+
+const PIECES = 1024;
+const PIECE = 'x'.repeat(64 * 1024);
+
+describe('A server that sends a line of 64 MiB without its end', () => {
+  it('has its stream cut by the client, which says why and tries again', async () => {
+    let gets = 0;
+    let taken = 0;
+    function* compose() {
+      yield 'data: ';
+      for (let piece = 0; piece < PIECES; piece++) {
+        if (gets === 1) taken++;
+        yield PIECE;
+      }
+    }
+    const { origin } = await listen((_, response) => {
+      gets++;
+      response.writeHead(200, { 'Content-Type': 'text/event-stream' });
+      Readable.from(compose()).pipe(response);
+    });
+    const client = openClient(`${origin}/sse`);
+    const disconnects = eventsOf(client, 'disconnect');
+    const messages = eventsOf(client, 'message');
+
+    await waitFor(() => gets > 1, 60_000);
+    expect(disconnects.map(({ reason }) => reason)).toEqual(['RangeError: too long']);
+    expect(taken).toBeLessThan(PIECES);
+    expect(messages).toEqual([]);
+  }, 120_000);
+});

@@ -1,0 +1,462 @@
+import { Agent } from 'node:http';
+import type { OutgoingHttpHeaders } from 'node:http';
+import { addressOf, openChannel, openDuplex, record } from '../helpers/channel';
+import type { Channel } from '../helpers/channel';
+import { onTestFinished } from '../helpers/on-test-finished';
+import { sendRequest, openStream, post } from '../helpers/http';
+import { catchUncaught } from '../helpers/uncaught';
+import { waitFor } from '../helpers/wait-for';
+import { exchange } from './raw-socket';
+
+/** Milliseconds in which a malformed POST is to be answered, to its end. */
+const SOON = 100;
+const MAX_PAYLOAD = 10_000;
+
+/** What one POST of a session is made of. */
+interface Parts {
+  /** After the session's name. */
+  query: string;
+  headers: OutgoingHttpHeaders;
+  body: string | Buffer;
+}
+
+/** What is wrong with one POST, in place of what is right. */
+type Fault = Partial<Parts>;
+
+/** A session that is spoken by hand. */
+interface Peer {
+  readonly address: string;
+  /** Its next POST, which carries one message. */
+  next(message: unknown): Parts & { body: string };
+  /** The number of the last one is consumed. */
+  advance(): void;
+}
+
+type Dialect = 'base' | 'duplex';
+
+async function openPeer({ url }: Channel, dialect: Dialect): Promise<Peer> {
+  let number = 0;
+  const headers = { 'Content-Type': 'text/plain;charset=UTF-8' };
+  const advance = () => {
+    number++;
+  };
+  if (dialect === 'base') {
+    const address = addressOf(url, 'base');
+    await openStream(address);
+    const next = (message: unknown) => ({
+      query: `&messageId=${number}`,
+      headers,
+      body: JSON.stringify(message),
+    });
+    return { address, next, advance };
+  }
+  const { token } = await openDuplex(url, 'duplex');
+  const next = (message: unknown) => ({
+    query: '',
+    headers,
+    body: JSON.stringify({ token, id: number, ack: 0, messages: [message] }),
+  });
+  return { address: addressOf(url, 'duplex'), next, advance };
+}
+
+/** Of every malformed POST: how long it took to be answered. */
+const times: number[] = [];
+
+/** A session, and what its application is told, for POSTs that are sent one after the other. */
+async function openOne(dialect: Dialect) {
+  const uncaught = catchUncaught();
+  const channel = await openChannel({ maxPayload: MAX_PAYLOAD });
+  const peer = await openPeer(channel, dialect);
+  const delivered = record(channel.connections[0]!, 'message');
+  const errors = record(channel.sse, 'clientError');
+  const agent = new Agent({ keepAlive: true });
+  onTestFinished(() => agent.destroy());
+  const send = async ({ query, headers, body }: Parts) =>
+    sendRequest(peer.address + query, { method: 'POST', headers, body, agent });
+
+  return {
+    ...channel,
+    peer,
+    delivered,
+    errors,
+    send,
+    /** Sends the POST that comes next, with what is wrong about it, and takes the time. */
+    async sendFaulty(fault: Fault) {
+      const parts = { ...peer.next('forged'), ...fault };
+      const start = performance.now();
+      const reply = await send(parts);
+      times.push(performance.now() - start);
+      // [PROTOCOL.md] A refused message consumes its number, where that could be read.
+      if (dialect === 'base' && fault.query === undefined) peer.advance();
+      return reply;
+    },
+    async sendNext(message: unknown): Promise<number> {
+      const { status } = await send(peer.next(message));
+      peer.advance();
+      return status;
+    },
+    /** Every message that was valid came once, in order, and nothing else did. */
+    expectIntact(count: number) {
+      expect(delivered.flat()).toEqual(Array.from({ length: count }, (_, index) => index));
+      expect(channel.connections).toHaveLength(1);
+      expect(channel.connections[0]).toMatchObject({ readyState: 1, connected: true });
+      expect(uncaught).toEqual([]);
+    },
+  };
+}
+
+const inQuery = (query: string): Fault => ({ query });
+const inBody = (body: string | Buffer): Fault => ({ body });
+const inHeader = (name: string) => (value: string) => ({ headers: { [name]: value } });
+
+// Digits that are none of ASCII's, and numbers in other forms than 1 to 15 decimal digits.
+const NUMBERS = [
+  ...['', ' ', '-1', '-0', '+1', '%2B1', '1.0', '1.', '.1', '1e3', '1E3', '0x1', '0b1', '0o1'],
+  ...['1_000', '1,000', '1n', '0%0A', '0%00', '0%20', '%200', '0;1', 'NaN', 'Infinity', 'null'],
+  ...['true', 'undefined', '[]', '[0]', '{}', '"0"', "'0'", 'x', '__proto__', '9007199254740992'],
+  ...['9007199254740993', '1000000000000000', '9'.repeat(1000), '٠', '१', '０', '߁', '𝟎', '²', '①'],
+  ...['%FF', '%', '%30%FF', '0\u0301', '0\u200B'],
+].map((text) => `&messageId=${/[^\x20-\x7e]/.test(text) ? encodeURIComponent(text) : text}`);
+const TWICE = ['&messageId=0&messageId=0', '&messageId=0&messageId=1', '&messageId=&messageId=0'];
+const NAMES = ['&sseClientId=b', '&sseClientId=', '&sseClientId=base&sseClientId=duplex'];
+
+const NOT_JSON = [
+  ...['', ' ', '\n', '\0', '{', '}', '[', ']', '"', '"a', 'a"', "'a'", '`a`', '{a:1}', "{'a':1}"],
+  ...['{"a":1', '{"a":}', '{"a"}', '{"a":1,}', '{,}', '[1', '[1,', '[1,]', '[,1]', '[1 2]', '1 2'],
+  ...['01', '+1', '-', '.5', '5.', '1e', '1e+', '0x10', '1_0', '1n', 'NaN', '-NaN', 'Infinity'],
+  ...['-Infinity', 'undefined', 'nul', 'nulll', 'True', 'TRUE', 'None', 'truefalse', '1;', '// 1'],
+  ...[
+    '1 // one',
+    '/* */ 1',
+    '"\t"',
+    '"\n"',
+    '"\r"',
+    '"\0"',
+    '"\x1b"',
+    '"\\"',
+    '"\\x41"',
+    '"\\u12"',
+  ],
+  ...['"\\u{41}"', '"\\', '"a" "b"', '"a","b"', '{}{}', '[][]', '\u00a01', '1\u2028', '=1', 'a=b'],
+  ...['<a/>', '--x\r\n\r\n1\r\n--x--', 'data: 1', '%7B%7D', '\x1f\x8b\x08', '[object Object]'],
+  ...['['.repeat(5000), '{"a":'.repeat(1000), '"'.repeat(4001), `${'[1,'.repeat(1000)}]`],
+];
+
+const quoted = (...bytes: number[]) => Buffer.of(0x22, ...bytes, 0x22);
+const NOT_UTF_8 = [
+  ...[0x80, 0xbf, 0xc0, 0xc1, 0xc3, 0xe2, 0xf0, 0xf5, 0xf8, 0xfc, 0xfe, 0xff].map((byte) =>
+    quoted(byte),
+  ),
+  quoted(0xc0, 0x80), // NUL, overlong
+  quoted(0xc0, 0xaf), // a slash, overlong
+  quoted(0xc1, 0xbf),
+  quoted(0xe0, 0x80, 0xaf), // and longer
+  quoted(0xe2, 0x82), // cut
+  quoted(0xed, 0xa0, 0x80), // half a surrogate pair
+  quoted(0xed, 0xa0, 0xbd, 0xed, 0xb8, 0x80), // both halves (CESU-8)
+  quoted(0xf0, 0x80, 0x80, 0xaf),
+  quoted(0xf0, 0x9f, 0x98),
+  quoted(0xf4, 0x90, 0x80, 0x80), // past U+10FFFF
+  quoted(0xc3, 0x28),
+  Buffer.from('\ufeff"a"', 'utf16le'),
+  Buffer.from('"ü"', 'latin1'),
+];
+
+const MEDIA_TYPES = [
+  ...[
+    'text/html',
+    'text/html;charset=utf-8',
+    'text/plainer',
+    'text/plain+json',
+    'text/json',
+    'text',
+  ],
+  ...[
+    'text/*',
+    '*/*',
+    'xtext/plain',
+    'text /plain',
+    'text/plain x',
+    'text/plain,text/html',
+    '/',
+    '?',
+  ],
+  ...['', ' ', 'application/x-www-form-urlencoded', 'multipart/form-data;boundary=x', 'image/png'],
+  ...['application/xml', 'application/octet-stream', 'application/jsonp', 'application/json5'],
+  ...[
+    'application/json-seq',
+    'application/+json',
+    'application/a/b+json',
+    'application/javascript',
+  ],
+  ...[
+    'text/event-stream',
+    'json',
+    '"text/plain"',
+    '; charset=utf-8',
+    'text\\plain',
+    'message/http',
+  ],
+];
+const CHARSETS = [
+  ...['latin1', 'iso-8859-1', 'us-ascii', 'utf-16', 'utf-16le', 'utf-7', 'utf-32', 'windows-1252'],
+  ...['"utf-16"', "'utf-8'", 'utf-8-sig', 'xutf-8', 'UTF_8', 'none', 'gb18030', '__proto__'],
+].map((charset) => `text/plain; charset=${charset}`);
+const ENCODINGS = [
+  ...['gzip', 'GZIP', 'x-gzip', 'deflate', 'br', 'zstd', 'compress', 'identity, gzip', 'identityx'],
+  ...['gzip, gzip, gzip', 'utf-8', 'x', '*', '', 'identity;q=0'],
+];
+
+const TOO_LARGE = [MAX_PAYLOAD + 1025, 2 * MAX_PAYLOAD, 500_000].map((size) =>
+  JSON.stringify('x'.repeat(size - 2)),
+);
+
+/** Values that are none of what an envelope's fields are; `undefined`: not there. */
+const NO_STRING: unknown[] = [undefined, null, 0, 1, true, false, [], {}, ['a'], { length: 21 }];
+const NO_COUNT: unknown[] = [
+  ...[undefined, null, true, false, '', '0', '1', 'x', [], [0], {}, { valueOf: 0 }],
+  ...[-1, 0.5, -0.5, 1e-9, 2 ** 53, 1e21, 1e300, -(2 ** 53)],
+];
+const NO_LIST: unknown[] = [
+  ...[undefined, null, true, 0, 1, '', 'x', '[]', {}, { 0: 'x' }, { 0: 'x', length: 1 }],
+  { messages: [] },
+];
+const NO_CLOSE: unknown[] = [
+  ...[null, true, false, 0, 1000, '', 'x', [], [1000, ''], {}, { code: 1000 }, { reason: '' }],
+  ...[0, 1, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, -1000, 1000.5, 65536, 2 ** 53].map(
+    (code) => ({ code, reason: '' }),
+  ),
+  ...['1000', null, true, [1000], {}].map((code) => ({ code, reason: '' })),
+  ...[null, 0, true, ['x'], { length: 1 }].map((reason) => ({ code: 1000, reason })),
+];
+const NO_ENVELOPE = [
+  ...['null', 'true', 'false', '0', '-1', '1e400', '""', '"{}"', '[]', '[[]]', '{}', '[{}]'],
+  '{"__proto__":{"token":"x","id":0,"ack":0,"messages":[]}}',
+  '{"constructor":{"prototype":{"token":"x","id":0,"ack":0,"messages":[]}}}',
+  '{"TOKEN":"x","Id":0,"Ack":0,"Messages":[]}',
+  '{"token":"x","id":1e400,"ack":0,"messages":[]}',
+  '{"token":"x","id":0,"ack":-1e400,"messages":[]}',
+];
+
+/** What every dialect refuses alike. */
+const OF_BOTH: [string, number, Fault[]][] = [
+  ['parameters', 400, [...NUMBERS, ...TWICE, ...NAMES].map(inQuery)],
+  ['what is not JSON', 400, NOT_JSON.map(inBody)],
+  ['what is not UTF-8', 400, NOT_UTF_8.map(inBody)],
+  ['media types', 415, MEDIA_TYPES.map(inHeader('Content-Type'))],
+  ['charsets', 415, CHARSETS.map(inHeader('Content-Type'))],
+  ['encodings', 415, ENCODINGS.map(inHeader('Content-Encoding'))],
+  ['what is too large', 413, TOO_LARGE.map(inBody)],
+];
+
+let count = 0;
+
+describe.each<Dialect>(['base', 'duplex'])('a %s session', (dialect) => {
+  it.each(OF_BOTH)('has malformed POSTs refused, each at once: %s', async (_, status, faults) => {
+    const { sendFaulty, sendNext, expectIntact, errors } = await openOne(dialect);
+    for (const [index, fault] of faults.entries()) {
+      const { status: given, text, headers } = await sendFaulty(fault);
+      expect({ fault, given, type: headers['content-type'] }).toEqual({
+        fault,
+        given: status,
+        type: 'application/json',
+      });
+      expect(JSON.parse(text)).toMatchObject({
+        error: expect.stringMatching(/^[a-z-]+$/) as string,
+        message: expect.stringMatching(/./) as string,
+      });
+      expect(await sendNext(index)).toBe(200);
+    }
+    expectIntact(faults.length);
+    expect(errors).toHaveLength(faults.length);
+    count += faults.length;
+  });
+});
+
+describe('a duplex session', () => {
+  const replaced =
+    (field: string) =>
+    (value: unknown): object => ({ [field]: value });
+  it.each<[string, object[]]>([
+    ['token', NO_STRING.map(replaced('token'))],
+    ['id', NO_COUNT.map(replaced('id'))],
+    ['ack', [...NO_COUNT, 1, 1000, 2 ** 53 - 1].map(replaced('ack'))],
+    ['messages', NO_LIST.map(replaced('messages'))],
+    ['close', NO_CLOSE.map(replaced('close'))],
+  ])('has envelopes refused whose %s is of a wrong shape', async (_, replacements) => {
+    const { peer, sendFaulty, sendNext, expectIntact } = await openOne('duplex');
+    for (const [index, replacement] of replacements.entries()) {
+      const envelope = JSON.parse(peer.next('forged').body) as object;
+      const body = JSON.stringify({ ...envelope, ...replacement });
+      const { status, text } = await sendFaulty({ body });
+      expect({ body, status, fault: JSON.parse(text) as unknown }).toEqual({
+        body,
+        status: 400,
+        fault: { code: 'bad-request', message: expect.any(String) as string },
+      });
+      expect(await sendNext(index)).toBe(200);
+    }
+    expectIntact(replacements.length);
+    count += replacements.length;
+  });
+
+  it('has bodies refused that are no envelope', async () => {
+    const { sendFaulty, sendNext, expectIntact } = await openOne('duplex');
+    for (const [index, body] of NO_ENVELOPE.entries()) {
+      const { status, text } = await sendFaulty({ body });
+      expect([body, status, JSON.parse(text)]).toMatchObject([body, 400, { code: 'bad-request' }]);
+      expect(await sendNext(index)).toBe(200);
+    }
+    expectIntact(NO_ENVELOPE.length);
+    count += NO_ENVELOPE.length;
+  });
+});
+
+/** A POST as text, whose headers are in nobody's care. */
+const head = (target: string, ...lines: string[]) =>
+  [`POST ${target} HTTP/1.1`, 'Host: localhost', 'Content-Type: text/plain', ...lines, '', ''].join(
+    '\r\n',
+  );
+
+/** A POST that breaks HTTP itself. */
+interface Broken {
+  what: string;
+  /** In place of a right `Content-Length`. */
+  lines?: string[];
+  /** In place of the body. */
+  make?: (body: string) => string;
+  /** The connection ends with it. */
+  isCut?: boolean;
+  /** There is a whole body, which is refused: its number is consumed. */
+  isWhole?: boolean;
+}
+
+const CHUNKED = ['Transfer-Encoding: chunked'];
+const chunk = (body: string) => `${body.length.toString(16)}\r\n${body}\r\n`;
+const BROKEN: Broken[] = [
+  { what: 'cut at its first byte', make: () => '', isCut: true },
+  { what: 'cut in the middle', lines: ['Content-Length: 500'], isCut: true },
+  { what: 'cut a byte before its end', make: (body) => body.slice(0, -1), isCut: true },
+  { what: 'cut in a chunk', lines: CHUNKED, make: (body) => `500\r\n${body}`, isCut: true },
+  { what: 'cut before the last chunk', lines: CHUNKED, make: chunk, isCut: true },
+  { what: 'of no chunk size', lines: CHUNKED, make: (body) => `zz\r\n${body}\r\n0\r\n\r\n` },
+  { what: 'of a negative chunk size', lines: CHUNKED, make: (body) => `-5\r\n${body}` },
+  { what: 'of a huge chunk size', lines: CHUNKED, make: (body) => `${'f'.repeat(17)}\r\n${body}` },
+  { what: 'of a chunk longer than it says', lines: CHUNKED, make: (body) => `1\r\n${body}\r\n` },
+  { what: 'of both lengths', lines: ['Content-Length: 5', ...CHUNKED], make: chunk },
+  { what: 'of two lengths', lines: ['Content-Length: 5', 'Content-Length: 6'] },
+  { what: 'of a negative length', lines: ['Content-Length: -5'] },
+  { what: 'of a length with a sign', lines: ['Content-Length: +5'] },
+  { what: 'of a length in hexadecimal', lines: ['Content-Length: 0x5'] },
+  { what: 'of a length with an exponent', lines: ['Content-Length: 1e1'] },
+  { what: 'of a length past 64 bits', lines: ['Content-Length: 18446744073709551616'] },
+  { what: 'of an empty length', lines: ['Content-Length: '] },
+  { what: 'longer than it says', lines: ['Content-Length: 1'], isWhole: true },
+  { what: 'compressed by transfer', lines: ['Transfer-Encoding: gzip'] },
+  { what: 'with a header folded', lines: ['X-A: b', ' c: d'] },
+  { what: 'with a header without colon', lines: ['Content-Length 5'] },
+  { what: 'with a header that has NUL', lines: ['X-A: a\0b'] },
+  { what: 'with headers that are too long', lines: [`X-A: ${'a'.repeat(20_000)}`] },
+];
+
+// Node answers, before the channel or instead of it, and ends the connection.
+describe.each<Dialect>(['base', 'duplex'])('a %s session', (dialect) => {
+  it.each(BROKEN)('is not disturbed by a POST $what', async ({ lines, make, isCut, isWhole }) => {
+    const { peer, url, sendNext, expectIntact } = await openOne(dialect);
+    const { query, body } = peer.next('forged');
+    const { pathname, search } = new URL(peer.address + query);
+    const own = lines ?? [`Content-Length: ${body.length}`];
+    const bytes = head(pathname + search, ...own) + (make?.(body) ?? body);
+    const start = performance.now();
+    const answer = await exchange(url, bytes, { isCut });
+    times.push(performance.now() - start);
+    count++;
+    expect(answer).toMatch(/^HTTP\/1.1 4\d\d /);
+    if (dialect === 'base' && isWhole) peer.advance();
+    expect(await sendNext(0)).toBe(200);
+    expectIntact(1);
+  });
+});
+
+describe('a base session', () => {
+  it('keeps the number of a POST whose connection ended while `authorize` thought about it', async () => {
+    let admit = () => {};
+    const { sse, url, connections } = await openChannel({
+      authorize: ({ method }) =>
+        method === 'GET' || new Promise<true>((resolve) => (admit = () => resolve(true))),
+    });
+    await openStream(addressOf(url, 'a'));
+    const messages = record(connections[0]!, 'message');
+    const errors = record(sse, 'clientError');
+    const lost = head('/sse?sseClientId=a&messageId=0', 'Content-Length: 3') + '"a"';
+    await exchange(url, lost, { isCut: true });
+    admit();
+    await waitFor(() => errors.length > 0);
+    expect(errors[0]![0]).toMatchObject({ message: 'the body was cut before its end' });
+
+    admit = () => {};
+    const again = post(addressOf(url, 'a', 0), '"a"'); // as a browser does
+    await waitFor(() => (admit(), messages.length > 0));
+    expect((await again).json).toEqual({ received: 1 });
+    expect(messages).toEqual([['a']]);
+  });
+});
+
+describe('what is legal, though it looks odd,', () => {
+  it.each<[string, Fault, unknown]>([
+    ['no number', { query: '' }, 'forged'],
+    ['a number in an array, which is none', { query: '&messageId[]=7' }, 'forged'],
+    ['a number by another name', { query: '&MessageId=x&messageid=-1' }, 'forged'],
+    ['leading zeros', { query: '&messageId=000000000000000' }, 'forged'],
+    ['a number whose digits are escaped', { query: '&messageId=%30' }, 'forged'],
+    ['a byte order mark', { body: '\ufeff"a"' }, 'a'],
+    ['spaces round the value', { body: ' \t\r\n"a"\n' }, 'a'],
+    ['a number past all bounds', { body: '1e400' }, Infinity],
+    ['half a surrogate pair', { body: '"\\ud800"' }, '\ud800'],
+    ['a noncharacter', { body: '"\uffff"' }, '\uffff'],
+    ['an object of no prototype of its own', { body: '{"__proto__":1}' }, expect.any(Object)],
+    ['an unknown parameter', { query: '&messageId=0&__proto__[x]=1&x[]=2&x' }, 'forged'],
+    ['a type with an empty charset', inHeader('Content-Type')('text/plain; charset='), 'forged'],
+    ['a type of JSON that nobody knows', inHeader('Content-Type')('application/a+json'), 'forged'],
+  ])('is taken in the base dialect: %s', async (_, fault, message) => {
+    const { peer, send, delivered } = await openOne('base');
+    expect((await send({ ...peer.next('forged'), ...fault })).status).toBe(200);
+    expect(delivered).toEqual([[message]]);
+  });
+
+  it.each<[string, (body: string) => Fault]>([
+    ['a base number', () => ({ query: '&messageId=12' })],
+    ['fields that nobody knows', (body) => inBody(body.replace('{', '{"x":1,"__proto__":{},'))],
+    ['a field twice: the last counts', (body) => inBody(body.replace('{', '{"id":-1,'))],
+    ['numbers in other forms', (body) => inBody(body.replace('"id":0', '"id":-0.0e3'))],
+    ['a type as JSON', () => inHeader('Content-Type')('application/json')],
+  ])('is taken in the duplex dialect: %s', async (_, faultOf) => {
+    const { peer, send, delivered } = await openOne('duplex');
+    const parts = peer.next('x');
+    expect((await send({ ...parts, ...faultOf(parts.body) })).status).toBe(200);
+    expect(delivered).toEqual([['x']]);
+  });
+
+  it('is taken in either dialect: a value that is nested 4,000 deep', async () => {
+    const deep = `${'['.repeat(4_000)}${']'.repeat(4_000)}`;
+    for (const dialect of ['base', 'duplex'] as const) {
+      const { peer, send, delivered } = await openOne(dialect);
+      const parts = peer.next('deep');
+      const body = parts.body.replace('"deep"', deep);
+      expect((await send({ ...parts, body })).status).toBe(200);
+      expect(JSON.stringify(delivered[0]![0])).toBe(deep);
+    }
+  });
+});
+
+describe('The answers to malformed POSTs', () => {
+  it('are there at once', () => {
+    const sorted = times.sort((a, b) => a - b);
+    const at = (part: number) => sorted[Math.ceil(part * sorted.length) - 1]!.toFixed(1);
+    const measured = `median ${at(0.5)} ms, p99 ${at(0.99)} ms, max ${at(1)} ms`;
+    process.stdout.write(`${count} malformed POSTs, answered to the end: ${measured}\n`);
+    expect(count).toBeGreaterThanOrEqual(300);
+    // The greatest would tell of the machine.
+    expect(Number(at(0.5))).toBeLessThan(SOON);
+  });
+});
