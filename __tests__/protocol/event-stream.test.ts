@@ -1,5 +1,11 @@
 import fc from 'fast-check';
-import { createEventStreamDecoder, encodeEvent } from '../../lib/protocol/event-stream';
+import {
+  createEventStreamDecoder,
+  encodeEvent,
+  encodeFields,
+  encodeJsonEvent,
+} from '../../lib/protocol/event-stream';
+import type { EventFields } from '../../lib/protocol/event-stream';
 
 interface StreamEvent {
   type: string;
@@ -252,7 +258,7 @@ describe('the event stream decoder', () => {
       const takeAll = () => {
         for (; taken < 1024; taken++) take(piece);
       };
-      expect(takeAll).toThrow(new RangeError('too long'));
+      expect(takeAll).toThrow(new RangeError(`an event exceeds ${30 * piece.length} characters`));
       expect(taken).toBe(30);
     });
 
@@ -262,22 +268,25 @@ describe('the event stream decoder', () => {
   });
 });
 
-describe('the event stream encoder', () => {
-  it.each<[Parameters<typeof encodeEvent>, string]>([
-    [['a'], 'data: a\n\n'],
-    [[''], 'data: \n\n'],
-    [[' a'], 'data:  a\n\n'],
-    [['a\nb\r\nc\rd\n'], 'data: a\ndata: b\ndata: c\ndata: d\ndata: \n\n'],
-    [['a', { event: 'e' }], 'event: e\ndata: a\n\n'],
-    [['a', { id: 't.1' }], 'id: t.1\ndata: a\n\n'],
-    [['a', { id: '', event: '' }], 'id: \nevent: \ndata: a\n\n'],
-  ])('writes %j', (fields, text) => {
-    expect(encodeEvent(...fields)).toBe(text);
+describe('encodeEvent', () => {
+  it.each<[EventFields, string]>([
+    [{ data: 'a' }, 'data: a\n\n'],
+    [{ data: '' }, 'data: \n\n'],
+    [{ data: ' a' }, 'data:  a\n\n'],
+    [{ data: 'a\nb\r\nc\rd\n' }, 'data: a\ndata: b\ndata: c\ndata: d\ndata: \n\n'],
+    [{ data: 'a', event: 'e' }, 'event: e\ndata: a\n\n'],
+    [{ data: 'a', id: 't.1' }, 'id: t.1\ndata: a\n\n'],
+    [{ data: 'a', id: '', event: '' }, 'id: \nevent: \ndata: a\n\n'],
+    [{ retry: 1000 }, 'retry: 1000\n\n'],
+    [{ retry: 0, id: 't.0' }, 'retry: 0\nid: t.0\n\n'],
+    [{ data: 'a', event: 'e', id: 't.1', retry: 5 }, 'retry: 5\nid: t.1\nevent: e\ndata: a\n\n'],
+  ])('encodes %j as %j', (fields, text) => {
+    expect(encodeEvent(fields)).toBe(text);
   });
 
-  it('is total: any string arrives as exactly one event', () => {
+  it('encodes any string as exactly one event', () => {
     const property = fc.property(hardString, hardString, (data, next) => {
-      expect(decode(encodeEvent(data) + encodeEvent(next))).toEqual([
+      expect(decode(encodeEvent({ data }) + encodeEvent({ data: next }))).toEqual([
         event(data.replace(/\r\n?/g, '\n')),
         event(next.replace(/\r\n?/g, '\n')),
       ]);
@@ -285,12 +294,29 @@ describe('the event stream encoder', () => {
     fc.assert(property, { numRuns: 1000 });
   });
 
-  it('keeps any JSON value as it is', () => {
+  it('keeps any JSON value unchanged', () => {
     const property = fc.property(fc.jsonValue(), (value) => {
       const json = JSON.stringify(value);
-      expect(decode(encodeEvent(json, { event: 'hello', id: 'a.1' }))).toEqual([
+      expect(decode(encodeEvent({ data: json, event: 'hello', id: 'a.1' }))).toEqual([
         event(json, 'hello'),
       ]);
+    });
+    fc.assert(property);
+  });
+});
+
+describe('encodeFields', () => {
+  it('encodes the lines of an event that encodeJsonEvent completes', () => {
+    const text = encodeFields({ id: 't.1' }) + encodeJsonEvent('{"a":1}');
+    expect(text).toBe('id: t.1\ndata: {"a":1}\n\n');
+  });
+});
+
+describe('encodeJsonEvent', () => {
+  it('encodes any JSON value as encodeEvent does', () => {
+    const property = fc.property(fc.jsonValue(), (value) => {
+      const json = JSON.stringify(value);
+      expect(encodeJsonEvent(json)).toBe(encodeEvent({ data: json }));
     });
     fc.assert(property);
   });

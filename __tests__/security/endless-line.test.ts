@@ -27,7 +27,9 @@ describe('A server that sends a line of 64 MiB without its end', () => {
     const messages = eventsOf(client, 'message');
 
     await waitFor(() => gets > 1, 60_000);
-    expect(disconnects.map(({ reason }) => reason)).toEqual(['RangeError: too long']);
+    expect(disconnects.map(({ reason }) => reason)).toEqual([
+      expect.stringMatching(/^RangeError: an event exceeds/),
+    ]);
     expect(taken).toBeLessThan(PIECES);
     expect(messages).toEqual([]);
   }, 120_000);

@@ -110,7 +110,9 @@ describe(`of ${COUNT} texts, seed ${seed},`, () => {
   beforeAll(() => {
     for (const [index, data] of sample(hardText).entries()) {
       const type = ['message', 'hello', 'ping', 'close'][index % 4]!;
-      stream += encodeEvent(data, index % 4 === 0 ? {} : { event: type, id: `token.${index}` });
+      stream += encodeEvent(
+        index % 4 === 0 ? { data } : { data, event: type, id: `token.${index}` },
+      );
       // The format knows no other line break.
       intended.push({ type, data: data.replace(/\r\n?/g, '\n') });
     }

@@ -1,5 +1,5 @@
 import { MESSAGE_ID } from '../protocol/wire';
-import type { Close, Fault, Hello, Receipt } from '../protocol/wire';
+import type { Close, ErrorBody, Hello, PostResponse } from '../protocol/wire';
 import { SendBuffer } from './send-buffer';
 import type { Outgoing } from './send-buffer';
 import { retryAfter, sleep } from './delay';
@@ -32,7 +32,7 @@ export function createPostQueue(
   request: (query: string, init: RequestInit) => Promise<Response>,
   backoff: (attempt: number) => number,
   confirmed: () => void,
-  refused: (status: number, fault: Partial<Fault>) => void,
+  refused: (status: number, fault: Partial<ErrorBody>) => void,
 ) {
   /** Messages not confirmed. */
   const outbox = new SendBuffer<Json>();
@@ -146,7 +146,7 @@ export function createPostQueue(
           signal: AbortSignal.timeout(POST_TIMEOUT * heartbeat),
           keepalive,
         });
-        const answer = (token ? await response.json() : {}) as Receipt & Fault;
+        const answer = (token ? await response.json() : {}) as PostResponse & ErrorBody;
         if (isOver()) return;
         if (response.ok) {
           confirm(token ? answer.received : outbox.first + 1);

@@ -2,12 +2,12 @@ import { createEventStreamDecoder } from '../protocol/event-stream';
 import {
   CLIENT_ID,
   CONTROL_CLOSE,
-  CloseCode,
   PROTOCOL,
   PROTOCOL_HEADER,
   PROTOCOL_VERSION,
 } from '../protocol/wire';
-import type { Close, Fault, Hello, Ping } from '../protocol/wire';
+import { CloseCode } from '../protocol/close-code';
+import type { Close, ErrorBody, Hello, Ping } from '../protocol/wire';
 import type { SseClientOptions } from './options';
 import { createPostQueue } from './post-queue';
 import type { PostSession } from './post-queue';
@@ -147,7 +147,7 @@ export function openSession(
       });
       if (!response.ok) {
         pause = retryAfter(response);
-        const fault = (await response.json().catch(() => ({}))) as Partial<Fault>;
+        const fault = (await response.json().catch(() => ({}))) as Partial<ErrorBody>;
         return refused(response.status, fault);
       }
       if (response.headers.get(PROTOCOL_HEADER) !== PROTOCOL_VERSION) {
@@ -217,7 +217,7 @@ export function openSession(
   }
 
   /** The server refused a request: for now, and why is returned; or it ended the session, as is told. */
-  function refused(status: number, { message, close }: Partial<Fault>): string | undefined {
+  function refused(status: number, { message, close }: Partial<ErrorBody>): string | undefined {
     const reason = message ?? `HTTP ${status}`;
     if (token && !message) return reason; // not our server's: a proxy's, say, and it may pass
     const lost = closing ?? { code: CloseCode.abnormal, reason };

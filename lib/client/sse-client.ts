@@ -1,4 +1,4 @@
-import { CloseCode } from '../protocol/wire';
+import { CloseCode } from '../protocol/close-code';
 import type { SseClientOptions } from './options';
 import { CLOSED, CLOSING, CONNECTING, OPEN, openSession } from './session';
 

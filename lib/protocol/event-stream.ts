@@ -1,76 +1,106 @@
 /**
- * The `text/event-stream` format.
+ * The `text/event-stream` format: the only encoder and the only decoder of this package.
  * Source: HTML Living Standard §9.2.5 "Parsing an event stream" and §9.2.6 "Interpreting an event
- * stream", below `[spec]`.
+ * stream", cited as [spec].
  */
 
-/** Fields of an event to be written, beside its data. Neither may hold a line break. */
+/** Begins a line of data. */
+export const DATA_PREFIX = 'data: ';
+
+/** Ends a line, and the event. */
+export const EVENT_END = '\n\n';
+
+/** An empty comment: keeps a connection alive and dispatches nothing. */
+export const EMPTY_COMMENT = ':\n\n';
+
+/** The fields of an event. `id` and `event` must not contain a line break. */
 export interface EventFields {
-  event?: string;
+  /** Reconnection delay for a browser's `EventSource`, in milliseconds. */
+  retry?: number;
   id?: string;
+  event?: string;
+  data?: string;
 }
 
 const LINE_BREAK = /\r\n|\n|\r/g;
 
 /**
- * Writes one event. Total: whatever `data` holds, a receiver dispatches exactly one event; line
- * breaks of any kind arrive as `\n`, for the format knows no other.
+ * Encodes the lines of an event without the blank line that ends it, so that an event can be
+ * completed by {@link encodeJsonEvent}.
+ *
+ * `data` may contain any characters; line breaks of every kind arrive as `\n` [spec].
  */
-export function encodeEvent(data: string, { event, id }: EventFields = {}): string {
-  return (
-    (id === undefined ? '' : `id: ${id}\n`) +
-    (event === undefined ? '' : `event: ${event}\n`) +
-    `data: ${data.replace(LINE_BREAK, '\ndata: ')}\n\n`
-  );
+export function encodeFields({ retry, id, event, data }: EventFields): string {
+  let lines = '';
+  if (retry !== undefined) lines += `retry: ${retry}\n`;
+  if (id !== undefined) lines += `id: ${id}\n`;
+  if (event !== undefined) lines += `event: ${event}\n`;
+  if (data !== undefined)
+    lines += `${DATA_PREFIX}${data.replace(LINE_BREAK, `\n${DATA_PREFIX}`)}\n`;
+  return lines;
+}
+
+/** Encodes one event. Without `data` a receiver takes over `retry` and `id` but dispatches nothing. */
+export function encodeEvent(fields: EventFields): string {
+  return `${encodeFields(fields)}\n`;
+}
+
+/** Encodes an event whose data is the output of `JSON.stringify`, which never contains a line break. */
+export function encodeJsonEvent(json: string): string {
+  return DATA_PREFIX + json + EVENT_END;
 }
 
 /**
- * Reads events from text that arrives in pieces cut anywhere: returns the function that takes the
- * pieces.
+ * Creates a decoder: a function that accepts the stream's text in pieces of any length.
  *
- * The text is the stream's bytes decoded as UTF-8 with one leading byte order mark removed, which is
- * what `TextDecoder` does by default [spec §9.2.6].
+ * The text must be decoded as UTF-8, with one leading byte order mark removed, which is what
+ * `TextDecoder` does by default [spec §9.2.6]. The decoder ignores `id` and `retry`.
  *
- * @param dispatch is called for each event, before the function returns: with its name, `message` where
- * the stream names none, and its `data:` lines, joined by a newline. Its `id:`, and `retry:`, are for a
- * browser's EventSource: who reads with this decoder counts messages, and is told when to come back.
- * @param maxLength bounds an unfinished event, in UTF-16 code units: a piece that leaves a longer one
- * throws a RangeError.
+ * @param dispatch is called for each event before the decoder returns, with the event's name
+ * (`message` if it has none) and its lines of data joined by `\n`.
+ * @param maxLength limits an unfinished event, in UTF-16 code units.
+ * @returns the decoder, which throws a RangeError when an unfinished event exceeds `maxLength`.
  */
 export function createEventStreamDecoder(
   dispatch: (type: string, data: string) => void,
   maxLength: number,
 ): (text: string) => void {
-  /** Only ever appended to, so that a line of many pieces costs time linear in its length. */
-  let unfinished = '';
+  /** Only appended to, so that a line that arrives in many pieces takes linear time. */
+  let unfinishedLine = '';
   let type = '';
   let data: string | undefined;
-  let endedInCarriageReturn = false;
+  let endedWithCarriageReturn = false;
 
   return (text) => {
     if (!text) return;
-    // The second half of a CRLF that was cut in two is no line of its own.
-    const lines = text.slice(endedInCarriageReturn && text[0] === '\n' ? 1 : 0).split(LINE_BREAK);
-    endedInCarriageReturn = text.endsWith('\r');
+    // A line feed that follows a carriage return of the previous piece belongs to the same line break.
+    const isSplitLineBreak = endedWithCarriageReturn && text.startsWith('\n');
+    const lines = text.slice(isSplitLineBreak ? 1 : 0).split(LINE_BREAK);
+    endedWithCarriageReturn = text.endsWith('\r');
 
-    lines[0] = unfinished + (lines[0] as string);
-    unfinished = lines.pop() as string;
-    lines.forEach(readLine);
-    if (unfinished.length + (data ?? '').length > maxLength) {
-      throw new RangeError('too long');
+    const rest = lines.pop() ?? '';
+    for (const line of lines) {
+      readLine(unfinishedLine + line);
+      unfinishedLine = '';
+    }
+    unfinishedLine += rest;
+    if (unfinishedLine.length + (data ?? '').length > maxLength) {
+      throw new RangeError(`an event exceeds ${maxLength} characters`);
     }
   };
 
   function readLine(line: string): void {
     if (!line) {
-      // [spec] Without a data field nothing is dispatched; with an empty one, an event is.
+      // Without a data field nothing is dispatched; with an empty one, an event is [spec].
       if (data !== undefined) dispatch(type || 'message', data);
       type = '';
       data = undefined;
       return;
     }
-    // A comment begins with the colon: its field is the empty string, which is none of these.
-    const [, field, value] = /^([^:]*):? ?([^]*)/.exec(line) as unknown as [string, string, string];
+    const colon = line.indexOf(':');
+    // A comment begins with a colon. Its field name is empty and therefore ignored.
+    const field = colon < 0 ? line : line.slice(0, colon);
+    const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1);
     if (field === 'data') data = data === undefined ? value : `${data}\n${value}`;
     else if (field === 'event') type = value;
   }

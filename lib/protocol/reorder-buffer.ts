@@ -1,126 +1,128 @@
 /**
- * What became of an offered message:
- * - `taken`: it was next, and was delivered, with all that had waited for it;
- * - `held`: it waits for one before it;
- * - `duplicate`: it was taken, or is held, already;
- * - `outside`: it is too far ahead to be held, or before the order's start.
+ * The result of inserting a message:
+ * - `delivered`: it was the next one, and was delivered together with those that waited for it;
+ * - `buffered`: it waits for a message before it;
+ * - `duplicate`: it has been delivered or buffered before;
+ * - `out-of-window`: it is too far ahead to be buffered, or before the first number.
  */
-export type InsertResult = 'taken' | 'held' | 'duplicate' | 'outside';
+export type InsertResult = 'delivered' | 'buffered' | 'duplicate' | 'out-of-window';
 
-/** Whoever is given the messages in order. It must not throw, and must not offer. */
+/** Receives the messages in order. `deliver` must neither throw nor insert a message. */
 export interface OrderedReceiver<Message> {
-  take(message: Message, size: number): void;
+  deliver(message: Message, size: number): void;
 }
 
-/** A message that waits for one before it, or a number that is to be skipped when its turn comes. */
-interface Held<Message> {
-  isSkipped: boolean;
-  message: Message | undefined;
-  size: number;
-}
+/** A message with its size in bytes, or undefined for a number that is skipped. */
+type Entry<Message> = { message: Message; size: number } | undefined;
 
-/** Takes numbered messages in any order, any number of times; delivers each once, in order. */
+/**
+ * Accepts numbered messages in any order and any number of times, and delivers each once, in order.
+ * What it buffers is limited in number and in bytes.
+ */
 export class ReorderBuffer<Message> {
   readonly #receiver: OrderedReceiver<Message>;
-  readonly #maxAhead: number;
+  readonly #window: number;
   readonly #maxBytes: number;
-  /** Not there before one has to wait: most clients are never out of order. */
-  #held: Map<number, Held<Message>> | undefined;
-  #heldBytes = 0;
-  /** Undefined until the first number is known: see {@link settle}. */
+  /** Created when the first message arrives out of order, which happens to few clients. */
+  #entries: Map<number, Entry<Message>> | undefined;
+  #bufferedBytes = 0;
+  /** Undefined until the first number is known: see {@link start}. */
   #next: number | undefined;
-  #start = 0;
+  #first = 0;
 
   /**
-   * @param receiver is given each message before `offer`, `skip` or `settle` returns.
-   * @param maxAhead how far past the next message one may be numbered.
-   * @param maxBytes what those that wait may sum to.
-   * @param start the first number, or `'lowest'` where the sender's count goes on from an unknown
-   * place: the order then starts at 0 if that arrives, else at the lowest number held on `settle()`.
+   * @param receiver receives each message before `insert`, `skip` or `start` returns.
+   * @param window largest distance between the next expected number and that of a buffered message.
+   * @param maxBytes largest sum of the sizes of all buffered messages.
+   * @param first the first number, or `'unknown'` if the sender continues a numbering that this side
+   * does not know: the sequence then starts at 0 if that number arrives, else at the lowest number
+   * that is buffered when {@link start} is called.
    */
   constructor(
     receiver: OrderedReceiver<Message>,
-    maxAhead: number,
+    window: number,
     maxBytes: number,
-    start: number | 'lowest' = 0,
+    first: number | 'unknown' = 0,
   ) {
     this.#receiver = receiver;
-    this.#maxAhead = maxAhead;
+    this.#window = window;
     this.#maxBytes = maxBytes;
-    if (start !== 'lowest') this.#next = this.#start = start;
+    if (first !== 'unknown') this.#next = this.#first = first;
   }
 
-  /** The number awaited: how many are done with, where the order started at 0. */
+  /** The next expected number. If the sequence began at 0, it is also the count of messages so far. */
   get next(): number {
     return this.#next ?? 0;
   }
 
-  /** How many messages wait for one before them. */
-  get held(): number {
-    return this.#held?.size ?? 0;
+  /** The number of buffered messages. */
+  get size(): number {
+    return this.#entries?.size ?? 0;
   }
 
   /** Whether the first number is known. */
-  get settled(): boolean {
+  get hasStarted(): boolean {
     return this.#next !== undefined;
   }
 
-  /** @param size in bytes, counted while the message is held. */
-  offer(number: number, message: Message, size: number): InsertResult {
-    return this.#accept(number, false, message, size);
+  /** @param size in bytes; counted while the message is buffered. */
+  insert(number: number, message: Message, size: number): InsertResult {
+    return this.#insert(number, { message, size });
   }
 
   /** Consumes a number whose message is not to be delivered. */
   skip(number: number): InsertResult {
-    return this.#accept(number, true, undefined, 0);
+    return this.#insert(number, undefined);
   }
 
-  /** Starts an order of unknown start at the lowest number held. Without effect on a settled one. */
-  settle(): void {
-    if (this.#next !== undefined || !this.#held?.size) return;
-    this.#next = this.#start = [...this.#held.keys()].reduce((a, b) => Math.min(a, b));
-    this.#release();
+  /**
+   * Starts a sequence whose first number is unknown at the lowest buffered number. Has no effect if
+   * the sequence has started or nothing is buffered.
+   */
+  start(): void {
+    if (this.hasStarted || !this.#entries?.size) return;
+    this.#next = this.#first = [...this.#entries.keys()].reduce((a, b) => Math.min(a, b));
+    this.#deliverBuffered();
   }
 
-  #accept(
-    number: number,
-    isSkipped: boolean,
-    message: Message | undefined,
-    size: number,
-  ): InsertResult {
-    if (this.#next === undefined && number === 0) this.#next = 0; // nothing is lower
-    if (number < this.#start) return 'outside';
+  #insert(number: number, entry: Entry<Message>): InsertResult {
+    if (this.#next === undefined && number === 0) this.#next = 0; // no number is lower
+    if (number < this.#first) return 'out-of-window';
     if (this.#next !== undefined && number < this.#next) return 'duplicate';
-    if (this.#held?.has(number)) return 'duplicate';
+    if (this.#entries?.has(number)) return 'duplicate';
     if (number === this.#next) {
-      this.#pass(isSkipped, message, size);
-      this.#release();
-      return 'taken';
+      this.#deliver(number, entry);
+      this.#deliverBuffered();
+      return 'delivered';
     }
-    if (!this.#fits(number, size)) return 'outside';
-    this.#held ??= new Map();
-    this.#held.set(number, { isSkipped, message, size });
-    this.#heldBytes += size;
-    return 'held';
+    const size = entry?.size ?? 0;
+    if (!this.#fits(number, size)) return 'out-of-window';
+    this.#entries ??= new Map();
+    this.#entries.set(number, entry);
+    this.#bufferedBytes += size;
+    return 'buffered';
   }
 
   #fits(number: number, size: number): boolean {
-    const isNear =
-      this.#next === undefined ? this.held < this.#maxAhead : number - this.#next <= this.#maxAhead;
-    return isNear && this.#heldBytes + size <= this.#maxBytes;
+    const isWithinWindow =
+      this.#next === undefined ? this.size < this.#window : number - this.#next <= this.#window;
+    return isWithinWindow && this.#bufferedBytes + size <= this.#maxBytes;
   }
 
-  #release(): void {
-    if (!this.#held) return;
-    for (let item; (item = this.#held.get(this.#next as number));) {
-      this.#held.delete(this.#next as number);
-      this.#heldBytes -= item.size;
-      this.#pass(item.isSkipped, item.message, item.size);
+  /** Delivers the buffered messages that are next. */
+  #deliverBuffered(): void {
+    const entries = this.#entries;
+    if (!entries) return;
+    for (let number = this.next; entries.has(number); number++) {
+      const entry = entries.get(number);
+      entries.delete(number);
+      this.#bufferedBytes -= entry?.size ?? 0;
+      this.#deliver(number, entry);
     }
   }
 
-  #pass(isSkipped: boolean, message: Message | undefined, size: number): void {
-    this.#next = (this.#next as number) + 1;
-    if (!isSkipped) this.#receiver.take(message as Message, size);
+  #deliver(number: number, entry: Entry<Message>): void {
+    this.#next = number + 1;
+    if (entry) this.#receiver.deliver(entry.message, entry.size);
   }
 }

@@ -1,11 +1,10 @@
+import { DATA_PREFIX, EVENT_END, encodeJsonEvent } from '../protocol/event-stream';
+
 /**
  * Bytes of one write: what a turn sends goes out in one `write(2)`, not one a message. A batch of so
  * many takes no more.
  */
 export const WRITE_SIZE = 64 * 1024;
-
-const FRAME_START = 'data: ';
-const FRAME_END = '\n\n';
 
 /**
  * Messages that were sent one after the other, framed. Encoded when they are first written, all at once
@@ -31,7 +30,7 @@ export class Batch {
   /** Returns how many bytes it is, framed. */
   push(json: string, size = frameSize(json)): number {
     this.#ends.push(this.#end(this.length) + size);
-    this.#text += FRAME_START + json + FRAME_END; // JSON.stringify leaves no line break as it is
+    this.#text += encodeJsonEvent(json);
     return size;
   }
 
@@ -65,7 +64,7 @@ export class Batch {
   /** The messages, as they were sent. */
   messages(): unknown[] {
     return Array.from({ length: this.length }, (_, i) => {
-      const json = this.read(i, i + 1).toString('utf8', FRAME_START.length); // and its frame's end
+      const json = this.read(i, i + 1).toString('utf8', DATA_PREFIX.length); // and its frame's end
       return JSON.parse(json) as unknown;
     });
   }
@@ -76,7 +75,7 @@ export class Batch {
 }
 
 function frameSize(json: string): number {
-  return FRAME_START.length + Buffer.byteLength(json) + FRAME_END.length;
+  return DATA_PREFIX.length + Buffer.byteLength(json) + EVENT_END.length;
 }
 
 /**

@@ -3,14 +3,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Request } from 'express';
 import {
   CLIENT_ID,
-  CloseCode,
   ENVELOPE_ALLOWANCE,
   MESSAGE_ID,
   PROTOCOL,
   PROTOCOL_VERSION,
-  validateClose,
   parseLastEventId,
 } from '../protocol/wire';
+import { CloseCode, validateClose } from '../protocol/close-code';
 import type { Envelope } from '../protocol/wire';
 import { PreparedMessage } from './batch';
 import { serveClientScript } from './serve-client';
@@ -221,7 +220,7 @@ export function createSseMiddleware<
 
     // The count of a base client goes on where an earlier session of it ended [dart].
     const goesOn = dialect === dartDialect && (session !== undefined || lastEventId !== undefined);
-    const firstNumber = goesOn ? 'lowest' : 0;
+    const firstNumber = goesOn ? 'unknown' : 0;
     const opened = new Session(keeper, id, dialect, principal, request, firstNumber);
     const connection = opened.connection as unknown as Connection;
     sessions.set(id, opened);

@@ -1,6 +1,7 @@
-import { encodeEvent } from '../protocol/event-stream';
+import { EMPTY_COMMENT, encodeEvent, encodeFields } from '../protocol/event-stream';
 import {
   CONTROL_CLOSE,
+  EventName,
   PROTOCOL_HEADER,
   PROTOCOL_VERSION,
   formatLastEventId,
@@ -26,7 +27,7 @@ export interface Dialect {
  * How soon a client's browser asks again: Firefox's own 5 s is too late for Dart's client, which gives
  * up 5 s after the stream was lost [dart].
  */
-const RETRY = 'retry: 1000\n';
+const RETRY = 1000;
 
 /** Dart's `package:sse`, and any `EventSource`. */
 export const dartDialect: Dialect = {
@@ -35,14 +36,14 @@ export const dartDialect: Dialect = {
   confirms: false,
   // An event of an id only sets the browser's Last-Event-ID and dispatches nothing: the client can
   // prove its session before the first message.
-  opening: ({ token, sent }) => `${RETRY}id: ${formatLastEventId(token, sent)}\n\n`,
-  messagePrefix: (token, number) => `id: ${formatLastEventId(token, number + 1)}\n`,
-  ping: () => ':\n\n',
+  opening: ({ token, sent }) => encodeEvent({ retry: RETRY, id: formatLastEventId(token, sent) }),
+  messagePrefix: (token, number) => encodeFields({ id: formatLastEventId(token, number + 1) }),
+  ping: () => EMPTY_COMMENT,
   // `retry` says how soon the browser is to ask again. Dart's client takes `control` as the end.
   close: ({ retry }) =>
     retry === undefined
-      ? encodeEvent(CONTROL_CLOSE, { event: 'control' })
-      : `retry: ${Math.ceil(Math.random() * retry)}\n\n`,
+      ? encodeEvent({ event: EventName.control, data: CONTROL_CLOSE })
+      : encodeEvent({ retry: Math.ceil(Math.random() * retry) }),
 };
 
 /** This package's client. */
@@ -50,7 +51,8 @@ export const duplexDialect: Dialect = {
   name: 'duplex',
   headers: { [PROTOCOL_HEADER]: PROTOCOL_VERSION },
   confirms: true,
-  opening: (hello) => RETRY + encodeEvent(JSON.stringify(hello), { event: 'hello' }),
-  ping: (ping) => encodeEvent(JSON.stringify(ping), { event: 'ping' }),
-  close: (close) => encodeEvent(JSON.stringify(close), { event: 'close' }),
+  opening: (hello) =>
+    encodeEvent({ retry: RETRY, event: EventName.hello, data: JSON.stringify(hello) }),
+  ping: (ping) => encodeEvent({ event: EventName.ping, data: JSON.stringify(ping) }),
+  close: (close) => encodeEvent({ event: EventName.close, data: JSON.stringify(close) }),
 };

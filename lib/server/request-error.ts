@@ -1,5 +1,5 @@
 import { ServerResponse } from 'node:http';
-import type { Fault, SseErrorCode } from '../protocol/wire';
+import type { ErrorBody, SseErrorCode } from '../protocol/wire';
 
 /** The HTTP status of each fault: PROTOCOL.md, "Refusals". */
 const STATUS: Record<SseErrorCode, number> = {
@@ -26,12 +26,12 @@ export class SseRequestError extends Error {
   readonly code: SseErrorCode;
   /** The response's HTTP status. */
   readonly status: number;
-  readonly #extra: { headers?: Record<string, string>; body?: Partial<Fault> };
+  readonly #extra: { headers?: Record<string, string>; body?: Partial<ErrorBody> };
 
   constructor(
     code: SseErrorCode,
     message: string,
-    extra: { headers?: Record<string, string>; body?: Partial<Fault>; cause?: unknown } = {},
+    extra: { headers?: Record<string, string>; body?: Partial<ErrorBody>; cause?: unknown } = {},
   ) {
     // It may quote its peer, and logs are read by the line.
     super(
@@ -46,7 +46,7 @@ export class SseRequestError extends Error {
   /** Ends the response with this refusal; without effect on one that is under way or gone. */
   answer(response: ServerResponse): void {
     if (response.headersSent || response.destroyed) return;
-    const body: Fault = { code: this.code, message: this.message, ...this.#extra.body };
+    const body: ErrorBody = { code: this.code, message: this.message, ...this.#extra.body };
     sendJson(response, this.status, body, {
       'X-Content-Type-Options': 'nosniff', // it may quote its peer
       ...this.#extra.headers,

@@ -3,8 +3,8 @@ import type { IncomingMessage } from 'node:http';
 import { nanoid } from 'nanoid';
 import { ReorderBuffer } from '../protocol/reorder-buffer';
 import type { OrderedReceiver } from '../protocol/reorder-buffer';
-import { CloseCode, validateClose } from '../protocol/wire';
-import type { Close, Envelope, Receipt } from '../protocol/wire';
+import { CloseCode, validateClose } from '../protocol/close-code';
+import type { Close, Envelope, PostResponse } from '../protocol/wire';
 import { SendBuffer } from './send-buffer';
 import { WRITE_SIZE } from './batch';
 import type { PreparedMessage } from './batch';
@@ -98,7 +98,7 @@ export class Session
     dialect: Dialect,
     principal: string | undefined,
     request: IncomingMessage,
-    firstNumber: 0 | 'lowest',
+    firstNumber: 0 | 'unknown',
   ) {
     this.#keeper = keeper;
     this.id = id;
@@ -326,7 +326,7 @@ export class Session
    *
    * @throws SseRequestError when it is refused; the client sends it again where that may help.
    */
-  async receive(envelope: Envelope, size: number): Promise<Receipt> {
+  async receive(envelope: Envelope, size: number): Promise<PostResponse> {
     const { id, ack, messages, close } = envelope;
     if (close && this.#readyState === SseConnection.CLOSED) {
       // It knows, and learns what came too late.
@@ -350,11 +350,11 @@ export class Session
       this.#refuseClosed();
     }
     const each = size / (messages.length || 1);
-    const offers = messages.map((message, index) => this.#order.offer(id + index, message, each));
+    const offers = messages.map((message, index) => this.#order.insert(id + index, message, each));
     this.#deliver();
     // What was answered at once goes out before the receipt, and not a turn of the event loop later.
     if (this.#flushScheduled) this.#flush();
-    if (offers.includes('outside')) throw outsideWindow(id, this.#order.next);
+    if (offers.includes('out-of-window')) throw outsideWindow(id, this.#order.next);
 
     if (close) {
       if (id + messages.length > this.#order.next) throw outsideWindow(id, this.#order.next);
@@ -370,12 +370,12 @@ export class Session
    * @param number undefined from Dart's clients before 3.6: delivered as it comes.
    * @throws SseRequestError when it is refused.
    */
-  receiveOne(number: number | undefined, message: unknown, size: number): Receipt {
+  receiveOne(number: number | undefined, message: unknown, size: number): PostResponse {
     this.#refuseClosed();
     this.#heardAt = performance.now();
     if (number === undefined) {
-      this.take(message, size);
-    } else if (this.#order.offer(number, message, size) === 'outside') {
+      this.deliver(message, size);
+    } else if (this.#order.insert(number, message, size) === 'out-of-window') {
       throw outsideWindow(number, this.#order.next);
     }
     this.#afterOne();
@@ -383,7 +383,7 @@ export class Session
   }
 
   /** The next message, in order. */
-  take(message: unknown, size: number): void {
+  deliver(message: unknown, size: number): void {
     this.#inbox.push({ message, size });
     this.#inboxBytes += size;
   }
@@ -409,11 +409,11 @@ export class Session
 
   /** A gap that does not fill ends the session: it never waits for ever, and it never skips. */
   #watchGap(): void {
-    if (!this.#order.settled) {
-      if (this.#order.held === 0) return;
+    if (!this.#order.hasStarted) {
+      if (this.#order.size === 0) return;
       this.#gapTimer ??= setTimeout(() => {
         this.#gapTimer = undefined;
-        this.#order.settle();
+        this.#order.start();
         this.#afterOne();
       }, SETTLE_TIMEOUT).unref();
       return;
@@ -421,7 +421,7 @@ export class Session
     if (this.#gapTimer && this.#order.next === this.#gapAt) return;
     clearTimeout(this.#gapTimer);
     this.#gapTimer = undefined;
-    if (this.#order.held === 0 || this.#readyState === SseConnection.CLOSED) return;
+    if (this.#order.size === 0 || this.#readyState === SseConnection.CLOSED) return;
     const { reorderTimeout } = this.#keeper.settings;
     this.#gapAt = this.#order.next;
     this.#gapTimer = setTimeout(() => {

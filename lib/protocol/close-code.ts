@@ -1,0 +1,48 @@
+import { utf8Length } from './utf8';
+
+/** The close codes that this package itself sends or reports [RFC 6455 §7.4.1 and its IANA registry]. */
+export const CloseCode = {
+  normal: 1000,
+  /** The page was left, or the server is stopping. */
+  goingAway: 1001,
+  protocolError: 1002,
+  /** Never sent: the peer disappeared without closing. */
+  abnormal: 1006,
+  /** A configured limit was exceeded. */
+  policyViolation: 1008,
+  /** The server restarts; the client may open a new session. */
+  serviceRestart: 1012,
+} as const;
+
+/** Largest close reason, in bytes of UTF-8 [RFC 6455 §5.5]. */
+export const MAX_CLOSE_REASON_BYTES = 123;
+
+/** Codes between 1000 and 1014 that no endpoint may send [RFC 6455 §7.4.1]. */
+const UNSENDABLE_CODES = [1004, 1005, 1006];
+
+/**
+ * Checks the code and the reason that one side closes a session with. The rule is the same for both
+ * sides: 1000 to 1003 and 1007 to 1014 [RFC 6455 §7.4.1], or 3000 to 4999 for the application's own
+ * codes [RFC 6455 §7.4.2], with a reason of at most 123 bytes of UTF-8.
+ *
+ * @returns what is wrong, or undefined if both are valid.
+ */
+export function validateClose(code: unknown, reason: unknown): string | undefined {
+  if (!isSendableCode(code)) {
+    return `invalid close code ${String(code)}: use 1000, or 3000 to 4999 for your own codes`;
+  }
+  if (typeof reason !== 'string') {
+    return `invalid close reason: it must be a string, not ${typeof reason}`;
+  }
+  const length = utf8Length(reason);
+  if (length > MAX_CLOSE_REASON_BYTES) {
+    return `invalid close reason: ${length} bytes of UTF-8 exceed the limit of ${MAX_CLOSE_REASON_BYTES}`;
+  }
+  return undefined;
+}
+
+function isSendableCode(code: unknown): boolean {
+  if (typeof code !== 'number' || !Number.isInteger(code)) return false;
+  if (UNSENDABLE_CODES.includes(code)) return false;
+  return (code >= 1000 && code <= 1014) || (code >= 3000 && code <= 4999);
+}
