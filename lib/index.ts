@@ -1,12 +1,8 @@
 export { createSseMiddleware } from './server/create-sse-middleware';
-export type {
-  SseConnections,
-  SseMiddleware,
-  SseMiddlewareEvents,
-  SseStats,
-} from './server/create-sse-middleware';
+export type { SseMiddleware, SseMiddlewareEvents } from './server/create-sse-middleware';
+export type { SseConnections, SseStats } from './server/session-registry';
 export { SseConnection } from './server/sse-connection';
-export type { ReadyState, SseConnectionEvents, CloseDetails } from './server/sse-connection';
+export type { CloseDetails, ReadyState, SseConnectionEvents } from './server/sse-connection';
 export type { SseConnectionDiagnostic, SseDiagnostics } from './server/diagnostics';
 export type { SseOptions } from './server/options';
 export { SseRequestError } from './server/request-error';

@@ -98,14 +98,21 @@ describe('a refusal', () => {
   });
 
   it.each<[string, 'get' | 'post', string, number, string, string]>([
-    ['no name', 'get', '', 400, 'bad-request', '"sseClientId" must name the session'],
+    ['no name', 'get', '', 400, 'bad-request', '"sseClientId" must be the session id'],
     ['an empty name', 'get', '?sseClientId=', 400, 'bad-request', '1 to 256 printable'],
     ['a long name', 'get', `?sseClientId=${'x'.repeat(257)}`, 400, 'bad-request', '1 to 256'],
     ['an unprintable name', 'get', '?sseClientId=a%00', 400, 'bad-request', 'printable'],
-    ['two names', 'get', '?sseClientId=a&sseClientId=b', 400, 'bad-request', 'more than once'],
+    [
+      'two names',
+      'get',
+      '?sseClientId=a&sseClientId=b',
+      400,
+      'bad-request',
+      'occurs more than once',
+    ],
     ['another version', 'get', '?sseClientId=a&sseProtocol=3', 400, 'bad-request', 'sseProtocol=2'],
     ['no version', 'get', '?sseClientId=a&sseProtocol=', 400, 'bad-request', 'sseProtocol=2'],
-    ['a POST without name', 'post', '', 400, 'bad-request', '"sseClientId" must name'],
+    ['a POST without name', 'post', '', 400, 'bad-request', '"sseClientId" must be'],
     ['a negative number', 'post', '?sseClientId=a&messageId=-1', 400, 'bad-request', '"messageId"'],
     [
       'a number of letters',
@@ -130,7 +137,7 @@ describe('a refusal', () => {
       '?sseClientId=a&messageId=0&messageId=1',
       400,
       'bad-request',
-      'more than once',
+      'occurs more than once',
     ],
     [
       'an unknown session',
@@ -146,7 +153,7 @@ describe('a refusal', () => {
     const reply = await supertest(app)[method](`/sse${query}`).set('Content-Type', 'text/plain');
     const expected =
       method === 'post' && status === 404
-        ? [400, refusal('bad-request', 'the body is empty')]
+        ? [400, refusal('bad-request', 'the request body is empty')]
         : [status, refusal(error, message)];
     expect([reply.status, reply.body]).toEqual(expected);
     expect(reply.headers).toMatchObject({
@@ -508,7 +515,7 @@ describe('a broadcast', () => {
   it('refuses what JSON has no form of', async () => {
     const { sse, url } = await openChannel();
     await openDuplex(url);
-    const message = 'a message must have a JSON form, which undefined has not';
+    const message = 'a message must be JSON-serialisable, and undefined is not';
     expect(() => sse.broadcast(undefined)).toThrow(new TypeError(message));
   });
 });

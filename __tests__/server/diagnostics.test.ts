@@ -103,12 +103,12 @@ describe('the log of DEBUG', () => {
 
     const hash = createHash('sha256').update('secret-name').digest('hex');
     const session = `session=${hash.slice(0, 8)}`;
-    const own = lines.filter((line) => line.includes(session) || line.includes('error='));
+    const own = lines.filter((line) => line.includes(session) || line.includes('status='));
     expect(own.map((line) => /path=.*$/.exec(line)?.[0])).toEqual([
       `path=/sse ${session} dialect=duplex`,
-      'path=/sse status=404 error=unknown-session',
+      'path=/sse status=404 code=unknown-session',
       `path=/sse ${session} code=4000 unacknowledged=0`,
-      'path=/sse status=403 error=forbidden',
+      'path=/sse status=403 code=forbidden',
     ]);
     expect(lines.join()).not.toMatch(new RegExp(`secret|${client.token}`));
   });

@@ -2,8 +2,8 @@ import { dartDialect, duplexDialect } from '../../lib/server/dialect';
 
 describe('the base dialect', () => {
   it('begins with an event of an id only', () => {
-    const hello = { token: 'T', sent: 4 } as Parameters<typeof dartDialect.opening>[0];
-    expect(dartDialect.opening(hello)).toBe('retry: 1000\nid: T.4\n\n');
+    const hello = { token: 'T', sent: 4 } as Parameters<typeof dartDialect.handshake>[0];
+    expect(dartDialect.handshake(hello)).toBe('retry: 1000\nid: T.4\n\n');
   });
 
   it('numbers each message with how many were received then', () => {

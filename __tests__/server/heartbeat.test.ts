@@ -6,14 +6,14 @@ describe('the heartbeat', () => {
 
   it('beats each of its streams once an interval, the first time a whole interval on', () => {
     const heartbeat = new Heartbeat(1000);
-    const beat = jest.fn();
-    heartbeat.start({ beat });
+    const ping = jest.fn();
+    heartbeat.start({ ping });
     jest.advanceTimersByTime(999);
-    expect(beat).toHaveBeenCalledTimes(0);
+    expect(ping).toHaveBeenCalledTimes(0);
     jest.advanceTimersByTime(1);
-    expect(beat).toHaveBeenCalledTimes(1);
+    expect(ping).toHaveBeenCalledTimes(1);
     jest.advanceTimersByTime(9000);
-    expect(beat).toHaveBeenCalledTimes(10);
+    expect(ping).toHaveBeenCalledTimes(10);
   });
 
   it('spreads streams over the interval', () => {
@@ -21,7 +21,7 @@ describe('the heartbeat', () => {
     const beats: number[] = [];
     const start = Date.now();
     for (let i = 0; i < 10; i++) {
-      heartbeat.start({ beat: () => beats.push(Date.now() - start) });
+      heartbeat.start({ ping: () => beats.push(Date.now() - start) });
       jest.advanceTimersByTime(100);
     }
     jest.advanceTimersByTime(900);
@@ -31,8 +31,8 @@ describe('the heartbeat', () => {
   it('has one timer for all, and none without streams', () => {
     const heartbeat = new Heartbeat(1000);
     expect(jest.getTimerCount()).toBe(0);
-    const all = [1, 2, 3].map(() => ({ beat: () => {} }));
-    const slots = all.map((beating) => heartbeat.start(beating));
+    const all = [1, 2, 3].map(() => ({ ping: () => {} }));
+    const slots = all.map((target) => heartbeat.start(target));
     const stop = (i: number) => heartbeat.stop(all[i]!, slots[i]!);
     expect(jest.getTimerCount()).toBe(1);
     stop(0);
@@ -47,11 +47,11 @@ describe('the heartbeat', () => {
     const heartbeat = new Heartbeat(1000);
     const first = jest.fn();
     const second = jest.fn();
-    const beating = { beat: first };
-    const slot = heartbeat.start(beating);
+    const target = { ping: first };
+    const slot = heartbeat.start(target);
     jest.advanceTimersByTime(500);
-    heartbeat.stop(beating, slot);
-    heartbeat.start({ beat: second });
+    heartbeat.stop(target, slot);
+    heartbeat.start({ ping: second });
     jest.advanceTimersByTime(1000);
     expect(first).not.toHaveBeenCalled();
     expect(second).toHaveBeenCalledTimes(1);
@@ -60,9 +60,9 @@ describe('the heartbeat', () => {
   it('lets a stream stop while it beats', () => {
     const heartbeat = new Heartbeat(1000);
     const other = jest.fn();
-    const beating = { beat: () => heartbeat.stop(beating, slot) };
-    const slot = heartbeat.start(beating);
-    heartbeat.start({ beat: other });
+    const target = { ping: () => heartbeat.stop(target, slot) };
+    const slot = heartbeat.start(target);
+    heartbeat.start({ ping: other });
     jest.advanceTimersByTime(2000);
     expect(other).toHaveBeenCalledTimes(2);
     expect(jest.getTimerCount()).toBe(1);
@@ -70,21 +70,21 @@ describe('the heartbeat', () => {
 
   it.each([10, 30, 100, 15_000])('keeps an interval of %i ms', (interval) => {
     const heartbeat = new Heartbeat(interval);
-    const beat = jest.fn();
-    heartbeat.start({ beat });
+    const ping = jest.fn();
+    heartbeat.start({ ping });
     jest.advanceTimersByTime(interval * 20);
-    expect(beat).toHaveBeenCalledTimes(20);
+    expect(ping).toHaveBeenCalledTimes(20);
   });
 
   it('keeps no process alive', () => {
     jest.useRealTimers();
     const setTimer = jest.spyOn(global, 'setInterval');
     const heartbeat = new Heartbeat(1000);
-    const beating = { beat: () => {} };
-    const slot = heartbeat.start(beating);
+    const target = { ping: () => {} };
+    const slot = heartbeat.start(target);
     const timer = setTimer.mock.results[0]!.value as NodeJS.Timeout;
     expect(timer.hasRef()).toBe(false);
-    heartbeat.stop(beating, slot);
+    heartbeat.stop(target, slot);
     setTimer.mockRestore();
   });
 });

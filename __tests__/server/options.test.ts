@@ -139,7 +139,9 @@ describe('the path', () => {
     (path) => {
       const build = () => createSseMiddleware(path as string);
       expect(build).toThrow(TypeError);
-      expect(build).toThrow('path must be a plain one such as "/sse", not ');
+      expect(build).toThrow(
+        'path must be a plain path such as "/sse", without parameters or patterns, not ',
+      );
     },
   );
 

@@ -2,7 +2,8 @@ import { request as httpRequest } from 'node:http';
 import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import express from 'express';
 import type { RequestHandler } from 'express';
-import { discardBody, readMessage } from '../../lib/server/read-body';
+import { discardBody, sendJson } from '../../lib/server/node-http';
+import { readJsonBody } from '../../lib/server/read-body';
 import { SseRequestError } from '../../lib/server/request-error';
 import { listen } from '../helpers/channel';
 import { onTestFinished } from '../helpers/on-test-finished';
@@ -19,9 +20,10 @@ async function reader(...before: RequestHandler[]): Promise<string> {
   if (before.length > 0) app.use(...before);
   app.post('/', async (request, response) => {
     try {
-      response.json(await readMessage(request, LIMIT, TIMEOUT));
+      response.json(await readJsonBody(request, LIMIT, TIMEOUT));
     } catch (error) {
-      (error as SseRequestError).answer(response);
+      const { status, body, headers } = error as SseRequestError;
+      sendJson(response, status, body, headers);
     }
   });
   const { origin } = await listen(app);
@@ -84,17 +86,20 @@ describe('reading a message', () => {
   });
 
   it.each<[OutgoingHttpHeaders, string]>([
-    [{ 'Content-Type': 'text/html' }, 'Content-Type "text/html" is not taken'],
+    [{ 'Content-Type': 'text/html' }, 'Content-Type "text/html" is not supported'],
     [
       { 'Content-Type': 'application/x-www-form-urlencoded' },
-      'is not taken: send JSON as text/plain',
+      'is not supported: send JSON as text/plain',
     ],
-    [{ 'Content-Type': 'multipart/form-data' }, 'is not taken'],
-    [{ 'Content-Type': 'text/plainer' }, 'is not taken'],
-    [{ 'Content-Type': 'text/plain; charset=latin1' }, 'charset "latin1" is not taken: send UTF-8'],
+    [{ 'Content-Type': 'multipart/form-data' }, 'is not supported'],
+    [{ 'Content-Type': 'text/plainer' }, 'is not supported'],
+    [
+      { 'Content-Type': 'text/plain; charset=latin1' },
+      'charset "latin1" is not supported: send UTF-8',
+    ],
     [
       { 'Content-Encoding': 'gzip' },
-      'Content-Encoding "gzip" is not taken: send the body uncompressed',
+      'Content-Encoding "gzip" is not supported: send the body uncompressed',
     ],
   ])('refuses %j', async (headers, message) => {
     const { status, json } = await post(await reader(), '1', headers);
@@ -111,11 +116,11 @@ describe('reading a message', () => {
   });
 
   it.each<[string, string | Buffer, string]>([
-    ['an empty body', '', 'the body is empty: send one JSON value'],
-    ['two values', '1 2', 'the body is not JSON ('],
-    ['JavaScript', '{a:1}', 'the body is not JSON ('],
-    ['what is not UTF-8', Buffer.of(0x22, 0xff, 0x22), 'the body is not UTF-8'],
-    ['half a character', Buffer.of(0x22, 0xc3), 'the body is not UTF-8'],
+    ['an empty body', '', 'the request body is empty: send one JSON value'],
+    ['two values', '1 2', 'the request body is not JSON ('],
+    ['JavaScript', '{a:1}', 'the request body is not JSON ('],
+    ['what is not UTF-8', Buffer.of(0x22, 0xff, 0x22), 'the request body is not valid UTF-8'],
+    ['half a character', Buffer.of(0x22, 0xc3), 'the request body is not valid UTF-8'],
   ])('refuses %s', async (_, body, message) => {
     const { status, json } = await post(await reader(), body);
     expect([status, json]).toEqual([
@@ -128,7 +133,7 @@ describe('reading a message', () => {
     const ofSize = (size: number) => JSON.stringify('x'.repeat(size - 2));
     const tooLarge = {
       code: 'content-too-large',
-      message: expect.stringContaining('larger than 100 bytes') as string,
+      message: expect.stringContaining('exceeds 100 bytes') as string,
       maxPayload: LIMIT,
     };
 
@@ -247,7 +252,7 @@ describe('reading a message', () => {
       let isReading = false;
       const { origin } = await listen((request, response) => {
         isReading = true;
-        void readMessage(request, LIMIT, TIMEOUT)
+        void readJsonBody(request, LIMIT, TIMEOUT)
           .catch((error: unknown) => error)
           .then((value) => {
             outcome = value;
@@ -272,7 +277,7 @@ describe('reading a message', () => {
       expect(outcome()).toMatchObject({
         code: 'request-timeout',
         status: 408,
-        message: 'the body did not arrive within 5000 ms (option "bodyTimeout")',
+        message: 'the request body did not arrive within 5000 ms (option "bodyTimeout")',
       });
     });
 
@@ -282,7 +287,7 @@ describe('reading a message', () => {
       await waitFor(() => outcome() !== undefined);
       expect(outcome()).toMatchObject({
         code: 'bad-request',
-        message: 'the body was cut before its end',
+        message: 'the connection closed before the end of the request body',
       });
       expect(jest.getTimerCount()).toBe(0);
     });
@@ -298,9 +303,9 @@ describe('reading a message', () => {
       request!.on('error', () => {});
       sent.destroy();
       await isGone;
-      await expect(readMessage(request!, LIMIT, TIMEOUT)).rejects.toMatchObject({
+      await expect(readJsonBody(request!, LIMIT, TIMEOUT)).rejects.toMatchObject({
         code: 'bad-request',
-        message: 'the body was cut before its end',
+        message: 'the connection closed before the end of the request body',
       });
     });
   });
@@ -309,7 +314,7 @@ describe('reading a message', () => {
     let value: unknown;
     const { origin } = await listen((request, response) => {
       setTimeout(() => {
-        void readMessage(request, LIMIT, TIMEOUT).then((body) => {
+        void readJsonBody(request, LIMIT, TIMEOUT).then((body) => {
           value = body.value;
           response.end('{}');
         });

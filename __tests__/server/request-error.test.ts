@@ -1,11 +1,17 @@
+import type { ServerResponse } from 'node:http';
 import { SseRequestError as Exported } from '../../lib/index';
+import { sendJson } from '../../lib/server/node-http';
 import { SseRequestError } from '../../lib/server/request-error';
 import { listen } from '../helpers/channel';
 import { sendRequest } from '../helpers/http';
 import { exchange } from '../security/raw-socket';
 
+function sendError(response: ServerResponse, error: SseRequestError): void {
+  sendJson(response, error.status, error.body, error.headers);
+}
+
 async function answer(error: SseRequestError) {
-  const { origin } = await listen((_, response) => error.answer(response));
+  const { origin } = await listen((_, response) => sendError(response, error));
   return sendRequest(origin);
 }
 
@@ -56,7 +62,7 @@ describe('a refusal', () => {
   it('is without effect on a response that is under way', async () => {
     const { origin } = await listen((_, response) => {
       response.writeHead(200);
-      new SseRequestError('service-unavailable', 'no').answer(response);
+      sendError(response, new SseRequestError('service-unavailable', 'no'));
       response.end('mine');
     });
     const reply = await sendRequest(origin);
@@ -71,7 +77,7 @@ describe('a refusal', () => {
         ends.push(chunk);
         return end.call(response, chunk, 'utf8');
       }) as typeof end;
-      new SseRequestError('service-unavailable', 'later').answer(response);
+      sendError(response, new SseRequestError('service-unavailable', 'later'));
     });
     const { text } = await sendRequest(origin);
     expect(ends).toEqual([text]);
@@ -80,7 +86,7 @@ describe('a refusal', () => {
 
   it('waits behind the answer to an earlier request on its connection', async () => {
     const { origin } = await listen(({ url }, response) => {
-      const refuse = () => new SseRequestError('service-unavailable', url!).answer(response);
+      const refuse = () => sendError(response, new SseRequestError('service-unavailable', url!));
       if (url === '/first') setTimeout(refuse, 50);
       else refuse();
     });

@@ -147,7 +147,7 @@ describe('a base session, up', () => {
     await turn();
     expect(messages).toHaveLength(2);
     expect(closes).toEqual([
-      [1008, 'over 100 bytes unread (maxBufferedAmount)', { unacknowledged: [] }],
+      [1008, 'more than 100 bytes unread (option "maxBufferedAmount")', { unacknowledged: [] }],
     ]);
   });
 
@@ -158,7 +158,7 @@ describe('a base session, up', () => {
 });
 
 describe('a gap in what a base session receives', () => {
-  const REASON = 'message 1 did not arrive within 3000 ms (reorderTimeout)';
+  const REASON = 'message 1 did not arrive within 3000 ms (option "reorderTimeout")';
 
   async function openWithGap() {
     const all = await openOne({ reorderTimeout: 3000 });
@@ -381,11 +381,7 @@ describe('a base session whose stream is lost', () => {
     const { id } = await stranger.take();
     expect(id!.split('.')[0]).not.toBe(proof.split('.')[0]);
     expect(closes).toEqual([
-      [
-        1006,
-        'its client came back without what it takes to resume',
-        { unacknowledged: ['secret'] },
-      ],
+      [1006, 'the client came back without resuming the session', { unacknowledged: ['secret'] }],
     ]);
     expect([...sse.connections]).toEqual([connections[1]]);
     connections[1]!.send('for the stranger');
@@ -415,7 +411,7 @@ describe('a base session whose stream is lost', () => {
     connection.send('never');
     jest.advanceTimersByTime(1000);
     expect(closes).toEqual([
-      [1006, 'the client did not come back within 1000 ms', { unacknowledged: ['never'] }],
+      [1006, 'the client did not reconnect within 1000 ms', { unacknowledged: ['never'] }],
     ]);
   });
 
@@ -451,7 +447,7 @@ describe('maxReplayBytes', () => {
     await lose(stream, connection);
     const again = await comeBack(proof);
     expect((await again.take()).id!.split('.')[0]).not.toBe(proof.split('.')[0]);
-    expect(closes).toMatchObject([[1006, expect.stringContaining('to resume'), {}]]);
+    expect(closes).toMatchObject([[1006, expect.stringContaining('without resuming'), {}]]);
     expect(connections).toHaveLength(2);
   });
 

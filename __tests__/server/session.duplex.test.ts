@@ -5,7 +5,7 @@ import { waitFor } from '../helpers/wait-for';
 
 const UNKNOWN = {
   code: 'unknown-session',
-  message: 'there is no such session here, or it is not yours: open a new one',
+  message: 'there is no such session on this server, or it is not yours: open a new one',
 };
 
 async function openOne(options: Parameters<typeof openChannel>[0] = {}) {
@@ -78,7 +78,9 @@ describe('a duplex session, up', () => {
       409,
       {
         code: 'out-of-window',
-        message: expect.stringContaining('message 2 cannot be taken: the next is 0') as string,
+        message: expect.stringContaining(
+          'message 2 is outside the window: the next expected number is 0',
+        ) as string,
       },
     ]);
     expect((await client.post({ messages: [0, 1, 2, 3] })).json).toEqual({ received: 4 });
@@ -328,7 +330,7 @@ describe('a duplex session whose stream is lost', () => {
     expect(closes).toEqual([]);
     jest.advanceTimersByTime(1);
     expect(closes).toEqual([
-      [1006, 'the client did not come back within 5000 ms', { unacknowledged: ['b', 'c'] }],
+      [1006, 'the client did not reconnect within 5000 ms', { unacknowledged: ['b', 'c'] }],
     ]);
     expect([connection.readyState, sse.connections.size]).toEqual([3, 0]);
     expect((await client.resume(1)).status).toBe(404);
@@ -529,7 +531,7 @@ describe('a client that does not keep up', () => {
     connection.send(a);
     expect(closes).toEqual([]);
     expect(connection.send(b)).toBe(false);
-    const reason = 'over 100 bytes unacknowledged (maxBufferedAmount)';
+    const reason = 'more than 100 bytes unacknowledged (option "maxBufferedAmount")';
     expect(closes).toEqual([[1008, reason, { unacknowledged: [a, b] }]]);
     expect(connection.readyState).toBe(3);
     expect(await client.stream.take()).toEqual({
@@ -838,7 +840,7 @@ describe('an application that does not read', () => {
     expect([reply.status, reply.headers['retry-after'], reply.json]).toEqual([
       503,
       '1',
-      { code: 'service-unavailable', message: expect.stringContaining('not reading') as string },
+      { code: 'service-unavailable', message: expect.stringContaining('does not read') as string },
     ]);
     const messages = record(connection, 'message');
     connection.resume();

@@ -30,7 +30,7 @@ describe('a connection', () => {
   ])('refuses to send %s: JSON has no form of it', async (type, message) => {
     const { connection } = await openOne();
     expect(() => connection.send(message)).toThrow(
-      new TypeError(`a message must have a JSON form, which ${type} has not`),
+      new TypeError(`a message must be JSON-serialisable, and ${type} is not`),
     );
   });
 
@@ -373,7 +373,11 @@ describe('the sink of a connection', () => {
     const silent = new ReadableStream({ cancel: (reason) => void (cancelled = reason) });
     const piping = silent.pipeTo(connection.sink).catch((error: unknown) => error);
     await client.post(GOODBYE);
-    expect(await piping).toEqual(new Error('the connection is closed'));
-    expect(cancelled).toEqual(new Error('the connection is closed'));
+    expect(await piping).toEqual(
+      new Error('the connection is closed: check readyState, or listen for "close"'),
+    );
+    expect(cancelled).toEqual(
+      new Error('the connection is closed: check readyState, or listen for "close"'),
+    );
   });
 });

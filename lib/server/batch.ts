@@ -1,71 +1,69 @@
 import { DATA_PREFIX, EVENT_END, encodeJsonEvent } from '../protocol/event-stream';
 
-/**
- * Bytes of one write: what a turn sends goes out in one `write(2)`, not one a message. A batch of so
- * many takes no more.
- */
+/** Target size of one write, in bytes. A batch that has reached it accepts no more messages. */
 export const WRITE_SIZE = 64 * 1024;
 
 /**
- * Messages that were sent one after the other, framed. Encoded when they are first written, all at once
- * (bench: stream), and complete from then on.
+ * Consecutive messages, encoded as events. Their text is encoded as bytes in one go when the batch is
+ * first written (bench: stream); after that the batch accepts no more messages.
  */
 export class Batch {
-  /** Whose message is the last; undefined in a session's own batch. */
+  /** The shared message that was appended last, or undefined in a batch of one session alone. */
   lastShared: PreparedMessage | undefined;
-  /** In bytes, where so many messages end. */
+  /** Byte offsets: the first n events end at `#ends[n]`. */
   readonly #ends = [0];
   #text = '';
   #bytes: Buffer | undefined;
 
+  /** Number of messages. */
   get length(): number {
     return this.#ends.length - 1;
   }
 
-  /** Whether it takes another message. */
-  get isOpen(): boolean {
+  /** Whether another message may be appended. */
+  get isAppendable(): boolean {
     return this.#bytes === undefined && this.#end(this.length) < WRITE_SIZE;
   }
 
-  /** Returns how many bytes it is, framed. */
-  push(json: string, size = frameSize(json)): number {
+  /** Appends a message. Returns the size of its event in bytes. */
+  push(json: string, size = eventSize(json)): number {
     this.#ends.push(this.#end(this.length) + size);
     this.#text += encodeJsonEvent(json);
     return size;
   }
 
-  /** Bytes of some of the messages. */
+  /** Returns the size in bytes of the messages from index `from` to before `to`. */
   size(from: number, to: number): number {
     return this.#end(to) - this.#end(from);
   }
 
-  /** Takes no more messages. */
-  complete(): Buffer {
+  /** Encodes the batch, which from then on accepts no more messages. */
+  seal(): Buffer {
     this.#bytes ??= Buffer.from(this.#text);
     this.#text = '';
     return this.#bytes;
   }
 
-  /** The frames of some of the messages. Completes it. */
+  /** Returns the events of the messages from index `from` to before `to`. Seals the batch. */
   read(from: number, to: number): Buffer {
-    const bytes = this.complete();
+    const bytes = this.seal();
     if (from === 0 && to === this.length) return bytes;
     return bytes.subarray(this.#end(from), this.#end(to));
   }
 
-  /** A batch of the first messages alone, which holds nothing of the rest. Completes both. */
-  head(count: number): Batch {
+  /** Returns a copy of the first `count` messages that does not keep the others in memory. Seals both. */
+  copyOfFirst(count: number): Batch {
     const batch = new Batch();
     batch.#ends.push(...this.#ends.slice(1, count + 1));
     batch.#bytes = Buffer.from(this.read(0, count));
     return batch;
   }
 
-  /** The messages, as they were sent. */
+  /** Returns the messages, parsed from their events. */
   messages(): unknown[] {
-    return Array.from({ length: this.length }, (_, i) => {
-      const json = this.read(i, i + 1).toString('utf8', DATA_PREFIX.length); // and its frame's end
-      return JSON.parse(json) as unknown;
+    return Array.from({ length: this.length }, (_, i): unknown => {
+      const event = this.read(i, i + 1).toString('utf8');
+      return JSON.parse(event.slice(DATA_PREFIX.length, -EVENT_END.length));
     });
   }
 
@@ -74,33 +72,36 @@ export class Batch {
   }
 }
 
-function frameSize(json: string): number {
+function eventSize(json: string): number {
   return DATA_PREFIX.length + Buffer.byteLength(json) + EVENT_END.length;
 }
 
 /**
- * One message on its way to many sessions. Those that were sent the same before it in this turn of the
- * event loop share one batch, so that it costs each of them a count, and is one write of the same bytes
- * (bench: broadcast, ten a turn).
+ * One serialised message for many sessions. Sessions that were sent the same shared messages in the
+ * same turn of the event loop share one batch: a message costs each of them only a count, and all of
+ * them write the same bytes (bench: broadcast, ten a turn).
  */
 export class PreparedMessage {
-  /** Bytes, framed. */
+  /** Size of the event in bytes. */
   readonly size: number;
   readonly #json: string;
-  #batch: Batch | undefined;
+  #ownBatch: Batch | undefined;
 
   constructor(json: string) {
     this.#json = json;
-    this.size = frameSize(json);
+    this.size = eventSize(json);
   }
 
-  /** Begins with it: for sessions that have no batch it could be added to. */
-  get batch(): Batch {
-    if (!this.#batch) this.addTo((this.#batch = new Batch()));
-    return this.#batch;
+  /** A batch that begins with this message, for sessions whose last batch cannot be extended. */
+  get ownBatch(): Batch {
+    if (!this.#ownBatch) {
+      this.#ownBatch = new Batch();
+      this.appendTo(this.#ownBatch);
+    }
+    return this.#ownBatch;
   }
 
-  addTo(batch: Batch): void {
+  appendTo(batch: Batch): void {
     batch.lastShared = this;
     batch.push(this.#json, this.size);
   }

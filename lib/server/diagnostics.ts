@@ -4,75 +4,80 @@ import createDebug from 'debug';
 import type { SseRequestError } from './request-error';
 import type { SseConnection } from './sse-connection';
 
-/** What each message about a connection has. */
+/** What every message about a connection contains. */
 export interface SseConnectionDiagnostic {
-  /** Of the middleware, as it was given. */
+  /** Path of the middleware, as it was given to `createSseMiddleware`. */
   path: string;
+  /** The connection that the message is about. */
   connection: SseConnection;
 }
 
-/** The messages on `node:diagnostics_channel`, by channel. */
+/** The messages that are published with `node:diagnostics_channel`, by channel. */
 export interface SseDiagnostics {
-  /** A session was opened. */
+  /** A session was opened, by a client of this dialect. */
   'sse-duplex:connect': SseConnectionDiagnostic & { dialect: 'dart' | 'duplex' };
-  /** A session's stream was lost; it waits for its client. */
+  /** The stream of a session was lost; the session waits for its client. */
   'sse-duplex:disconnect': SseConnectionDiagnostic;
-  /** A session's client is back. */
+  /** The client of a session has reconnected. */
   'sse-duplex:reconnect': SseConnectionDiagnostic;
-  /** More waits than `maxBufferedAmount` allows; `close` follows, with code 1008. */
+  /** A session exceeded `maxBufferedAmount` and closes with code 1008. */
   'sse-duplex:overflow': SseConnectionDiagnostic & {
-    /** `down`: the client does not keep up with what is sent. `up`: the application does not read. */
+    /** `down`: the client is too slow for what is sent. `up`: the application does not read. */
     direction: 'down' | 'up';
+    /** Bytes that were buffered. */
     bytes: number;
   };
   /** A session ended. */
   'sse-duplex:close': SseConnectionDiagnostic & {
+    /** The close code. */
     code: number;
+    /** The close reason, which the client may have chosen. */
     reason: string;
-    /** Messages that the client never confirmed. */
+    /** Number of messages that the client did not acknowledge. */
     unacknowledged: number;
   };
-  /** A request was refused. */
+  /** A request was rejected with this error. */
   'sse-duplex:client-error': { path: string; error: SseRequestError };
 }
 
 type Name = keyof SseDiagnostics;
 
-/**
- * Publishes what happened, and logs it where `DEBUG=sse-duplex:*` asks for it. The log has no message,
- * no token and no text of a peer's; of a session's name it has a hash.
- */
-export function diagnose<N extends Name>(name: N, message: SseDiagnostics[N]): void {
-  const { published, log } = outlets[name];
-  published.publish(message);
-  if (log.enabled) log('%s', describe(message));
-}
-
-const outlets = {
-  'sse-duplex:connect': outlet('sse-duplex:connect'),
-  'sse-duplex:disconnect': outlet('sse-duplex:disconnect'),
-  'sse-duplex:reconnect': outlet('sse-duplex:reconnect'),
-  'sse-duplex:overflow': outlet('sse-duplex:overflow'),
-  'sse-duplex:close': outlet('sse-duplex:close'),
-  'sse-duplex:client-error': outlet('sse-duplex:client-error'),
+/** Of each name: the channel to publish on, and the log that `DEBUG` enables. */
+const channels = {
+  'sse-duplex:connect': openChannel('sse-duplex:connect'),
+  'sse-duplex:disconnect': openChannel('sse-duplex:disconnect'),
+  'sse-duplex:reconnect': openChannel('sse-duplex:reconnect'),
+  'sse-duplex:overflow': openChannel('sse-duplex:overflow'),
+  'sse-duplex:close': openChannel('sse-duplex:close'),
+  'sse-duplex:client-error': openChannel('sse-duplex:client-error'),
 } satisfies Record<Name, unknown>;
 
-function outlet(name: Name) {
+function openChannel(name: Name) {
   return { published: channel(name), log: createDebug(name) };
+}
+
+/**
+ * Publishes a message, and logs it if `DEBUG=sse-duplex:*` is set. The log contains neither messages
+ * nor tokens nor text of a client; session ids are hashed.
+ */
+export function diagnose<N extends Name>(name: N, message: SseDiagnostics[N]): void {
+  const { published, log } = channels[name];
+  published.publish(message);
+  if (log.enabled) log('%s', describe(message));
 }
 
 function describe(message: SseDiagnostics[Name]): string {
   if ('error' in message) {
     const { path, error } = message;
-    return write({ path, status: error.status, error: error.code });
+    return formatFields({ path, status: error.status, code: error.code });
   }
-  const { path, connection, ...facts } = message;
-  return write({ path, session: hash(connection.id), ...facts });
+  const { path, connection, ...fields } = message;
+  return formatFields({ path, session: hash(connection.id), ...fields });
 }
 
-function write(facts: object): string {
-  return Object.entries(facts)
-    .filter(([name]) => name !== 'reason') // it may be the peer's
+function formatFields(fields: object): string {
+  return Object.entries(fields)
+    .filter(([name]) => name !== 'reason') // may be the client's text
     .map(([name, value]) => `${name}=${value}`)
     .join(' ');
 }

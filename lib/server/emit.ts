@@ -1,9 +1,8 @@
 import type { EventEmitter } from 'node:events';
 
 /**
- * Tells the application. A listener's throw is the application's fault, and becomes an uncaught
- * exception as with any emitter of Node's; but in a tick of its own, so that it interrupts neither
- * this session nor the others.
+ * Emits an event to the application. An exception of a listener becomes an uncaught exception, as with
+ * every EventEmitter, but on the next tick, so that it interrupts neither this session nor others.
  */
 export function emit(emitter: EventEmitter, event: string, ...values: unknown[]): void {
   try {

@@ -1,46 +1,47 @@
-/** What has a heart: called once an interval. Must not throw. */
-export interface Beating {
-  beat(): void;
+/** A session that is pinged once per interval. `ping` must not throw. */
+export interface HeartbeatTarget {
+  ping(): void;
 }
 
-/** Ticks an interval is divided into: 10,000 streams are then 200 a tick, not a stall. */
+/** Slots of the timer wheel: with 10,000 targets each tick pings 200 instead of all at once. */
 const SLOTS = 50;
-/** A tick of a few milliseconds would cost more than it spreads. */
-const SHORTEST_TICK = 20;
+/** Shortest tick in milliseconds; shorter ones would cost more than they spread. */
+const MIN_TICK = 20;
 
-/** One timer for the heartbeats of all streams, spread over the interval. */
+/** Pings any number of targets with one timer: a timer wheel whose round is the interval. */
 export class Heartbeat {
-  readonly #slots: Set<Beating>[];
+  readonly #wheel: Set<HeartbeatTarget>[];
   readonly #tick: number;
   #size = 0;
-  /** Where the next one is put: the slot that ticked last, a whole interval from its first beat. */
-  #current = 0;
+  /** The slot that was pinged last. A new target goes there, so that its first ping is an interval away. */
+  #cursor = 0;
   #timer: NodeJS.Timeout | undefined;
 
+  /** @param interval in milliseconds. */
   constructor(interval: number) {
-    const count = Math.max(1, Math.min(SLOTS, Math.floor(interval / SHORTEST_TICK)));
-    this.#slots = Array.from({ length: count }, () => new Set());
-    this.#tick = interval / count;
+    const slots = Math.max(1, Math.min(SLOTS, Math.floor(interval / MIN_TICK)));
+    this.#wheel = Array.from({ length: slots }, () => new Set());
+    this.#tick = interval / slots;
   }
 
-  /** Returns where it is kept, by which {@link stop} finds it. */
-  start(beating: Beating): number {
-    this.#slots[this.#current]?.add(beating);
+  /** Adds a target. Returns its slot, which {@link stop} needs. */
+  start(target: HeartbeatTarget): number {
+    this.#wheel[this.#cursor]?.add(target);
     this.#size++;
-    this.#timer ??= setInterval(() => this.#beat(), this.#tick).unref();
-    return this.#current;
+    this.#timer ??= setInterval(() => this.#pingNextSlot(), this.#tick).unref();
+    return this.#cursor;
   }
 
-  /** The second time without effect. */
-  stop(beating: Beating, slot: number): void {
-    if (!this.#slots[slot]?.delete(beating)) return;
+  /** Removes a target. Has no effect on one that was removed before. */
+  stop(target: HeartbeatTarget, slot: number): void {
+    if (!this.#wheel[slot]?.delete(target)) return;
     if (--this.#size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
 
-  #beat(): void {
-    this.#current = (this.#current + 1) % this.#slots.length;
-    for (const beating of this.#slots[this.#current] as Set<Beating>) beating.beat();
+  #pingNextSlot(): void {
+    this.#cursor = (this.#cursor + 1) % this.#wheel.length;
+    this.#wheel[this.#cursor]?.forEach((target) => target.ping());
   }
 }

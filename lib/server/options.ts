@@ -1,139 +1,166 @@
 import type { IncomingMessage } from 'node:http';
 
-/** A request as an option's function sees it: Express's, if Express is what the middleware runs in. */
-type AnyRequest = IncomingMessage;
-
-/** Options of {@link createSseMiddleware}. All times are in milliseconds, all sizes in bytes. */
-export interface SseOptions<Req extends AnyRequest = AnyRequest> {
+/**
+ * Options of `createSseMiddleware`. All times are in milliseconds, all sizes in bytes. An invalid option
+ * throws when the middleware is created.
+ */
+export interface SseOptions<Req extends IncomingMessage = IncomingMessage> {
   /**
-   * How long a session waits for its client to come back after its stream was lost, before it closes
-   * with code 1006. Dart's package calls it `keepAlive`. 0 closes at once.
+   * How long a session waits for its client to reconnect after the stream was lost, before it closes with
+   * code 1006; 0 closes it immediately. Dart's `package:sse` calls this `keepAlive`.
+   * Range: 0 to 2,147,483,647 ms.
    * @default 30_000
    */
   reconnectTimeout?: number;
 
   /**
-   * Time between two heartbeats on a stream. A duplex client takes 2.5 times that without a byte for
-   * a dead connection and opens another. Proxies cut idle connections (nginx and HAProxy after 60 s
-   * by their defaults), and Node's `fetch` after 300 s.
+   * Interval between two heartbeats on a stream. A client that receives nothing for 2.5 intervals drops
+   * the connection and reconnects. Must be shorter than the idle timeout of every proxy in between (60 s
+   * in nginx and HAProxy by default). Range: 10 to 214,748,364 ms.
    * @default 15_000
    */
   heartbeatInterval?: number;
 
   /**
-   * Largest message taken from a client, in bytes of its JSON; also the largest sum of a batch. More
-   * is answered 413. The duplex client learns it when it connects.
+   * Largest client message in bytes of JSON, and largest sum of a batch. A larger one is rejected with
+   * 413. The duplex client learns the limit when it connects. Range: 1 to 536,870,912 bytes.
    * @default 262_144
    */
   maxPayload?: number;
 
-  /** How long a POST's body may take to arrive, before 408. @default 10_000 */
+  /**
+   * How long the body of a POST may take to arrive, before it is rejected with 408.
+   * Range: 1 to 2,147,483,647 ms.
+   * @default 10_000
+   */
   bodyTimeout?: number;
 
   /**
-   * Bytes that no socket has taken yet, from which on `connection.send` returns false, as it does past
-   * half of `maxBufferedAmount`; `drain` follows. Also how much waits here for an application that is
-   * paused, before the client is pushed back on.
+   * Bytes that no socket has accepted, at which `connection.send` returns `false` (as it does above half
+   * of `maxBufferedAmount`). Also the size of the receive buffer of a connection whose application does
+   * not read, at which back-pressure is applied to the client. Range: 1 to Infinity bytes.
    * @default 65_536
    */
   highWaterMark?: number;
 
   /**
-   * Bytes sent to a client and not yet confirmed by it, past which its connection is closed with code
-   * 1008. Wide enough by default for a burst written in one loop.
+   * Bytes that were sent and that the client has not acknowledged, above which the connection closes with
+   * code 1008. The default has room for a burst that is sent in one loop. Range: 1 to Infinity bytes.
    * @default 16_777_216
    */
   maxBufferedAmount?: number;
 
   /**
-   * Bytes of written messages kept to be written again for a base-dialect client, which never
-   * confirms. The oldest go first.
+   * Dart dialect only. Bytes of written messages that are kept for replay after a reconnection, because
+   * these clients never acknowledge. The oldest are discarded first. Range: 0 to Infinity bytes.
    * @default 1_048_576
    */
   maxReplayBytes?: number;
 
-  /** How far ahead of the next message a client's message may be numbered. @default 1_024 */
+  /**
+   * Largest distance between the next expected message number and that of a received message. A message
+   * that is further ahead is rejected with 409. Range: 0 to Infinity messages.
+   * @default 1_024
+   */
   reorderWindow?: number;
 
   /**
-   * How long a base-dialect client's next message may be missing while later ones wait for it, before
-   * the connection closes with code 1002. (A duplex client sends it again until it is confirmed.)
+   * Dart dialect only. How long to wait for a missing message before closing with code 1002. (A duplex
+   * client repeats a message until it is acknowledged.) Range: 1 to 2,147,483,647 ms.
    * @default 10_000
    */
   reorderTimeout?: number;
 
-  /** How long `close()` waits for clients to take what was sent to them. @default 5_000 */
+  /**
+   * How long `close()` of the middleware waits for clients to receive what was sent.
+   * Range: 0 to 2,147,483,647 ms.
+   * @default 5_000
+   */
   drainTimeout?: number;
 
   /**
-   * Over how long the clients that `close()` sends away come back, each at a random moment of it, so
-   * that they do not all arrive at once.
+   * Reconnect jitter sent with close code 1012: each client opens its new session after a random time up
+   * to this value, so that they do not all arrive at once. Range: 1 to 2,147,483,647 ms.
    * @default 5_000
    */
   reconnectJitter?: number;
 
-  /** Sessions at a time. Past it a client is told to come back later. @default 50_000 */
+  /**
+   * Largest number of sessions. Above it, clients are told to try again later (503).
+   * Range: 1 to Infinity.
+   * @default 50_000
+   */
   maxConnections?: number;
 
   /**
-   * Asked before each GET and each POST. To refuse, return false or throw (403). To accept, return
-   * true or a string: the principal, the same for every later request of the session (another one is
-   * answered as an unknown session is). An answer that takes over 10 s is a refusal.
-   * @default everybody is accepted
+   * Called for each GET and each POST, before the body is read. Return `true`, or a string that
+   * identifies the user (the principal), to authorize the request. `false` and every other value, an
+   * exception, a rejected promise and a promise that does not settle within 5 s reject it with 403. All
+   * requests of a session must have the same principal; for a different one the session is unknown (404).
+   * @default every request is authorized
    */
   authorize?: (request: Req) => boolean | string | Promise<boolean | string>;
 
   /**
-   * Origins other than its own whose pages may use the path: exact strings such as
-   * `'https://app.example.com'`, or a function of the `Origin` header, whose throw is a refusal. They may send
-   * credentials. `null`, the origin of sandboxed frames and files, is never allowed.
-   * @default none: same origin only
+   * Origins other than the server's own whose pages may use the path: an array of exact strings such as
+   * `'https://app.example.com'`, or a function of the `Origin` header that returns `true` to allow it (an
+   * exception rejects the request). Their requests may carry credentials. `null`, the origin of sandboxed
+   * frames and of files, is never allowed.
+   * @default the server's own origin only
    */
   allowedOrigins?: readonly string[] | ((origin: string) => boolean);
 
   /**
-   * Values of the `Host` header (or HTTP/2's `:authority`) that are served; others are refused, which
-   * ends DNS rebinding. With the port where there is one.
-   * @default all
+   * Values of the `Host` header (`:authority` in HTTP/2) that are served, with the port if there is one;
+   * requests with other values are rejected with 403. Prevents DNS rebinding.
+   * @default all hosts
    */
   allowedHosts?: readonly string[];
 
-  /** Serve the drop-in client at `<path>/client.js`. @default true */
+  /** Whether to serve the drop-in client at `<path>/client.js`. @default true */
   clientScript?: boolean;
 }
 
-/** Options, complete. */
-export type ResolvedOptions = Required<
-  Omit<SseOptions, 'authorize' | 'allowedOrigins' | 'allowedHosts'>
-> & {
-  authorize: SseOptions['authorize'];
+/** Validated options with their defaults. */
+export interface ResolvedOptions extends Record<NumericOption, number> {
+  authorize: ((request: IncomingMessage) => unknown) | undefined;
   isAllowedOrigin: (origin: string) => boolean;
   allowedHosts: ReadonlySet<string> | undefined;
-};
+  clientScript: boolean;
+}
 
-/** Node's timers take no more: a longer one fires at once. */
-const LONGEST_TIMEOUT = 2 ** 31 - 1;
+/** Maximum delay of a Node timer; a larger value fires immediately. */
+const MAX_TIMEOUT = 2 ** 31 - 1;
 
-/** Each number's default, least and greatest value. */
-const NUMBERS = {
-  reconnectTimeout: [30_000, 0, LONGEST_TIMEOUT],
-  heartbeatInterval: [15_000, 10, LONGEST_TIMEOUT / 10],
-  maxPayload: [256 * 1024, 1, 2 ** 29],
-  bodyTimeout: [10_000, 1, LONGEST_TIMEOUT],
-  highWaterMark: [64 * 1024, 1, Infinity],
-  maxBufferedAmount: [16 * 1024 * 1024, 1, Infinity],
-  maxReplayBytes: [1024 * 1024, 0, Infinity],
-  reorderWindow: [1024, 0, Infinity],
-  reorderTimeout: [10_000, 1, LONGEST_TIMEOUT],
-  drainTimeout: [5_000, 0, LONGEST_TIMEOUT],
-  reconnectJitter: [5_000, 1, LONGEST_TIMEOUT],
-  maxConnections: [50_000, 1, Infinity],
+const NUMERIC_OPTIONS = {
+  reconnectTimeout: { default: 30_000, min: 0, max: MAX_TIMEOUT },
+  // A client's idle interval is four heartbeats, and it is considered dead after 2.5 of those.
+  heartbeatInterval: { default: 15_000, min: 10, max: MAX_TIMEOUT / 10 },
+  maxPayload: { default: 256 * 1024, min: 1, max: 2 ** 29 },
+  bodyTimeout: { default: 10_000, min: 1, max: MAX_TIMEOUT },
+  highWaterMark: { default: 64 * 1024, min: 1, max: Infinity },
+  maxBufferedAmount: { default: 16 * 1024 * 1024, min: 1, max: Infinity },
+  maxReplayBytes: { default: 1024 * 1024, min: 0, max: Infinity },
+  reorderWindow: { default: 1024, min: 0, max: Infinity },
+  reorderTimeout: { default: 10_000, min: 1, max: MAX_TIMEOUT },
+  drainTimeout: { default: 5_000, min: 0, max: MAX_TIMEOUT },
+  reconnectJitter: { default: 5_000, min: 1, max: MAX_TIMEOUT },
+  maxConnections: { default: 50_000, min: 1, max: Infinity },
 } as const;
 
-/** @throws TypeError for a value of the wrong type or an unknown name, RangeError for one out of range. */
-export function resolveOptions<Req extends AnyRequest>(options: SseOptions<Req>): ResolvedOptions {
+type NumericOption = keyof typeof NUMERIC_OPTIONS;
+
+/**
+ * Validates options and adds the defaults.
+ *
+ * @throws TypeError for an unknown name or a value of the wrong type.
+ * @throws RangeError for a number that is out of range.
+ */
+export function resolveOptions<Req extends IncomingMessage>(
+  options: SseOptions<Req>,
+): ResolvedOptions {
   const known = [
-    ...Object.keys(NUMBERS),
+    ...Object.keys(NUMERIC_OPTIONS),
     'authorize',
     'allowedOrigins',
     'allowedHosts',
@@ -151,39 +178,56 @@ export function resolveOptions<Req extends AnyRequest>(options: SseOptions<Req>)
     throw new TypeError(`option "clientScript" must be a boolean, not ${typeof clientScript}`);
   }
   return {
-    ...readNumbers(options),
+    ...resolveNumbers(options),
+    // The middleware is typed so that the requests it receives are of this type.
     authorize: authorize as ResolvedOptions['authorize'],
-    isAllowedOrigin: readOrigins(allowedOrigins),
+    isAllowedOrigin: resolveOrigins(allowedOrigins),
     allowedHosts:
       allowedHosts === undefined
         ? undefined
-        : new Set(readStrings('allowedHosts', allowedHosts).map(lowerCase)),
+        : new Set(checkStrings('allowedHosts', allowedHosts).map((host) => host.toLowerCase())),
     clientScript,
   };
 }
 
-function readNumbers(options: Partial<Record<keyof typeof NUMBERS, unknown>>) {
-  const numbers = {} as Record<keyof typeof NUMBERS, number>;
-  for (const name of Object.keys(NUMBERS) as (keyof typeof NUMBERS)[]) {
-    const [standard, least, greatest] = NUMBERS[name];
-    const value = options[name] ?? standard;
+function resolveNumbers(
+  options: Partial<Record<NumericOption, unknown>>,
+): Record<NumericOption, number> {
+  const resolve = (name: NumericOption) => {
+    const { default: defaultValue, min, max } = NUMERIC_OPTIONS[name];
+    const value = options[name] ?? defaultValue;
     if (typeof value !== 'number') {
       throw new TypeError(`option "${name}" must be a number, not ${typeof value}`);
     }
-    if (!(value >= least && value <= greatest)) {
-      throw new RangeError(`option "${name}" must be from ${least} to ${greatest}, not ${value}`);
+    if (!(value >= min && value <= max)) {
+      throw new RangeError(`option "${name}" must be from ${min} to ${max}, not ${value}`);
     }
-    numbers[name] = value;
-  }
-  return numbers;
+    return value;
+  };
+  return {
+    reconnectTimeout: resolve('reconnectTimeout'),
+    heartbeatInterval: resolve('heartbeatInterval'),
+    maxPayload: resolve('maxPayload'),
+    bodyTimeout: resolve('bodyTimeout'),
+    highWaterMark: resolve('highWaterMark'),
+    maxBufferedAmount: resolve('maxBufferedAmount'),
+    maxReplayBytes: resolve('maxReplayBytes'),
+    reorderWindow: resolve('reorderWindow'),
+    reorderTimeout: resolve('reorderTimeout'),
+    drainTimeout: resolve('drainTimeout'),
+    reconnectJitter: resolve('reconnectJitter'),
+    maxConnections: resolve('maxConnections'),
+  };
 }
 
-function readOrigins(
-  origins: SseOptions['allowedOrigins'] = [],
+function resolveOrigins(
+  allowedOrigins: SseOptions['allowedOrigins'] = [],
 ): ResolvedOptions['isAllowedOrigin'] {
-  // A promise, say, is not a yes.
-  if (typeof origins === 'function') return (origin) => (origins(origin) as unknown) === true;
-  const allowed = new Set(readStrings('allowedOrigins', origins));
+  if (typeof allowedOrigins === 'function') {
+    const isAllowed: (origin: string) => unknown = allowedOrigins;
+    return (origin) => isAllowed(origin) === true; // a Promise, for example, does not allow
+  }
+  const allowed = new Set(checkStrings('allowedOrigins', allowedOrigins));
   for (const origin of allowed) {
     if (!isOrigin(origin)) {
       throw new TypeError(
@@ -199,13 +243,9 @@ function isOrigin(text: string): boolean {
   return URL.canParse(text) && new URL(text).origin === text;
 }
 
-function readStrings(name: string, value: unknown): string[] {
+function checkStrings(name: string, value: unknown): string[] {
   if (!Array.isArray(value) || !value.every((item) => typeof item === 'string')) {
     throw new TypeError(`option "${name}" must be an array of strings`);
   }
   return value;
-}
-
-function lowerCase(text: string): string {
-  return text.toLowerCase();
 }

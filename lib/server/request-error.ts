@@ -1,7 +1,6 @@
-import { ServerResponse } from 'node:http';
 import type { ErrorBody, SseErrorCode } from '../protocol/wire';
 
-/** The HTTP status of each fault: PROTOCOL.md, "Refusals". */
+/** HTTP status of each error code: PROTOCOL.md, "Error responses". */
 const STATUS: Record<SseErrorCode, number> = {
   'bad-request': 400,
   forbidden: 403,
@@ -16,70 +15,50 @@ const STATUS: Record<SseErrorCode, number> = {
   'service-unavailable': 503,
 };
 
+/** Control characters and line separators: error messages may quote a request, and logs are read by the line. */
+const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}]/gu;
+
+/** Details of an {@link SseRequestError}. */
+interface ErrorDetails {
+  /** Additional response headers. */
+  headers?: Record<string, string>;
+  /** Additional members of the response body. */
+  body?: Partial<ErrorBody>;
+  cause?: unknown;
+}
+
 /**
- * A peer's fault: what a request is refused with, and what a `clientError` listener gets. Its message
- * says what is wrong and what to do.
+ * The reason why a request was rejected: the argument of a `clientError` listener and the content of
+ * the error response.
+ *
+ * `message` says what is wrong and how to correct it. It may quote the request; control characters in
+ * it are replaced. `cause` is what the application's `authorize` or `allowedOrigins` threw, if it did;
+ * it is not part of the response.
  */
 export class SseRequestError extends Error {
   override readonly name = 'SseRequestError';
-  /** The fault's word, as the response's `error` has it. */
+  /** Machine-readable error code, as in the response body: PROTOCOL.md, "Error responses". */
   readonly code: SseErrorCode;
-  /** The response's HTTP status. */
+  /** HTTP status of the response, 400 to 599. */
   readonly status: number;
-  readonly #extra: { headers?: Record<string, string>; body?: Partial<ErrorBody> };
+  readonly #details: ErrorDetails;
 
-  constructor(
-    code: SseErrorCode,
-    message: string,
-    extra: { headers?: Record<string, string>; body?: Partial<ErrorBody>; cause?: unknown } = {},
-  ) {
-    // It may quote its peer, and logs are read by the line.
-    super(
-      message.replace(UNPRINTABLE, '\uFFFD'),
-      'cause' in extra ? { cause: extra.cause } : undefined,
-    );
+  /** @internal Errors are created by the middleware. */
+  constructor(code: SseErrorCode, message: string, details: ErrorDetails = {}) {
+    const { cause } = details;
+    super(message.replace(UNPRINTABLE, '\uFFFD'), cause === undefined ? undefined : { cause });
     this.code = code;
     this.status = STATUS[code];
-    this.#extra = extra;
+    this.#details = details;
   }
 
-  /** Ends the response with this refusal; without effect on one that is under way or gone. */
-  answer(response: ServerResponse): void {
-    if (response.headersSent || response.destroyed) return;
-    const body: ErrorBody = { code: this.code, message: this.message, ...this.#extra.body };
-    sendJson(response, this.status, body, {
-      'X-Content-Type-Options': 'nosniff', // it may quote its peer
-      ...this.#extra.headers,
-    });
+  /** @internal Body of the error response. */
+  get body(): ErrorBody {
+    return { code: this.code, message: this.message, ...this.#details.body };
   }
-}
 
-const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}]/gu;
-
-/** Ends the response with JSON that no cache keeps. */
-export function sendJson(
-  response: ServerResponse,
-  status: number,
-  body: object,
-  headers?: Record<string, string>,
-): void {
-  const json = JSON.stringify(body);
-  response.writeHead(status, {
-    'Content-Type': 'application/json',
-    'Content-Length': Buffer.byteLength(json),
-    'Cache-Control': 'no-store',
-    ...headers,
-  });
-  const { socket } = response;
-  const plain = ServerResponse.prototype;
-  if (!socket || response.write !== plain.write || response.end !== plain.end) {
-    response.end(json); // its turn has not come, it is HTTP/2's, or another middleware's
-    return;
+  /** @internal Headers of the error response. `nosniff`, because the body may quote the request. */
+  get headers(): Record<string, string> {
+    return { 'X-Content-Type-Options': 'nosniff', ...this.#details.headers };
   }
-  // Head and body in one piece. Given to `end`, the body is followed by an empty piece, and the two
-  // cost a writev(2), which is about 5 µs more (bench: post).
-  socket.cork();
-  response.write(json);
-  socket.uncork();
-  response.end();
 }

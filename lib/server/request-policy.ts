@@ -3,52 +3,57 @@ import { PROTOCOL_HEADER } from '../protocol/wire';
 import type { ResolvedOptions } from './options';
 import { SseRequestError } from './request-error';
 
-/** Longer than any answer an `authorize` should take, shorter than a client's patience. */
-const AUTHORIZE_TIMEOUT = 10_000;
+/** Timeout of `authorize` in milliseconds: shorter than the 10 s after which a client gives up. */
+const AUTHORIZE_TIMEOUT = 5_000;
 
-/** Who may use the path: host, origin, `authorize`. */
+/** A list of header names, as in `Access-Control-Request-Headers`. */
+const HEADER_NAMES = /^[\w-]+(?:\s*,\s*[\w-]+)*$/;
+
+/** Decides who may use the path: by host, by origin, and by `authorize`. */
 export class RequestPolicy {
-  readonly #settings: ResolvedOptions;
+  readonly #options: ResolvedOptions;
 
-  constructor(settings: ResolvedOptions) {
-    this.#settings = settings;
+  constructor(options: ResolvedOptions) {
+    this.#options = options;
   }
 
   /**
-   * Refuses a request by its host and origin, before its body is read, and lets an allowed foreign
-   * page read the response.
+   * Checks the host and the origin of a request before its body is read, and adds the CORS headers
+   * that let a page of an allowed origin read the response.
    *
-   * @throws SseRequestError
+   * @throws SseRequestError if the host or the origin is not allowed.
    */
-  admit(request: IncomingMessage, response: ServerResponse): void {
+  checkOrigin(request: IncomingMessage, response: ServerResponse): void {
     const { headers } = request;
-    const host = headers.host ?? (headers[':authority'] as string | undefined) ?? '';
-    const { allowedHosts, isAllowedOrigin } = this.#settings;
+    const authority = headers[':authority']; // HTTP/2 has it instead of `Host`
+    const host = headers.host ?? (typeof authority === 'string' ? authority : '');
+    const { allowedHosts, isAllowedOrigin } = this.#options;
     if (allowedHosts && !allowedHosts.has(host.toLowerCase())) {
       throw new SseRequestError(
         'forbidden',
-        `host ${JSON.stringify(host)} is not served: if it should be, add it to the option "allowedHosts"`,
+        `host ${JSON.stringify(host)} is not allowed: if it should be, add it to the option "allowedHosts"`,
       );
     }
 
     const { origin } = headers;
     const site = headers['sec-fetch-site'];
-    // The browser itself says so, and no page can make it say otherwise [Fetch Metadata §2.3].
+    // Set by the browser itself; no page can change it [Fetch Metadata §2.3].
     if (site === 'same-origin' || site === 'none') return;
     if (origin === undefined) {
-      if (site === undefined) return; // not a browser, or one that says nothing of a same-origin GET
-      throw new SseRequestError('forbidden', `a ${site} request without an Origin is not served`);
+      // Not a browser, or a browser without Fetch Metadata that sends a same-origin GET.
+      if (site === undefined) return;
+      throw new SseRequestError('forbidden', `a ${site} request without an Origin is not allowed`);
     }
     if (site === undefined && isSameHost(origin, host)) return;
     if (origin === 'null' || !isAllowedOrigin(origin)) {
       throw new SseRequestError(
         'forbidden',
         `origin ${JSON.stringify(origin)} is not allowed on host ${JSON.stringify(host)}: add it to the ` +
-          `option "allowedOrigins", or, behind a proxy, let the proxy pass the Host header on ` +
+          `option "allowedOrigins", or, behind a proxy, configure the proxy to pass the Host header ` +
           `(nginx: proxy_set_header Host $http_host)`,
       );
     }
-    // No cache keeps any answer; this is for one that does all the same.
+    // Responses are `no-store`; `Vary` guards against a cache that ignores it.
     const vary = response.getHeader('Vary');
     response.setHeader('Vary', vary === undefined ? 'Origin' : `${String(vary)}, Origin`);
     response.setHeader('Access-Control-Allow-Origin', origin);
@@ -56,67 +61,65 @@ export class RequestPolicy {
     response.setHeader('Access-Control-Expose-Headers', `${PROTOCOL_HEADER}, Retry-After`);
   }
 
+  /** Whether there is no `authorize` option, so that no request has to wait for it. */
+  get allowsAnyone(): boolean {
+    return this.#options.authorize === undefined;
+  }
+
   /**
-   * Asks the application. Never fails open: what is not true or a string, a throw, a rejection and
-   * silence are all refusals.
+   * Calls the application's `authorize`. Only `true` and a string authorize the request; every other
+   * value, an exception, a rejection and a timeout reject it.
    *
-   * @returns the principal, where the application named one.
-   * @throws SseRequestError
+   * @returns the principal, if the application returned a string.
+   * @throws SseRequestError if the request is not authorized.
    */
   async authorize(request: IncomingMessage): Promise<string | undefined> {
-    const { authorize } = this.#settings;
-    let answer: unknown;
+    const { authorize } = this.#options;
+    let result: unknown;
     try {
-      answer = authorize === undefined || (await withTimeout(authorize(request)));
+      result = authorize === undefined || (await withTimeout(authorize(request)));
     } catch (cause) {
       throw new SseRequestError('forbidden', 'not authorized', { cause });
     }
-    if (typeof answer === 'string') return answer;
-    if (answer !== true) throw new SseRequestError('forbidden', 'not authorized');
+    if (typeof result === 'string') return result;
+    if (result !== true) throw new SseRequestError('forbidden', 'not authorized');
     return undefined;
   }
 
-  /** Whether every request is authorized without asking, so that none has to wait for it. */
-  get isOpen(): boolean {
-    return this.#settings.authorize === undefined;
-  }
-
-  /** Answers a CORS preflight of an origin that {@link admit} let pass. */
+  /** Answers a CORS preflight of an origin that {@link checkOrigin} has allowed. */
   answerPreflight(request: IncomingMessage, response: ServerResponse): void {
-    const asked = request.headers['access-control-request-headers'] ?? '';
+    const requested = request.headers['access-control-request-headers'] ?? '';
     response.writeHead(204, {
       'Access-Control-Allow-Methods': 'GET, POST',
-      // An origin that the application listed may send any header, such as its own for `authorize`.
-      'Access-Control-Allow-Headers': HEADER_NAMES.test(asked) ? asked : '',
-      'Access-Control-Max-Age': '7200', // what Chromium caps it at
+      // An allowed origin may send any header, such as one that `authorize` reads.
+      'Access-Control-Allow-Headers': HEADER_NAMES.test(requested) ? requested : '',
+      'Access-Control-Max-Age': '7200', // Chromium's limit
       'Cache-Control': 'no-store',
     });
     response.end();
   }
 }
 
-const HEADER_NAMES = /^[\w-]+(?:\s*,\s*[\w-]+)*$/;
-
 /**
- * Compares host and port. Which scheme of the two was used is not known here: a proxy may have ended
- * TLS. Others (`file:`, `capacitor://localhost`) are never this server's.
+ * Compares host and port. The scheme is unknown here, because a proxy may have terminated TLS, so
+ * either http or https matches; an origin with another scheme (`file:`, `capacitor:`) never does.
  */
 function isSameHost(origin: string, host: string): boolean {
   if (!/^https?:/i.test(origin) || !URL.canParse(origin)) return false;
-  const own = new URL(origin);
-  const served = `${own.protocol}//${host}`; // so that a port written out compares with a default one
-  return URL.canParse(served) && new URL(served).host === own.host;
+  const { protocol, host: originHost } = new URL(origin);
+  const own = `${protocol}//${host}`; // parsed as well, so that an explicit default port is equal to none
+  return URL.canParse(own) && new URL(own).host === originHost;
 }
 
-async function withTimeout<T>(answer: T | Promise<T>): Promise<T> {
+async function withTimeout<T>(result: T | Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
-  const silence = new Promise<never>((_, reject) => {
+  const timeout = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      reject(new Error(`authorize did not answer within ${AUTHORIZE_TIMEOUT} ms`));
+      reject(new Error(`authorize did not settle within ${AUTHORIZE_TIMEOUT} ms`));
     }, AUTHORIZE_TIMEOUT).unref();
   });
   try {
-    return await Promise.race([answer, silence]);
+    return await Promise.race([result, timeout]);
   } finally {
     clearTimeout(timer);
   }

@@ -1,138 +1,155 @@
 import { Batch } from './batch';
 import type { PreparedMessage } from './batch';
 
+/** The messages that a send buffer gave up. */
+export interface Discarded {
+  readonly length: number;
+  /** Parses the messages, oldest first. */
+  parse(): unknown[];
+}
+
 /**
- * What a session sends: messages numbered from 0, kept until they are confirmed, read in order, and
- * again by a stream that comes after. Its owner bounds it.
+ * The messages of one session, numbered from 0 and kept until they are acknowledged, so that they can
+ * be written again on another stream. Its owner limits its size.
  */
 export class SendBuffer {
-  /** Messages confirmed: the number of the first that is kept. */
-  first = 0;
-  /** Messages read: the number of the next to be. */
-  read = 0;
-  /** Messages, ever. */
-  sent = 0;
-  /** Bytes kept. */
+  /** Number of the oldest message that is kept: all before it are acknowledged. */
+  acked = 0;
+  /** Number of the next message to be written. */
+  next = 0;
+  /** Number of messages so far. */
+  queued = 0;
+  /** Size in bytes of all messages that are kept. */
   byteLength = 0;
-  /** Bytes of those not read. */
-  unreadBytes = 0;
+  /** Size in bytes of the messages that are not written yet. */
+  unwrittenBytes = 0;
 
-  /** What is kept, in order. */
   readonly #batches: Batch[] = [];
-  /** How many messages of the last batch are this session's: those with whom it shares it may go on. */
-  #lastCount = 0;
-  /** Messages of the first batch that are confirmed. */
-  #skipped = 0;
-  /** Where the next message to be read is: in which batch, after how many of it. */
-  #at = 0;
-  #offset = 0;
+  /** Messages of this session in the last batch, which may hold later messages of other sessions. */
+  #ownInLast = 0;
+  /** Acknowledged messages in the first batch. */
+  #ackedInFirst = 0;
+  /** The batch of the next message to be written, and how many messages precede it there. */
+  #nextBatch = 0;
+  #nextIndex = 0;
 
-  /** Sends a message, given as JSON, to this session alone. */
+  /** Queues a message, given as JSON. */
   push(json: string): void {
     let batch = this.#batches.at(-1);
-    if (!batch?.isOpen || batch.lastShared) this.#append((batch = new Batch()));
+    if (!batch?.isAppendable || batch.lastShared) {
+      batch = new Batch();
+      this.#append(batch);
+    }
     this.#count(batch.push(json));
   }
 
-  /** Sends one that others are sent, too. */
-  share(broadcast: PreparedMessage): void {
+  /** Queues a message that other sessions are sent as well. */
+  pushPrepared(message: PreparedMessage): void {
     const batch = this.#batches.at(-1);
-    if (batch?.isOpen && batch.lastShared) {
-      if (batch.length === this.#lastCount) broadcast.addTo(batch);
-      // Added just now, or by another session that had the same.
-      if (batch.lastShared === broadcast && batch.length === this.#lastCount + 1) {
-        return this.#count(broadcast.size);
+    if (batch?.isAppendable && batch.lastShared) {
+      if (batch.length === this.#ownInLast) message.appendTo(batch);
+      // The batch ends with this message, appended above or by another session that shares it.
+      if (batch.lastShared === message && batch.length === this.#ownInLast + 1) {
+        this.#count(message.size);
+        return;
       }
     }
-    this.#append(broadcast.batch);
-    this.#count(broadcast.size);
-  }
-
-  /** Lets go of all before `count`. Never moves backwards, and never past the last. */
-  confirm(count: number): void {
-    this.#completeLast();
-    let done = 0;
-    while (this.first < count && this.first < this.sent) {
-      const batch = this.#batches[done] as Batch;
-      const to = Math.min(batch.length, this.#skipped + count - this.first);
-      this.byteLength -= batch.size(this.#skipped, to);
-      this.first += to - this.#skipped;
-      this.#skipped = to;
-      if (to < batch.length) break;
-      this.#skipped = 0;
-      done++;
-    }
-    // One cut for all of them: an array's `shift` may cost as much for each.
-    this.#batches.splice(0, done);
-    this.#at -= done;
-    if (this.read < this.first) this.rewind();
-  }
-
-  /** The next to be read is the first that is kept. */
-  rewind(): void {
-    this.read = this.first;
-    this.unreadBytes = this.byteLength;
-    this.#at = 0;
-    this.#offset = this.#skipped;
+    this.#append(message.ownBatch);
+    this.#count(message.size);
   }
 
   /**
-   * Reads on: whole batches, until there are so many bytes.
-   *
-   * @param prefix what goes before the message of a number.
+   * Releases the messages before number `count`. Has no effect on messages that are released already,
+   * and stops at the last message.
    */
-  take(bytes: number, prefix?: (number: number) => string): Buffer {
-    this.#completeLast();
+  acknowledge(count: number): void {
+    this.#leaveSharedBatch();
+    let released = 0;
+    for (const batch of this.#batches) {
+      if (this.acked >= count) break;
+      const to = Math.min(batch.length, this.#ackedInFirst + count - this.acked);
+      this.byteLength -= batch.size(this.#ackedInFirst, to);
+      this.acked += to - this.#ackedInFirst;
+      this.#ackedInFirst = to;
+      if (to < batch.length) break;
+      this.#ackedInFirst = 0;
+      released++;
+    }
+    // One splice for all batches: `shift` may cost as much for each of them.
+    this.#batches.splice(0, released);
+    this.#nextBatch -= released;
+    if (this.next < this.acked) this.rewind();
+  }
+
+  /** Starts over: the next message to be written is the oldest that is kept. */
+  rewind(): void {
+    this.next = this.acked;
+    this.unwrittenBytes = this.byteLength;
+    this.#nextBatch = 0;
+    this.#nextIndex = this.#ackedInFirst;
+  }
+
+  /**
+   * Returns the next messages to be written: whole batches, until they are at least `bytes` bytes.
+   *
+   * @param prefixOf returns what is written before the event of a message.
+   */
+  read(bytes: number, prefixOf?: (number: number) => string): Buffer {
+    this.#leaveSharedBatch();
     const parts: Buffer[] = [];
-    for (let length = 0; length < bytes && this.read < this.sent;) {
-      const batch = this.#batches[this.#at] as Batch;
-      const from = this.#offset;
-      const to = prefix ? from + 1 : batch.length;
-      if (prefix) parts.push(Buffer.from(prefix(this.read)));
+    for (let length = 0; length < bytes && this.next < this.queued;) {
+      const batch = this.#batches[this.#nextBatch] as Batch;
+      const from = this.#nextIndex;
+      const to = prefixOf ? from + 1 : batch.length;
+      if (prefixOf) parts.push(Buffer.from(prefixOf(this.next)));
       parts.push(batch.read(from, to));
 
       const size = batch.size(from, to);
       length += size;
-      this.unreadBytes -= size;
-      this.read += to - from;
-      this.#offset = to < batch.length ? to : 0;
-      if (to === batch.length) this.#at++;
+      this.unwrittenBytes -= size;
+      this.next += to - from;
+      this.#nextIndex = to < batch.length ? to : 0;
+      if (to === batch.length) this.#nextBatch++;
     }
-    return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
+    const [first] = parts;
+    return first && parts.length === 1 ? first : Buffer.concat(parts);
   }
 
-  /** Lets go of everything. Returns what was kept from a number on: how many, and what decodes them. */
-  clear(from: number): { length: number; decode: () => unknown[] } {
-    this.#completeLast();
-    const length = this.sent - from;
+  /** Releases all messages. Returns those that were kept from number `from` on. */
+  clear(from: number): Discarded {
+    this.#leaveSharedBatch();
+    const length = this.queued - from;
     const batches = [...this.#batches];
-    this.confirm(this.sent);
-    const decode = () => {
-      const all = batches.flatMap((batch) => batch.messages());
-      return all.slice(all.length - length);
+    this.acknowledge(this.queued);
+    return {
+      length,
+      parse() {
+        const messages = batches.flatMap((batch) => batch.messages());
+        return messages.slice(messages.length - length);
+      },
     };
-    return { length, decode };
   }
 
   #append(batch: Batch): void {
-    this.#completeLast();
-    this.#batches.at(-1)?.complete(); // whoever shares it goes on in another, too
+    this.#leaveSharedBatch();
+    this.#batches.at(-1)?.seal(); // other sessions that share it continue in another batch as well
     this.#batches.push(batch);
-    this.#lastCount = 0;
+    this.#ownInLast = 0;
   }
 
-  /** The last batch has one more message of this session, of so many bytes. */
+  /** Counts a message that was appended to the last batch. */
   #count(size: number): void {
-    this.#lastCount++;
-    this.sent++;
+    this.#ownInLast++;
+    this.queued++;
     this.byteLength += size;
-    this.unreadBytes += size;
+    this.unwrittenBytes += size;
   }
 
-  /** Leaves the last batch to the others where they were sent more of it. */
-  #completeLast(): void {
-    const last = this.#batches.length - 1;
-    const batch = this.#batches[last];
-    if (batch && batch.length > this.#lastCount) this.#batches[last] = batch.head(this.#lastCount);
+  /** Copies the last batch if other sessions have extended it. */
+  #leaveSharedBatch(): void {
+    const batch = this.#batches.at(-1);
+    if (batch && batch.length > this.#ownInLast) {
+      this.#batches[this.#batches.length - 1] = batch.copyOfFirst(this.#ownInLast);
+    }
   }
 }

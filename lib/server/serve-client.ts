@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-/** The drop-in client, minified: put here by the build, and by jest.config.js. */
+/** The drop-in client, minified. Defined by the build (tsup.config.js) and by jest.config.js. */
 declare const SSE_CLIENT_SCRIPT: string;
 
 const SCRIPT = Buffer.from(SSE_CLIENT_SCRIPT);
 const ETAG = `"${createHash('sha256').update(SCRIPT).digest('base64url').slice(0, 22)}"`;
 
-/** Serves `<path>/client.js`. Any page may load it: it holds nothing but the client's code. */
+/** Serves `<path>/client.js` to any page: the script contains nothing but the client's code. */
 export function serveClientScript(request: IncomingMessage, response: ServerResponse): void {
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     response.writeHead(405, { Allow: 'GET, HEAD' }).end();
@@ -15,7 +15,7 @@ export function serveClientScript(request: IncomingMessage, response: ServerResp
   }
   const headers = {
     'Content-Type': 'text/javascript; charset=utf-8',
-    // Asked for anew each time, so that page and server are never of two versions; 304 is cheap.
+    // Revalidated on each use, so that page and server always have the same version.
     'Cache-Control': 'no-cache',
     ETag: ETAG,
     'X-Content-Type-Options': 'nosniff',

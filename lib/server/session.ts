@@ -1,618 +1,400 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { nanoid } from 'nanoid';
-import { ReorderBuffer } from '../protocol/reorder-buffer';
-import type { OrderedReceiver } from '../protocol/reorder-buffer';
-import { CloseCode, validateClose } from '../protocol/close-code';
+import { CloseCode } from '../protocol/close-code';
+import { MISSED_INTERVALS } from '../protocol/wire';
 import type { Close, Envelope, PostResponse } from '../protocol/wire';
-import { SendBuffer } from './send-buffer';
-import { WRITE_SIZE } from './batch';
 import type { PreparedMessage } from './batch';
 import { diagnose } from './diagnostics';
 import type { Dialect } from './dialect';
 import { emit } from './emit';
-import type { EventStream, EventStreamOwner } from './event-stream-response';
-import type { Beating, Heartbeat } from './heartbeat';
+import type { EventStream, EventStreamOwner } from './event-stream';
+import type { Heartbeat, HeartbeatTarget } from './heartbeat';
 import type { ResolvedOptions } from './options';
+import { Receiver } from './receiver';
+import type { ReceiverOwner } from './receiver';
 import { SseRequestError } from './request-error';
+import type { Discarded } from './send-buffer';
+import { Sender, ackThresholds, idleInterval } from './sender';
+import type { SenderOwner } from './sender';
 import { SseConnection } from './sse-connection';
 import type { ConnectionSession, ReadyState } from './sse-connection';
 
-/** A client that stays silent for this many of its idle intervals is gone. */
-const SILENCE = 2.5;
-/** A client's idle interval, in heartbeats. */
-const IDLE_HEARTBEATS = 4;
-/** When a client owes an acknowledgement, at the latest. */
-const ACK_AFTER = { messages: 2048, bytes: 256 * 1024 };
-/** The part of `maxBufferedAmount` after which it does, so that several are due before the bound. */
-const ACK_PART = 1 / 8;
-/** The part that is kept for what is sent all the same after `send` returned false. */
-const KEPT_PART = 1 / 2;
-/** How long a client that was told the end has, at least, to confirm it. */
+/** Shortest time in milliseconds that a client has to answer the close event. */
 const CLOSE_TIMEOUT = 5_000;
-/** How long a base-dialect order of unknown start waits for a lower number. */
-const SETTLE_TIMEOUT = 1_000;
 
-/** Whoever keeps the sessions. */
-export interface SessionKeeper {
-  /** Of the middleware. */
+/** The owner of all sessions of a middleware. */
+export interface SessionOwner {
+  /** Path of the middleware, for diagnostics. */
   readonly path: string;
-  readonly settings: ResolvedOptions;
+  readonly options: ResolvedOptions;
   readonly heartbeat: Heartbeat;
-  /** The application was told of the end. */
-  sessionClosed(session: Session): void;
-  /** Nobody will come back to it. */
-  sessionGone(session: Session): void;
+  /** `close` was emitted: the application is done with the session. */
+  onSessionClosed(session: Session): void;
+  /** The session cannot be resumed any more: the client is done with it. */
+  onSessionReleased(session: Session): void;
 }
 
-interface Inbound {
-  message: unknown;
-  size: number;
-}
-
-/** One client's session: what is sent and received, over one stream after another. */
+/**
+ * The session of one client: its state, its token, and the streams that carry it one after another.
+ * {@link Sender} and {@link Receiver} do the rest.
+ */
 export class Session
-  implements ConnectionSession, EventStreamOwner, Beating, OrderedReceiver<unknown>
+  implements ConnectionSession, EventStreamOwner, HeartbeatTarget, SenderOwner, ReceiverOwner
 {
   readonly id: string;
   readonly dialect: Dialect;
   readonly principal: string | undefined;
   readonly connection: SseConnection;
+  readonly token = nanoid();
 
-  readonly #token = nanoid();
-  readonly #keeper: SessionKeeper;
-  #readyState: ReadyState = SseConnection.OPEN;
-  /** Why it ends or ended, from CLOSING on. */
-  #closing: Close | undefined;
-
-  // Down.
-  readonly #backlog = new SendBuffer();
-  #stream: EventStream | undefined;
-  #opened = false;
-  #owesDrain = false;
-  #flushScheduled = false;
-  #closeWritten = false;
-  /** What was unacknowledged at the end. */
-  #unacknowledged: ReturnType<SendBuffer['clear']> | undefined;
-  #endTold = false;
-  /** While no stream stands, or the end waits to be confirmed. */
-  #returnTimer: NodeJS.Timeout | undefined;
+  readonly #owner: SessionOwner;
+  readonly #sender: Sender;
+  readonly #receiver: Receiver;
   readonly #heartbeatSlot: number;
+  #readyState: ReadyState = SseConnection.OPEN;
+  #closeInfo: Close | undefined;
+  #wasAttached = false;
+  #isCloseEmitted = false;
+  /** What was unacknowledged when the session closed. */
+  #unacknowledged: Discarded | undefined;
+  /** Runs while no stream is attached. */
+  #reconnectTimer: NodeJS.Timeout | undefined;
+  /** Time of the client's last request, on the monotonic clock. */
+  #lastActivityAt = performance.now();
 
-  // Up.
-  readonly #order: ReorderBuffer<unknown>;
-  readonly #inbox: Inbound[] = [];
-  #inboxBytes = 0;
-  #flow: 'initial' | 'flowing' | 'paused' = 'initial';
-  /** The one POST that waits for room in the inbox. */
-  #held: ((hasRoom: boolean) => void) | undefined;
-  /** Base dialect: a message is missing, or the first is not known. */
-  #gapTimer: NodeJS.Timeout | undefined;
-  #gapAt = 0;
-  /** Monotonic: when the client last showed a sign of life. */
-  #heardAt = performance.now();
-
+  /** @param firstNumber number of the client's first message: see `ReorderBuffer`. */
   constructor(
-    keeper: SessionKeeper,
+    owner: SessionOwner,
     id: string,
     dialect: Dialect,
     principal: string | undefined,
     request: IncomingMessage,
     firstNumber: 0 | 'unknown',
   ) {
-    this.#keeper = keeper;
+    this.#owner = owner;
     this.id = id;
     this.dialect = dialect;
     this.principal = principal;
-    const { reorderWindow, maxBufferedAmount } = keeper.settings;
-    this.#order = new ReorderBuffer(this, reorderWindow, maxBufferedAmount, firstNumber);
+    this.#sender = new Sender(this);
+    this.#receiver = new Receiver(this, firstNumber);
     this.connection = new SseConnection(this, request);
-    this.#heartbeatSlot = keeper.heartbeat.start(this);
+    this.#heartbeatSlot = owner.heartbeat.start(this);
+  }
+
+  get options(): ResolvedOptions {
+    return this.#owner.options;
   }
 
   get connected(): boolean {
-    return this.#stream !== undefined;
+    return this.#sender.stream !== undefined;
   }
 
   get readyState(): ReadyState {
     return this.#readyState;
   }
 
-  get isOver(): boolean {
-    return this.#endTold;
+  /** The code and reason of the end, while the session is closing or closed. */
+  get closeInfo(): Close | undefined {
+    return this.#closeInfo;
+  }
+
+  get isCloseEmitted(): boolean {
+    return this.#isCloseEmitted;
   }
 
   get bufferedAmount(): number {
-    return this.#backlog.unreadBytes + (this.#stream?.writableLength ?? 0);
+    return this.#sender.bufferedAmount;
   }
 
   get unacknowledgedAmount(): number {
-    return this.dialect.confirms ? this.#backlog.byteLength : this.#backlog.unreadBytes;
+    return this.#sender.unacknowledgedAmount;
   }
 
-  // --- Proof ---------------------------------------------------------------------------------------
-
-  /** Whether a request that names this token, made by this principal, is the session's own. */
-  isProvedBy(token: string, principal: string | undefined): boolean {
+  /** Whether a request with this token, made by this principal, belongs to the session. */
+  authenticates(token: string, principal: string | undefined): boolean {
     const given = Buffer.from(token);
-    const own = Buffer.from(this.#token);
-    const isOwn = given.length === own.length && timingSafeEqual(given, own);
-    return isOwn && principal === this.principal;
+    const own = Buffer.from(this.token);
+    const isOwnToken = given.length === own.length && timingSafeEqual(given, own);
+    return isOwnToken && principal === this.principal;
   }
 
-  // --- Down ----------------------------------------------------------------------------------------
+  // --- Streams -------------------------------------------------------------------------------------
 
-  send(message: unknown): boolean {
-    const json = toJson(message);
-    if (this.#readyState !== SseConnection.OPEN) return false;
-    this.#backlog.push(json);
-    if (!this.#scheduleWrite()) return false;
-    if (this.#isReady) return true;
-    this.#owesDrain = true;
-    return false;
-  }
-
-  /** Sends what others are sent, too. Without effect on a session that is no longer open. */
-  share(broadcast: PreparedMessage): void {
-    if (this.#readyState !== SseConnection.OPEN) return;
-    this.#backlog.share(broadcast);
-    this.#scheduleWrite();
-  }
-
-  /** Returns false where what was sent passed the bound, and ended the session. */
-  #scheduleWrite(): boolean {
-    const { maxBufferedAmount } = this.#keeper.settings;
-    if (this.unacknowledgedAmount > maxBufferedAmount) {
-      this.#diagnoseOverflow('down', this.unacknowledgedAmount);
-      const reason = `over ${maxBufferedAmount} bytes unacknowledged (maxBufferedAmount)`;
-      this.#abandon({ code: CloseCode.policyViolation, reason });
-      return false;
-    }
-    this.#scheduleFlush();
-    return true;
-  }
-
-  /**
-   * Whether more may be sent: the sockets keep up, and so does the client. One whose POST is held, or
-   * does not get through, cannot confirm: whoever waits for `drain` must not run into the bound.
-   */
-  get #isReady(): boolean {
-    const { highWaterMark } = this.#keeper.settings;
-    return this.bufferedAmount < highWaterMark && this.#isConfirmed;
-  }
-
-  get #isConfirmed(): boolean {
-    return this.unacknowledgedAmount <= this.#keeper.settings.maxBufferedAmount * KEPT_PART;
-  }
-
-  /** Whether a client that has received so many messages can have the rest. */
+  /** Whether a client that has received this many messages can be sent all the others. */
   canResume(received: number): boolean {
-    // One that is over has nothing more to write but why.
-    const first = this.#readyState === SseConnection.CLOSED ? 0 : this.#backlog.first;
-    return received >= first && received <= this.#backlog.sent;
+    // A closed session writes nothing but its close event.
+    const oldest = this.#readyState === SseConnection.CLOSED ? 0 : this.#sender.oldest;
+    return received >= oldest && received <= this.#sender.sent;
   }
 
   /**
-   * Makes this the session's stream: an older one ends, what the client lacks is written, then what is
-   * new.
+   * Makes `stream` the stream of the session. A previous one is closed; the messages that the client
+   * lacks are written, then new ones.
    *
-   * @param received how many messages the client has; {@link canResume} must hold.
+   * @param received number of messages that the client has received; {@link canResume} must hold.
    */
   attach(stream: EventStream, received: number): void {
-    const resumed = this.#opened;
-    this.#opened = true;
-    this.#heardAt = performance.now();
-    clearTimeout(this.#returnTimer);
-    const older = this.#stream;
-    this.#stream = stream;
-    if (older) {
-      older.destroy();
-      this.#tellOpen('disconnect');
-    }
-
-    this.#backlog.confirm(received);
-    this.#backlog.rewind();
-    this.#closeWritten = false;
-    const { heartbeatInterval, maxPayload } = this.#keeper.settings;
-    const opening = this.dialect.opening({
-      token: this.#token,
-      resumed,
+    const isResumption = this.#wasAttached;
+    this.#wasAttached = true;
+    this.#lastActivityAt = performance.now();
+    clearTimeout(this.#reconnectTimer);
+    const previous = this.#sender.stream;
+    const handshake = this.dialect.handshake({
+      token: this.token,
+      resumed: isResumption,
       sent: received,
-      received: this.#order.next,
-      heartbeat: heartbeatInterval,
-      ackAfter: { ...ACK_AFTER, bytes: this.#ackBytes, idle: this.#idleInterval },
-      maxPayload,
+      received: this.#receiver.received,
+      heartbeat: this.options.heartbeatInterval,
+      ackAfter: ackThresholds(this.options),
+      maxPayload: this.options.maxPayload,
     });
-    stream.write(Buffer.from(opening));
-    this.#flush();
-    if (resumed) this.#tellOpen('reconnect');
-  }
-
-  #confirm(count: number): void {
-    const { sent } = this.#backlog;
-    if (count > sent) {
-      throw new SseRequestError(
-        'bad-request',
-        `"ack" is ${count}, but only ${sent} messages were sent`,
-      );
+    this.#sender.attach(stream, received, handshake);
+    if (previous) {
+      previous.destroy();
+      this.#emitIfOpen('disconnect');
     }
-    this.#backlog.confirm(count);
-    if (this.#owesDrain) this.#scheduleFlush();
+    if (isResumption) this.#emitIfOpen('reconnect');
   }
 
-  beat(): void {
-    const stream = this.#stream;
+  onStreamDrained(stream: EventStream): void {
+    if (stream === this.#sender.stream) this.#sender.flush();
+  }
+
+  onStreamClosed(stream: EventStream, isFinished: boolean): void {
+    if (stream !== this.#sender.stream) return; // a previous stream
+    this.#sender.detach();
+    this.#emitIfOpen('disconnect');
+    const isCloseSent = this.#sender.isCloseWritten && isFinished;
+    if (isCloseSent && !this.dialect.acknowledges) this.#release();
+    else this.#startReconnectTimer(isCloseSent ? CLOSE_TIMEOUT : 0);
+  }
+
+  ping(): void {
+    const { stream } = this.#sender;
     if (!stream) return;
-    const silence = performance.now() - this.#heardAt;
-    if (this.dialect.confirms && silence > SILENCE * this.#idleInterval) return stream.destroy();
-    if (!stream.writable) return;
-    const ping = this.dialect.ping({ sent: this.#backlog.read, received: this.#order.next });
-    stream.write(Buffer.from(ping));
-  }
-
-  streamDrained(stream: EventStream): void {
-    if (stream === this.#stream) this.#flush();
-  }
-
-  streamClosed(stream: EventStream, finished: boolean): void {
-    if (stream !== this.#stream) return; // the late end of an older stream
-    this.#stream = undefined;
-    this.#tellOpen('disconnect');
-    const endSent = this.#closeWritten && finished;
-    if (endSent && !this.dialect.confirms) return this.#leave();
-    this.#awaitReturn(endSent ? CLOSE_TIMEOUT : 0);
-  }
-
-  #scheduleFlush(): void {
-    if (this.#flushScheduled || !this.#stream) return;
-    this.#flushScheduled = true;
-    unflushed.push(this);
-    if (unflushed.length === 1) setImmediate(flushAll);
-  }
-
-  /** Writes what the stream takes. */
-  flush(): void {
-    this.#flushScheduled = false;
-    this.#flush();
-  }
-
-  #flush(): void {
-    const stream = this.#stream;
-    if (!stream) return;
-    const backlog = this.#backlog;
-    const { messagePrefix } = this.dialect;
-    const prefix = messagePrefix && ((number: number) => messagePrefix(this.#token, number));
-    while (stream.writable && backlog.read < backlog.sent) {
-      stream.write(backlog.take(WRITE_SIZE, prefix));
-    }
-    if (!this.dialect.confirms) this.#forget();
-    if (!stream.writable) return; // else all is read
-
-    if (this.#closing && !this.#closeWritten) {
-      this.#closeWritten = true;
-      stream.write(Buffer.from(this.dialect.close(this.#closing)));
-      stream.end();
-    } else if (this.#owesDrain && this.#isConfirmed) {
-      this.#owesDrain = false;
-      this.#tellOpen('drain');
+    if (this.dialect.acknowledges && this.#isClientSilent) {
+      stream.destroy();
+    } else if (stream.isWritable) {
+      const { written } = this.#sender;
+      const ping = this.dialect.ping({ sent: written, received: this.#receiver.received });
+      stream.write(Buffer.from(ping));
     }
   }
 
-  /** Lets go of what was written to a client that never confirms, past `maxReplayBytes`. */
-  #forget(): void {
-    const { maxReplayBytes } = this.#keeper.settings;
-    const backlog = this.#backlog;
-    while (
-      backlog.first < backlog.read &&
-      backlog.byteLength - backlog.unreadBytes > maxReplayBytes
-    ) {
-      backlog.confirm(backlog.first + 1);
-    }
+  get #isClientSilent(): boolean {
+    const silence = performance.now() - this.#lastActivityAt;
+    return silence > MISSED_INTERVALS * idleInterval(this.options);
   }
 
-  get #ackBytes(): number {
-    const { maxBufferedAmount } = this.#keeper.settings;
-    return Math.max(1, Math.min(ACK_AFTER.bytes, Math.floor(maxBufferedAmount * ACK_PART)));
+  // --- Messages ------------------------------------------------------------------------------------
+
+  /** @returns whether more may be sent before `drain`; false if the session is not open. */
+  send(json: string): boolean {
+    return this.#readyState === SseConnection.OPEN && this.#sender.send(json);
   }
 
-  get #idleInterval(): number {
-    return IDLE_HEARTBEATS * this.#keeper.settings.heartbeatInterval;
+  /** Sends a message that other sessions are sent as well. Has no effect unless the session is open. */
+  sendPrepared(message: PreparedMessage): void {
+    if (this.#readyState === SseConnection.OPEN) this.#sender.sendPrepared(message);
   }
-
-  // --- Up ------------------------------------------------------------------------------------------
 
   /**
-   * Takes a duplex POST.
+   * Handles the body of a duplex POST.
    *
-   * @throws SseRequestError when it is refused; the client sends it again where that may help.
+   * @param size of the body in bytes.
+   * @throws SseRequestError if the batch is not accepted.
    */
-  async receive(envelope: Envelope, size: number): Promise<PostResponse> {
+  async receiveBatch(envelope: Envelope, size: number): Promise<PostResponse> {
     const { id, ack, messages, close } = envelope;
     if (close && this.#readyState === SseConnection.CLOSED) {
-      // It knows, and learns what came too late.
-      this.#leave();
-      return { received: this.#order.next };
+      // The client has received the close event. The response tells it which messages were accepted.
+      this.#release();
+      return { received: this.#receiver.received };
     }
-    this.#refuseClosed();
-    this.#heardAt = performance.now();
-    this.#confirm(ack);
+    this.#rejectIfClosed();
+    this.#lastActivityAt = performance.now();
+    this.#sender.acknowledge(ack);
 
-    if (messages.length > 0 && !this.#hasRoom) {
-      if (this.#held || !(await this.#room())) {
-        throw new SseRequestError(
-          'service-unavailable',
-          'the application is not reading: send it again later',
-          {
-            headers: { 'Retry-After': '1' },
-          },
-        );
-      }
-      this.#refuseClosed();
+    if (messages.length > 0 && !this.#receiver.hasCapacity) {
+      await this.#receiver.waitForCapacity();
+      this.#rejectIfClosed();
     }
-    const each = size / (messages.length || 1);
-    const offers = messages.map((message, index) => this.#order.insert(id + index, message, each));
-    this.#deliver();
-    // What was answered at once goes out before the receipt, and not a turn of the event loop later.
-    if (this.#flushScheduled) this.#flush();
-    if (offers.includes('out-of-window')) throw outsideWindow(id, this.#order.next);
-
+    try {
+      this.#receiver.receiveBatch(id, messages, size);
+    } finally {
+      // What the application replied is written before the POST's response, not a turn later.
+      this.#sender.flushIfScheduled();
+    }
     if (close) {
-      if (id + messages.length > this.#order.next) throw outsideWindow(id, this.#order.next);
-      this.#finish(this.#closing ?? close);
-      this.#leave();
+      const isComplete = id + messages.length <= this.#receiver.received;
+      if (!isComplete) throw this.#receiver.outOfWindow(id);
+      this.#setClosed(this.#closeInfo ?? close);
+      this.#release();
     }
-    return { received: this.#order.next };
+    return { received: this.#receiver.received };
   }
 
   /**
-   * Takes a base-dialect POST.
+   * Handles the body of a POST of the Dart dialect.
    *
-   * @param number undefined from Dart's clients before 3.6: delivered as it comes.
-   * @throws SseRequestError when it is refused.
+   * @param size of the body in bytes.
+   * @throws SseRequestError if the message is not accepted.
    */
-  receiveOne(number: number | undefined, message: unknown, size: number): PostResponse {
-    this.#refuseClosed();
-    this.#heardAt = performance.now();
-    if (number === undefined) {
-      this.deliver(message, size);
-    } else if (this.#order.insert(number, message, size) === 'out-of-window') {
-      throw outsideWindow(number, this.#order.next);
-    }
-    this.#afterOne();
-    return { received: this.#order.next };
+  receiveMessage(number: number | undefined, message: unknown, size: number): PostResponse {
+    this.#rejectIfClosed();
+    this.#lastActivityAt = performance.now();
+    this.#receiver.receiveMessage(number, message, size);
+    return { received: this.#receiver.received };
   }
 
-  /** The next message, in order. */
-  deliver(message: unknown, size: number): void {
-    this.#inbox.push({ message, size });
-    this.#inboxBytes += size;
-  }
-
-  /** Base dialect: the message with this number was refused, and will not be sent again [dart]. */
+  /** Dart dialect: a message was rejected; its number is not sent again [dart]. */
   skip(number: number): void {
-    if (this.#readyState === SseConnection.CLOSED) return;
-    this.#order.skip(number);
-    this.#afterOne();
-  }
-
-  #afterOne(): void {
-    this.#deliver();
-    const { maxBufferedAmount } = this.#keeper.settings;
-    if (this.#inboxBytes > maxBufferedAmount) {
-      // Its client cannot be pushed back on.
-      this.#diagnoseOverflow('up', this.#inboxBytes);
-      const reason = `over ${maxBufferedAmount} bytes unread (maxBufferedAmount)`;
-      return this.#abandon({ code: CloseCode.policyViolation, reason });
-    }
-    this.#watchGap();
-  }
-
-  /** A gap that does not fill ends the session: it never waits for ever, and it never skips. */
-  #watchGap(): void {
-    if (!this.#order.hasStarted) {
-      if (this.#order.size === 0) return;
-      this.#gapTimer ??= setTimeout(() => {
-        this.#gapTimer = undefined;
-        this.#order.start();
-        this.#afterOne();
-      }, SETTLE_TIMEOUT).unref();
-      return;
-    }
-    if (this.#gapTimer && this.#order.next === this.#gapAt) return;
-    clearTimeout(this.#gapTimer);
-    this.#gapTimer = undefined;
-    if (this.#order.size === 0 || this.#readyState === SseConnection.CLOSED) return;
-    const { reorderTimeout } = this.#keeper.settings;
-    this.#gapAt = this.#order.next;
-    this.#gapTimer = setTimeout(() => {
-      const reason = `message ${this.#gapAt} did not arrive within ${reorderTimeout} ms (reorderTimeout)`;
-      this.#abandon({ code: CloseCode.protocolError, reason });
-    }, reorderTimeout).unref();
+    this.#receiver.skip(number);
   }
 
   pause(): void {
-    this.#flow = 'paused';
+    this.#receiver.pause();
   }
 
   resume(): void {
-    if (this.#flow === 'flowing') return;
-    this.#flow = 'flowing';
-    // Not in the caller's tick: a `message` listener may be about to be attached.
-    queueMicrotask(() => this.#deliver());
+    this.#receiver.resume();
   }
 
   start(): void {
-    if (this.#flow === 'initial') this.resume();
+    this.#receiver.start();
   }
 
-  #deliver(): void {
-    // Cut once, at the end: an array's `shift` costs as much, for each.
-    let read = 0;
-    for (let inbound; this.#flow === 'flowing' && (inbound = this.#inbox[read]); read++) {
-      this.#inboxBytes -= inbound.size;
-      emit(this.connection, 'message', inbound.message);
-    }
-    this.#inbox.splice(0, read);
-    if (this.#hasRoom) this.#held?.(true);
-    if (this.#readyState === SseConnection.CLOSED && this.#inbox.length === 0) this.#tellEnd();
+  onMessage(message: unknown): void {
+    emit(this.connection, 'message', message);
   }
 
-  get #hasRoom(): boolean {
-    const { highWaterMark, reorderWindow } = this.#keeper.settings;
-    return this.#inbox.length <= reorderWindow && this.#inboxBytes < highWaterMark;
+  onReceiveBufferEmpty(): void {
+    if (this.#readyState === SseConnection.CLOSED) this.#emitClose();
   }
 
-  /**
-   * Waits until the inbox has room: true; or for a heartbeat, which is shorter than a client's and any
-   * proxy's patience: false. One POST waits at a time.
-   */
-  #room(): Promise<boolean> {
-    return new Promise((resolve) => {
-      const { heartbeatInterval } = this.#keeper.settings;
-      const timer = setTimeout(() => this.#held?.(false), heartbeatInterval).unref();
-      this.#held = (hasRoom) => {
-        clearTimeout(timer);
-        this.#held = undefined;
-        resolve(hasRoom);
-      };
-    });
+  onDrain(): void {
+    this.#emitIfOpen('drain');
+  }
+
+  onOverflow(direction: 'down' | 'up', bytes: number): void {
+    const { maxBufferedAmount } = this.options;
+    diagnose('sse-duplex:overflow', { ...this.#diagnosticContext, direction, bytes });
+    const kind = direction === 'down' ? 'unacknowledged' : 'unread';
+    const reason = `more than ${maxBufferedAmount} bytes ${kind} (option "maxBufferedAmount")`;
+    this.#fail({ code: CloseCode.policyViolation, reason });
+  }
+
+  onMissingMessage(number: number): void {
+    const { reorderTimeout } = this.options;
+    const reason = `message ${number} did not arrive within ${reorderTimeout} ms (option "reorderTimeout")`;
+    this.#fail({ code: CloseCode.protocolError, reason });
   }
 
   // --- The end -------------------------------------------------------------------------------------
 
-  close(code: number, reason: string): void {
-    const fault = validateClose(code, reason);
-    if (fault) throw new RangeError(fault);
-    this.end({ code, reason });
-  }
-
-  /** Ends in order: the client gets what was sent, then this. */
-  end(close: Close): void {
+  /** Closes the session after everything that was sent: the client receives that, then `close`. */
+  close(close: Close): void {
     if (this.#readyState !== SseConnection.OPEN) return;
     this.#readyState = SseConnection.CLOSING;
-    this.#closing = close;
-    // Without a stream its client has until the reconnect timeout to come back for the rest.
-    this.#scheduleFlush();
+    this.#closeInfo = close;
+    // Without a stream, the client has until `reconnectTimeout` to receive the rest.
+    this.#sender.scheduleFlush();
   }
 
-  /** Ends now: waits for nobody. */
-  drop(close: Close): void {
-    this.#finish(this.#closing ?? close);
-    this.#leave();
+  /** Closes the session immediately, without waiting for the client. */
+  terminate(close: Close): void {
+    this.#setClosed(this.#closeInfo ?? close);
+    this.#release();
   }
 
   /**
-   * Ends a session that passed a bound: what was not written yet never is, and its client is told so,
-   * now or when it comes back.
+   * Closes a session that exceeded a limit. Messages that are not written yet are discarded; the client
+   * receives the close event now or when it reconnects.
    */
-  #abandon(close: Close): void {
+  #fail(close: Close): void {
     if (this.#readyState === SseConnection.CLOSED) return;
-    this.#finish(close);
-    if (!this.#stream) this.#awaitReturn();
-    else if (this.#stream.writable) this.#flush();
-    else this.#stream.destroy(); // stalled: it learns when it comes back
+    this.#setClosed(close);
+    const { stream } = this.#sender;
+    if (!stream) this.#startReconnectTimer();
+    else if (stream.isWritable) this.#sender.flush();
+    else stream.destroy(); // a client that does not read receives the close event when it reconnects
   }
 
-  /** From here on nothing is sent or taken. The application is told after the last message. */
-  #finish(close: Close): void {
+  /** From now on nothing is sent or received. `close` is emitted after the last message. */
+  #setClosed(close: Close): void {
     if (this.#readyState === SseConnection.CLOSED) return;
     this.#readyState = SseConnection.CLOSED;
-    this.#closing = close;
-
-    const backlog = this.#backlog;
-    this.#unacknowledged = backlog.clear(this.dialect.confirms ? backlog.first : backlog.read);
-    clearTimeout(this.#gapTimer);
-    this.#held?.(false);
-
-    if (this.#inbox.length === 0) return this.#tellEnd();
-    // Where nobody has asked for messages, and never does, the end must be heard of all the same.
-    const { reconnectTimeout } = this.#keeper.settings;
-    setTimeout(() => {
-      if (this.#flow === 'initial') this.#tellEnd();
-    }, reconnectTimeout).unref();
+    this.#closeInfo = close;
+    this.#unacknowledged = this.#sender.clear();
+    this.#receiver.close();
+    if (this.#receiver.isEmpty) {
+      this.#emitClose();
+    } else if (this.#receiver.isUnread) {
+      // An application that never asks for messages is told about the end nevertheless.
+      setTimeout(() => {
+        if (this.#receiver.isUnread) this.#emitClose();
+      }, this.options.reconnectTimeout).unref();
+    }
   }
 
-  /** Nobody comes back: the session is let go of. */
-  #leave(): void {
-    if (this.#closing) this.#finish(this.#closing);
-    clearTimeout(this.#returnTimer);
-    this.#keeper.heartbeat.stop(this, this.#heartbeatSlot);
-    this.#stream?.end();
-    this.#keeper.sessionGone(this);
+  /** Ends the wait for the client: the session cannot be resumed any more. */
+  #release(): void {
+    if (this.#closeInfo) this.#setClosed(this.#closeInfo);
+    clearTimeout(this.#reconnectTimer);
+    this.#owner.heartbeat.stop(this, this.#heartbeatSlot);
+    this.#sender.stream?.end();
+    this.#owner.onSessionReleased(this);
   }
 
-  /** @param least how long its client has in any case. */
-  #awaitReturn(least = 0): void {
-    const { reconnectTimeout } = this.#keeper.settings;
-    const timeout = Math.max(reconnectTimeout, least);
+  /** @param minimum lower bound of the timeout, in milliseconds. */
+  #startReconnectTimer(minimum = 0): void {
+    const timeout = Math.max(this.options.reconnectTimeout, minimum);
     const giveUp = () => {
-      const reason = `the client did not come back within ${timeout} ms`;
-      this.#finish(this.#closing ?? { code: CloseCode.abnormal, reason });
-      this.#leave();
+      const reason = `the client did not reconnect within ${timeout} ms`;
+      this.#setClosed(this.#closeInfo ?? { code: CloseCode.abnormal, reason });
+      this.#release();
     };
     if (timeout === 0) return giveUp();
-    clearTimeout(this.#returnTimer);
-    this.#returnTimer = setTimeout(giveUp, timeout).unref();
+    clearTimeout(this.#reconnectTimer);
+    this.#reconnectTimer = setTimeout(giveUp, timeout).unref();
   }
 
-  #refuseClosed(): void {
-    if (this.#readyState !== SseConnection.CLOSED) return;
-    const { code, reason } = this.#closing as Close;
+  #rejectIfClosed(): void {
+    if (this.#readyState !== SseConnection.CLOSED || !this.#closeInfo) return;
+    const { code, reason } = this.#closeInfo;
     throw new SseRequestError('session-closed', `the session is closed: ${code} ${reason}`, {
       body: { close: { code, reason } },
     });
   }
 
-  #tellOpen(event: 'disconnect' | 'reconnect' | 'drain'): void {
+  #emitIfOpen(event: 'disconnect' | 'reconnect' | 'drain'): void {
     if (this.#readyState !== SseConnection.OPEN) return;
-    if (event !== 'drain') diagnose(`sse-duplex:${event}`, this.#diagnosed);
+    if (event !== 'drain') diagnose(`sse-duplex:${event}`, this.#diagnosticContext);
     emit(this.connection, event);
   }
 
-  #diagnoseOverflow(direction: 'down' | 'up', bytes: number): void {
-    diagnose('sse-duplex:overflow', { ...this.#diagnosed, direction, bytes });
-  }
-
-  get #diagnosed() {
-    return { path: this.#keeper.path, connection: this.connection };
-  }
-
-  #tellEnd(): void {
-    if (this.#endTold) return;
-    this.#endTold = true;
-    this.#inbox.length = 0;
-    this.#keeper.sessionClosed(this);
-    const { code, reason } = this.#closing as Close;
-    const { length, decode } = this.#unacknowledged as ReturnType<SendBuffer['clear']>;
-    diagnose('sse-duplex:close', { ...this.#diagnosed, code, reason, unacknowledged: length });
+  #emitClose(): void {
+    if (this.#isCloseEmitted || !this.#closeInfo || !this.#unacknowledged) return;
+    this.#isCloseEmitted = true;
+    this.#receiver.clear();
+    this.#owner.onSessionClosed(this);
+    const { code, reason } = this.#closeInfo;
+    const messages = this.#unacknowledged;
+    diagnose('sse-duplex:close', {
+      ...this.#diagnosticContext,
+      code,
+      reason,
+      unacknowledged: messages.length,
+    });
     emit(this.connection, 'close', code, reason, {
       get unacknowledged() {
-        return decode();
+        return messages.parse();
       },
     });
   }
-}
 
-/** Sessions that sent in this turn of the event loop. */
-const unflushed: Session[] = [];
-
-function flushAll(): void {
-  for (const session of unflushed.splice(0)) session.flush();
-}
-
-/** @throws TypeError */
-export function toJson(message: unknown): string {
-  const json = JSON.stringify(message) as string | undefined;
-  if (json === undefined) {
-    throw new TypeError(`a message must have a JSON form, which ${typeof message} has not`);
+  get #diagnosticContext() {
+    return { path: this.#owner.path, connection: this.connection };
   }
-  return json;
-}
-
-function outsideWindow(number: number, next: number): SseRequestError {
-  return new SseRequestError(
-    'out-of-window',
-    `message ${number} cannot be taken: the next is ${next}, and those before it must come first ` +
-      `(option "reorderWindow")`,
-  );
 }

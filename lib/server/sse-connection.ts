@@ -1,193 +1,224 @@
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
+import { CloseCode, validateClose } from '../protocol/close-code';
+import { toJson } from '../protocol/json';
+import type { Close } from '../protocol/wire';
 
-/** What was sent on a connection and never confirmed. */
+/** Details of the end of a connection. */
 export interface CloseDetails<Outgoing> {
   /**
-   * Oldest first. The client may have received some of them: it confirms by volume. A base-dialect
-   * client never confirms: here is what no socket had taken.
+   * The messages that the client did not acknowledge, oldest first. It may have received some of them,
+   * because it acknowledges in batches. A client of the Dart dialect never acknowledges: for it, these
+   * are the messages that were not written to a socket.
    */
   readonly unacknowledged: Outgoing[];
 }
 
-/** Events of an {@link SseConnection}. */
+/** Events of an {@link SseConnection}: the arguments of their listeners. */
 export interface SseConnectionEvents<Incoming, Outgoing> {
-  /** A message of the client: each once, in the order in which it was sent. */
+  /** A message of the client. Emitted once per message, in the order in which they were sent. */
   message: [message: Incoming];
-  /** The stream was lost. The client has `reconnectTimeout` to come back; what is sent waits. */
+  /** The stream was lost. The client has `reconnectTimeout` to reconnect; messages are kept for it. */
   disconnect: [];
-  /** The client is back: nothing was lost. */
+  /** The client has reconnected. No messages were lost. */
   reconnect: [];
-  /** After `send` returned false: the socket has all of it, and the client confirmed enough. */
+  /** Emitted after `send()` returned `false`, when the buffered data is below the limits again. */
   drain: [];
   /**
-   * The end, after the last `message`. Code and reason are those of whichever side closed; 1006 where
-   * the client went without a word.
+   * The session ended. Emitted once, after the last `message`. `code` and `reason` are those of the side
+   * that closed, or 1006 if the client disappeared without closing.
    */
   close: [code: number, reason: string, details: CloseDetails<Outgoing>];
 }
 
-/** What a connection asks of its session. */
+/** What a connection needs from its session. */
 export interface ConnectionSession {
   readonly id: string;
   readonly connected: boolean;
   readonly readyState: ReadyState;
-  /** `close` was told: no message comes any more. */
-  readonly isOver: boolean;
+  /** Whether `close` was emitted, after which there are no more messages. */
+  readonly isCloseEmitted: boolean;
   readonly bufferedAmount: number;
   readonly unacknowledgedAmount: number;
-  send(message: unknown): boolean;
-  close(code: number, reason: string): void;
+  send(json: string): boolean;
+  close(close: Close): void;
   pause(): void;
   resume(): void;
-  /** Resumes, unless the application paused. */
+  /** Resumes, unless the application has paused. */
   start(): void;
 }
 
-/** `readyState` of a connection: WebSocket's numbers. */
+/** `readyState` of a connection, with the values of `WebSocket`: 1 open, 2 closing, 3 closed. */
 export type ReadyState = 1 | 2 | 3;
 
 /**
- * One client: its session from the first GET to its end, over as many streams as the network makes of
- * it.
+ * A client session. It survives reconnections: one session may span several HTTP streams.
  *
- * Starts paused: messages wait until there is a first `message` listener, reader of `stream` or
- * iterator, so that one attached after an `await` misses nothing.
+ * A connection starts paused. Messages are kept until the first `message` listener, reader of
+ * {@link stream} or iterator is attached, so that one attached after an `await` misses nothing.
+ *
+ * @typeParam Incoming type of client messages. Not validated.
+ * @typeParam Outgoing type of the messages to the client.
+ * @typeParam Req type of the request.
  */
 export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = IncomingMessage>
   extends EventEmitter<SseConnectionEvents<Incoming, Outgoing>>
   implements AsyncIterable<Incoming>
 {
+  /** Value of {@link readyState}. */
   static readonly OPEN = 1;
+  /** Value of {@link readyState}. */
   static readonly CLOSING = 2;
+  /** Value of {@link readyState}. */
   static readonly CLOSED = 3;
 
-  /** The GET that opened the session. */
+  /** The GET request that opened the session. */
   readonly request: Req;
-  /** The application's own: whatever it wants to keep with this client. */
+  /** Arbitrary data of the application for this connection. @default undefined */
   data: unknown = undefined;
 
   readonly #session: ConnectionSession;
   #stream: ReadableStream<Incoming> | undefined;
   #sink: WritableStream<Outgoing> | undefined;
 
+  /** @internal Connections are created by the middleware. */
   constructor(session: ConnectionSession, request: Req) {
     super();
     this.#session = session;
     this.request = request;
-    // Node's own event, of which this emitter's type does not speak.
-    super.on('newListener' as 'message', SseConnection.#startOnMessage as () => void);
+    // `newListener` is an event of EventEmitter itself, which the type of this emitter omits.
+    EventEmitter.prototype.on.call(this, 'newListener', SseConnection.#onNewListener);
   }
 
-  /** One for all connections: an emitter is its listeners' `this`. */
-  static #startOnMessage(this: SseConnection, event: string): void {
+  /** One function for all connections: `this` is the connection that it was registered on. */
+  static #onNewListener(this: SseConnection, event: string): void {
     if (event === 'message') this.#session.start();
   }
 
-  /** The name that the client gave its session. A label: anybody may claim it; it proves nothing. */
+  /** The session id. The client chose it, and it is not authenticated: use `authorize` for identity. */
   get id(): string {
     return this.#session.id;
   }
 
-  /** Whether a stream to the client stands now. */
+  /** Whether a stream to the client is open now. */
   get connected(): boolean {
     return this.#session.connected;
   }
 
-  /** `OPEN` also while the stream is lost and may come back; `CLOSING` after `close()`; `CLOSED`. */
+  /**
+   * `OPEN`, also while the stream is lost and the client may reconnect; `CLOSING` after `close()`;
+   * `CLOSED` when the session has ended.
+   */
   get readyState(): ReadyState {
     return this.#session.readyState;
   }
 
-  /** Bytes sent that no socket has taken yet, as WebSocket's. Bounded by `maxBufferedAmount`. */
+  /** Bytes that were sent and that no socket has accepted yet. At most `maxBufferedAmount`. */
   get bufferedAmount(): number {
     return this.#session.bufferedAmount;
   }
 
   /**
-   * Bytes sent that the client has not confirmed. It confirms after 256 KiB, 2,048 messages or a
-   * minute: not a measure to wait on.
+   * Bytes that were sent and that the client has not acknowledged. It acknowledges after 256 KiB, 2,048
+   * messages or one minute, so do not wait for this to become 0.
    */
   get unacknowledgedAmount(): number {
     return this.#session.unacknowledgedAmount;
   }
 
   /**
-   * Sends any JSON value. It arrives once, in order, also when the stream is lost meanwhile. (To
-   * Dart's client send strings: it casts what it gets to `String` [dart].)
+   * Sends any JSON-serialisable value. It is delivered once, in order, even if the stream is lost in the
+   * meantime. A Dart client accepts only strings [dart].
    *
-   * @returns false to say: enough for now, wait for `drain`; the message is sent all the same. False,
-   * and nothing is sent, on a connection that is no longer `OPEN`.
-   * @throws TypeError for what JSON has no form of: undefined, a function, a symbol, a BigInt, a cycle.
+   * @returns `false` if the buffer is full (the message is still queued; wait for `drain` before sending
+   * more), or if the connection is not `OPEN` (the message is discarded).
+   * @throws TypeError if the message is not JSON-serialisable: `undefined`, a function, a symbol, a
+   * BigInt, or a cyclic object.
    */
   send(message: Outgoing): boolean {
-    return this.#session.send(message);
+    return this.#session.send(toJson(message));
   }
 
   /**
-   * Ends the session: the client gets what was sent before, then the code and reason, and does not come
-   * back. Without effect on a connection that is no longer `OPEN`.
+   * Closes the session: the client receives everything that was sent before, then the code and the
+   * reason, and does not reconnect. Has no effect if the connection is not `OPEN`.
    *
-   * @param code as WebSocket's [RFC 6455 §7.4]: 1000, or 3000 to 4999 for the application's own.
-   * @param reason at most 123 bytes.
-   * @throws RangeError for another code or a longer reason.
+   * @param code default 1000; 1000 to 1003 and 1007 to 1014 as RFC 6455 §7.4.1 defines them, or 3000 to
+   * 4999 for the application's own.
+   * @param reason default ''; at most 123 bytes of UTF-8.
+   * @throws RangeError if the code or the reason is invalid; the session stays open.
    */
-  close(code = 1000, reason = ''): void {
-    this.#session.close(code, reason);
+  close(code: number = CloseCode.normal, reason = ''): void {
+    const error = validateClose(code, reason);
+    if (error !== undefined) throw new RangeError(error);
+    this.#session.close({ code, reason });
   }
 
-  /** Lets messages wait. Past `highWaterMark` the client is pushed back on; nothing is lost. */
+  /**
+   * Pauses the delivery of messages. Once `highWaterMark` bytes are queued, back-pressure is applied to
+   * the client.
+   */
   pause(): void {
     this.#session.pause();
   }
 
-  /** Lets messages come again. */
+  /** Resumes the delivery of messages. */
   resume(): void {
     this.#session.resume();
   }
 
   /**
-   * The client's messages; ends with the session, after the last. A reader that does not read pushes
-   * back on the client. `cancel()` closes the connection.
+   * A ReadableStream of the client's messages. It ends with the session, after the last message. While
+   * nobody reads, back-pressure is applied to the client. Cancelling it closes the connection.
    */
   get stream(): ReadableStream<Incoming> {
     return (this.#stream ??= this.#openStream());
   }
 
   /**
-   * Writes to the client, as fast as its socket takes it: `write()` settles when it has room again.
-   * `close()` and `abort()` close the connection; the sink errors when that ends.
+   * A WritableStream to the client. `write()` resolves when the connection can accept more data.
+   * Closing or aborting the stream closes the connection; when the connection closes, the stream errors.
    */
   get sink(): WritableStream<Outgoing> {
     return (this.#sink ??= this.#openSink());
   }
 
-  /** The messages of {@link stream}: `for await (const message of connection)`. */
+  /** Alias of {@link stream}: with {@link writable}, a connection is a pair for `pipeThrough`. */
+  get readable(): ReadableStream<Incoming> {
+    return this.stream;
+  }
+
+  /** Alias of {@link sink}: with {@link readable}, a connection is a pair for `pipeThrough`. */
+  get writable(): WritableStream<Outgoing> {
+    return this.sink;
+  }
+
+  /** Iterates over the messages of {@link stream}: `for await (const message of connection)`. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Incoming> {
     return this.stream[Symbol.asyncIterator]();
   }
 
   #openStream(): ReadableStream<Incoming> {
-    // Before the listener is attached, so that it does not start the flow: the reader does.
+    // Before the listener is added, so that the reader and not the listener starts the delivery.
     this.#session.pause();
-    let stopListening = () => {};
+    let removeListeners = () => {};
     return new ReadableStream<Incoming>(
       {
         start: (controller) => {
-          if (this.#session.isOver) return controller.close();
-          const take = (message: Incoming) => {
+          if (this.#session.isCloseEmitted) return controller.close();
+          const onMessage = (message: Incoming) => {
             controller.enqueue(message);
             if ((controller.desiredSize ?? 0) <= 0) this.#session.pause();
           };
-          const end = () => controller.close();
-          this.on('message', take).on('close', end);
-          stopListening = () => this.off('message', take).off('close', end);
+          const onClose = () => controller.close();
+          this.on('message', onMessage).on('close', onClose);
+          removeListeners = () => this.off('message', onMessage).off('close', onClose);
         },
         pull: () => this.#session.resume(),
         cancel: (reason) => {
-          stopListening();
+          removeListeners();
           this.#session.resume();
-          this.close(1000, closeReason(reason));
+          this.close(CloseCode.normal, toCloseReason(reason));
         },
       },
       { highWaterMark: 0 },
@@ -197,15 +228,15 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
   #openSink(): WritableStream<Outgoing> {
     return new WritableStream<Outgoing>({
       start: (controller) => {
-        const end = () => controller.error(new Error('the connection is closed'));
-        if (this.readyState === SseConnection.CLOSED) end();
-        // A turn later: what is piped here from `stream`, which ends now, ends in order.
-        else this.on('close', () => setImmediate(end));
+        const fail = () => controller.error(connectionClosed());
+        if (this.readyState === SseConnection.CLOSED) fail();
+        // One turn later, so that a pipe from `stream`, which ends now, ends without an error.
+        else this.on('close', () => setImmediate(fail));
       },
       write: (message) => {
         if (this.send(message)) return undefined;
-        // Closed before, or by this message, which passed `maxBufferedAmount`.
-        if (this.readyState !== SseConnection.OPEN) throw new Error('the connection is closed');
+        // The connection closed before, or because of this message, which exceeded `maxBufferedAmount`.
+        if (this.readyState !== SseConnection.OPEN) throw connectionClosed();
         return new Promise<void>((resolve) => {
           const settle = () => {
             this.off('drain', settle).off('close', settle);
@@ -215,13 +246,17 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
         });
       },
       close: () => this.close(),
-      abort: (reason) => this.close(1000, closeReason(reason)),
+      abort: (reason) => this.close(CloseCode.normal, toCloseReason(reason)),
     });
   }
 }
 
-/** What a Web Stream was cancelled or aborted with, as far as it fits a close reason. */
-function closeReason(reason: unknown): string {
+function connectionClosed(): Error {
+  return new Error('the connection is closed: check readyState, or listen for "close"');
+}
+
+/** The reason that a Web Stream was cancelled or aborted with, cut to what a close reason may hold. */
+function toCloseReason(reason: unknown): string {
   const text = reason instanceof Error ? reason.message : reason;
-  return typeof text === 'string' ? text.slice(0, 40) : '';
+  return typeof text === 'string' ? text.slice(0, 40) : ''; // at most 3 bytes per UTF-16 code unit
 }

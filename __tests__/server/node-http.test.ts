@@ -2,7 +2,8 @@ import { connect, constants, createServer } from 'node:http2';
 import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
-import { EventStreamResponse } from '../../lib/server/event-stream-response';
+import type { EventStream } from '../../lib/server/event-stream';
+import { openEventStream } from '../../lib/server/node-http';
 import { listen } from '../helpers/channel';
 import { onTestFinished } from '../helpers/on-test-finished';
 import { openStream } from '../helpers/http';
@@ -10,24 +11,24 @@ import { waitFor } from '../helpers/wait-for';
 import { exchange } from '../security/raw-socket';
 
 function recordingOwner() {
-  const told: unknown[][] = [];
+  const calls: unknown[][] = [];
   return {
-    told,
-    streamDrained: (stream: unknown) => void told.push(['drained', stream]),
-    streamClosed: (stream: unknown, finished: boolean) =>
-      void told.push(['closed', stream, finished]),
+    calls,
+    onStreamDrained: (stream: unknown) => void calls.push(['drained', stream]),
+    onStreamClosed: (stream: unknown, finished: boolean) =>
+      void calls.push(['closed', stream, finished]),
   };
 }
 
 async function serveStream(headers: Record<string, string> = {}) {
   const owner = recordingOwner();
-  let stream!: EventStreamResponse;
+  let stream!: EventStream;
   const { origin } = await listen((_, response) => {
-    stream = new EventStreamResponse(response, owner, headers);
+    stream = openEventStream(response, owner, headers);
     stream.write(Buffer.from(':\n\n'));
   });
   const client = await openStream(origin);
-  return { client, stream, told: owner.told };
+  return { client, stream, calls: owner.calls };
 }
 
 /** More than any socket takes at once. */
@@ -61,7 +62,7 @@ describe('the event stream response', () => {
         seen.push(chunk.toString());
         return write.call(response, chunk, 'utf8');
       };
-      new EventStreamResponse(response, recordingOwner(), {}).write(Buffer.from('data: 1\n\n'));
+      openEventStream(response, recordingOwner(), {}).write(Buffer.from('data: 1\n\n'));
     });
     const client = await openStream(origin);
     expect(await client.takeData()).toBe(1);
@@ -69,13 +70,13 @@ describe('the event stream response', () => {
   });
 
   it('waits behind the answer to an earlier request on its connection', async () => {
-    const streams: EventStreamResponse[] = [];
+    const streams: EventStream[] = [];
     const { origin } = await listen(({ url }, response) => {
       if (url === '/first') {
         setTimeout(() => response.end('first'), 50);
         return;
       }
-      const stream = new EventStreamResponse(response, recordingOwner(), {});
+      const stream = openEventStream(response, recordingOwner(), {});
       stream.write(Buffer.from('data: 1\n\n'));
       stream.write(Buffer.from('data: 2\n\n'));
       stream.end();
@@ -93,78 +94,78 @@ describe('the event stream response', () => {
   });
 
   it('sends what is written at once, and ends after it', async () => {
-    const { client, stream, told } = await serveStream();
+    const { client, stream, calls } = await serveStream();
     expect(stream.write(Buffer.from('data: 1\n\n'))).toBe(true);
     await client.take();
     expect(await client.takeData()).toBe(1);
     stream.write(Buffer.from('data: 2\n\n'));
     stream.end();
-    expect(stream.writable).toBe(false);
+    expect(stream.isWritable).toBe(false);
     expect(await client.takeData()).toBe(2);
     expect(await client.ended).toBe('ended');
-    await waitFor(() => told.length > 0);
-    expect(told).toEqual([['closed', stream, true]]);
+    await waitFor(() => calls.length > 0);
+    expect(calls).toEqual([['closed', stream, true]]);
   });
 
   it('says when it should get no more, and when it takes bytes again', async () => {
-    const { client, stream, told } = await serveStream();
+    const { client, stream, calls } = await serveStream();
     client.pause();
-    expect(stream.writable).toBe(true);
+    expect(stream.isWritable).toBe(true);
     while (stream.write(CHUNK));
-    expect(stream.writable).toBe(false);
+    expect(stream.isWritable).toBe(false);
     expect(stream.writableLength).toBeGreaterThan(0);
     client.resume();
-    await waitFor(() => told.length > 0);
-    expect(told).toEqual([['drained', stream]]);
-    expect([stream.writable, stream.writableLength]).toEqual([true, 0]);
+    await waitFor(() => calls.length > 0);
+    expect(calls).toEqual([['drained', stream]]);
+    expect([stream.isWritable, stream.writableLength]).toEqual([true, 0]);
   });
 
   it('tells once, and as not finished, of a client that went', async () => {
-    const { client, stream, told } = await serveStream();
+    const { client, stream, calls } = await serveStream();
     client.cut();
-    await waitFor(() => told.length > 0);
-    expect(told).toEqual([['closed', stream, false]]);
-    expect(stream.writable).toBe(false);
+    await waitFor(() => calls.length > 0);
+    expect(calls).toEqual([['closed', stream, false]]);
+    expect(stream.isWritable).toBe(false);
     expect(stream.write(CHUNK)).toBe(false);
     stream.end();
     stream.destroy();
-    expect(told).toHaveLength(1);
+    expect(calls).toHaveLength(1);
   });
 
   it('is not finished when the client went before it had the end', async () => {
-    const { client, stream, told } = await serveStream();
+    const { client, stream, calls } = await serveStream();
     client.pause();
     while (stream.write(CHUNK));
     stream.end();
     client.cut();
-    await waitFor(() => told.length > 0);
-    expect(told).toEqual([['closed', stream, false]]);
+    await waitFor(() => calls.length > 0);
+    expect(calls).toEqual([['closed', stream, false]]);
   });
 
   it('takes nothing in the tick in which it is destroyed', async () => {
-    const { client, stream, told } = await serveStream();
+    const { client, stream, calls } = await serveStream();
     stream.destroy();
     expect(stream.write(CHUNK)).toBe(false);
     await client.ended;
-    await waitFor(() => told.length > 0);
-    expect(told).toEqual([['closed', stream, false]]);
+    await waitFor(() => calls.length > 0);
+    expect(calls).toEqual([['closed', stream, false]]);
   });
 
   it('is without effect after its end', async () => {
-    const { stream, told } = await serveStream();
+    const { stream, calls } = await serveStream();
     stream.end();
     expect(stream.write(CHUNK)).toBe(false);
     stream.end();
-    await waitFor(() => told.length > 0);
-    expect(told).toEqual([['closed', stream, true]]);
+    await waitFor(() => calls.length > 0);
+    expect(calls).toEqual([['closed', stream, true]]);
   });
 
   describe('over HTTP/2', () => {
     async function serveHttp2Stream() {
       const owner = recordingOwner();
-      let stream!: EventStreamResponse;
+      let stream!: EventStream;
       const server = createServer((_, response) => {
-        stream = new EventStreamResponse(response as unknown as ServerResponse, owner, {});
+        stream = openEventStream(response as unknown as ServerResponse, owner, {});
         stream.write(Buffer.from(':\n\n'));
       });
       await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -176,29 +177,29 @@ describe('the event stream response', () => {
       const request = session.request({ ':path': '/' });
       request.on('error', () => {});
       await once(request, 'data');
-      return { request, stream, told: owner.told };
+      return { request, stream, calls: owner.calls };
     }
 
     it.each([
       ['before its end', false],
       ['after its end, before all was sent', true],
     ])('is not finished when it is aborted %s', async (_, ends) => {
-      const { request, stream, told } = await serveHttp2Stream();
+      const { request, stream, calls } = await serveHttp2Stream();
       request.pause();
       while (stream.write(CHUNK));
       if (ends) stream.end();
       request.close(constants.NGHTTP2_CANCEL);
-      await waitFor(() => told.length > 0);
-      expect(told).toEqual([['closed', stream, false]]);
+      await waitFor(() => calls.length > 0);
+      expect(calls).toEqual([['closed', stream, false]]);
     });
 
     it('is finished when all was sent', async () => {
-      const { request, stream, told } = await serveHttp2Stream();
+      const { request, stream, calls } = await serveHttp2Stream();
       request.resume();
       stream.write(CHUNK);
       stream.end();
-      await waitFor(() => told.length > 0);
-      expect(told.at(-1)).toEqual(['closed', stream, true]);
+      await waitFor(() => calls.length > 0);
+      expect(calls.at(-1)).toEqual(['closed', stream, true]);
     });
   });
 });

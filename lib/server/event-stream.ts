@@ -1,0 +1,28 @@
+/**
+ * The response of one GET, as a session uses it. No method throws. After `onStreamClosed` was called
+ * for a stream, its methods have no effect.
+ */
+export interface EventStream {
+  /** Writes bytes. Returns false if no more should be written before `onStreamDrained`. */
+  write(chunk: Buffer): boolean;
+  /** Whether the stream accepts bytes now: it is open and not waiting for `onStreamDrained`. */
+  readonly isWritable: boolean;
+  /** Bytes that are buffered in this process, as `Writable.writableLength`. */
+  readonly writableLength: number;
+  /** Ends the stream after everything that was written. */
+  end(): void;
+  /** Closes the stream immediately and discards what is buffered. */
+  destroy(): void;
+}
+
+/** Callbacks of an event stream. Each is called with the stream that it concerns. */
+export interface EventStreamOwner {
+  /** The stream accepts bytes again. */
+  onStreamDrained(stream: EventStream): void;
+  /**
+   * The stream is closed. Called once, after every other callback.
+   *
+   * @param isFinished whether everything that was written, and the end, reached the socket.
+   */
+  onStreamClosed(stream: EventStream, isFinished: boolean): void;
+}

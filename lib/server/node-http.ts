@@ -1,0 +1,279 @@
+/**
+ * Everything that depends on how Node implements HTTP/1.1 and HTTP/2, and on what middleware ahead of
+ * this package does to requests and responses.
+ */
+import { ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import type { Readable, Writable } from 'node:stream';
+import type { EventStream, EventStreamOwner } from './event-stream';
+import { SseRequestError } from './request-error';
+
+/** A response of HTTP/1.1, or of HTTP/2 in Node's compatibility API, which has a stream of its own. */
+type MaybeHttp2Response = ServerResponse & {
+  readonly stream?: Writable & { readonly rstCode?: number };
+};
+
+/** A request of HTTP/1.1 or HTTP/2, as {@link MaybeHttp2Response}. */
+type MaybeHttp2Request = IncomingMessage & {
+  readonly stream?: Readable & { readonly aborted: boolean };
+};
+
+/** A request whose body may have been read by a body parser. */
+type MaybeParsedRequest = IncomingMessage & { body?: unknown };
+
+// --- Responses -------------------------------------------------------------------------------------
+
+/**
+ * Headers of an event stream. `no-transform` prevents compression middleware, and `X-Accel-Buffering`
+ * prevents nginx, from holding events back.
+ */
+const EVENT_STREAM_HEADERS = {
+  'Content-Type': 'text/event-stream',
+  'Cache-Control': 'no-store, no-transform',
+  'X-Accel-Buffering': 'no',
+  'X-Content-Type-Options': 'nosniff',
+};
+
+/** Whether the client of a response has disconnected. */
+export function isAborted(response: ServerResponse): boolean {
+  return stateOf(response).destroyed;
+}
+
+/** The object that knows a response's state; that of HTTP/2's compatibility API is incomplete. */
+function stateOf(response: MaybeHttp2Response): Writable {
+  return response.stream ?? response;
+}
+
+/** Starts an event stream as the response to a GET. */
+export function openEventStream(
+  response: ServerResponse,
+  owner: EventStreamOwner,
+  headers: Record<string, string>,
+): EventStream {
+  return new ResponseStream(response, owner, headers);
+}
+
+/** Sends an event stream that consists of these events and ends. */
+export function sendEventStream(response: ServerResponse, events: string): void {
+  response.writeHead(200, EVENT_STREAM_HEADERS);
+  response.end(events);
+}
+
+class ResponseStream implements EventStream {
+  readonly #response: MaybeHttp2Response;
+  readonly #owner: EventStreamOwner;
+  /** Accepts the bytes. */
+  readonly #writable: Writable;
+  /** Has `destroyed`, `writableNeedDrain` and `writableLength`; for HTTP/2, the underlying stream. */
+  readonly #state: Writable;
+  #isWaitingForDrain = false;
+  #isOpen = true;
+  #isFinished = false;
+
+  constructor(response: ServerResponse, owner: EventStreamOwner, headers: Record<string, string>) {
+    this.#response = response;
+    this.#owner = owner;
+    this.#writable = startResponse(response, { ...EVENT_STREAM_HEADERS, ...headers });
+    this.#state = this.#writable === response ? stateOf(response) : this.#writable;
+    response.on('close', () => {
+      this.#isOpen = false;
+      owner.onStreamClosed(this, this.#isFinished);
+    });
+    response.on('error', ignoreError);
+  }
+
+  get isWritable(): boolean {
+    return this.#isOpen && !this.#state.writableNeedDrain;
+  }
+
+  get writableLength(): number {
+    return this.#state.writableLength;
+  }
+
+  write(chunk: Buffer): boolean {
+    // Node discards, without an error, what is written in the tick of the socket's `destroy()`.
+    if (!this.#isOpen || this.#state.destroyed) return false;
+    const acceptsMore = this.#writable.write(chunk);
+    if (!acceptsMore && !this.#isWaitingForDrain) {
+      this.#isWaitingForDrain = true;
+      this.#state.once('drain', () => {
+        this.#isWaitingForDrain = false;
+        this.#owner.onStreamDrained(this);
+      });
+    }
+    return acceptsMore;
+  }
+
+  end(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    const { socket, stream } = this.#response;
+    this.#response.on('finish', () => {
+      // Node emits `finish` for an aborted response as well.
+      this.#isFinished = !(stream ? stream.rstCode !== 0 : socket?.destroyed);
+    });
+    this.#response.end();
+  }
+
+  destroy(): void {
+    this.#isOpen = false;
+    this.#response.destroy();
+  }
+}
+
+/** `close` follows every `error` of a response, and is the only one of the two that is handled. */
+function ignoreError(): void {}
+
+/**
+ * Sends the head of an event stream, and returns the object that accepts its body.
+ *
+ * In HTTP/1.1 the body ends with the connection [RFC 9112 §6.3]. Without chunked encoding, the body
+ * can be written to the socket itself instead of to the response, whose properties Express makes slow
+ * on Node 20 and 22 (bench: broadcast); but not if other middleware has replaced `write`.
+ */
+function startResponse(response: MaybeHttp2Response, headers: Record<string, string>): Writable {
+  const { socket, stream } = response;
+  if (!stream) {
+    response.removeHeader('Transfer-Encoding');
+    response.shouldKeepAlive = false;
+  }
+  response.writeHead(200, headers);
+  if (stream || !socket || response.write !== ServerResponse.prototype.write) return response;
+  socket.cork(); // the head and the first event in one packet
+  response.flushHeaders();
+  process.nextTick(() => socket.uncork());
+  return socket;
+}
+
+/** Ends a response with JSON that no cache stores. Has no effect if it has begun or is closed. */
+export function sendJson(
+  response: ServerResponse,
+  status: number,
+  body: object,
+  headers?: Record<string, string>,
+): void {
+  if (response.headersSent || response.destroyed) return;
+  const json = JSON.stringify(body);
+  response.writeHead(status, {
+    'Content-Type': 'application/json',
+    'Content-Length': Buffer.byteLength(json),
+    'Cache-Control': 'no-store',
+    ...headers,
+  });
+  const { socket } = response;
+  const original = ServerResponse.prototype;
+  if (!socket || response.write !== original.write || response.end !== original.end) {
+    // The response waits for an earlier one, is of HTTP/2, or other middleware has replaced a method.
+    response.end(json);
+    return;
+  }
+  // Head and body in one piece: `end(json)` would add an empty piece, and writing two pieces costs
+  // about 5 µs more (bench: post).
+  socket.cork();
+  response.write(json);
+  socket.uncork();
+  response.end();
+}
+
+// --- Request bodies --------------------------------------------------------------------------------
+
+/** A body that a body parser ahead of this package has parsed. */
+export interface ParsedBody {
+  value: unknown;
+  /** In bytes; 0 if unknown. */
+  size: number;
+}
+
+/** The body was cut off before its end. The client may send it again. */
+export class IncompleteBodyError extends SseRequestError {
+  constructor() {
+    super('bad-request', 'the connection closed before the end of the request body');
+  }
+}
+
+/**
+ * Reads a request's body, or takes over what a body parser left. Reading stops when the body exceeds
+ * `limit`; what is returned is then longer.
+ *
+ * @param limit in bytes.
+ * @param timeout in milliseconds.
+ * @throws SseRequestError if the body is incomplete, late, or was discarded by other middleware.
+ */
+export function readBody(
+  request: IncomingMessage,
+  limit: number,
+  timeout: number,
+): Promise<Buffer> | Buffer | ParsedBody {
+  return request.readableDidRead ? parsedBody(request) : receiveBody(request, limit, timeout);
+}
+
+function receiveBody(request: MaybeHttp2Request, limit: number, timeout: number): Promise<Buffer> {
+  // `close` was emitted before, and what had arrived is lost.
+  if (request.destroyed || request.stream?.aborted)
+    return Promise.reject(new IncompleteBodyError());
+
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    // The listeners stay: to remove them would cost more than everything they do.
+    let isSettled = false;
+
+    const settle = (action: () => void) => {
+      if (isSettled) return;
+      isSettled = true;
+      clearTimeout(timer);
+      action();
+    };
+    const onEnd = () => {
+      const [first] = chunks;
+      settle(() => resolve(first && chunks.length === 1 ? first : Buffer.concat(chunks)));
+    };
+    const timer = setTimeout(() => {
+      const message = `the request body did not arrive within ${timeout} ms (option "bodyTimeout")`;
+      settle(() => reject(new SseRequestError('request-timeout', message)));
+    }, timeout).unref();
+    request.on('data', (chunk: Buffer) => {
+      if (isSettled) return;
+      size += chunk.length;
+      chunks.push(chunk);
+      if (size > limit) onEnd();
+    });
+    request.on('end', onEnd);
+    // An `error` needs no listener: IncomingMessage does not emit it where nobody listens.
+    request.on('close', () => settle(() => reject(new IncompleteBodyError())));
+  });
+}
+
+/** What a body parser ahead of this package left. */
+function parsedBody(request: MaybeParsedRequest): Buffer | ParsedBody {
+  const { body, headers } = request;
+  if (Buffer.isBuffer(body)) return body;
+  if (body === undefined) {
+    throw new SseRequestError(
+      'bad-request',
+      'a middleware ahead of sse-duplex read the request body and left nothing: mount sse-duplex before it',
+    );
+  }
+  const declared = Number(headers['content-length'] ?? NaN);
+  if (typeof body === 'string') {
+    // express.text() leaves the JSON text, whose size is the declared one; express.json() leaves the
+    // string that the JSON represents.
+    const bytes = Buffer.from(body);
+    const isText = Number.isNaN(declared)
+      ? !/json/i.test(headers['content-type'] ?? '')
+      : bytes.length === declared;
+    if (isText) return bytes;
+  }
+  return { value: body, size: Number.isNaN(declared) ? 0 : declared };
+}
+
+/**
+ * Reads a rejected request to its end, for `timeout` milliseconds at most, so that its connection can
+ * carry another request and the client receives the error response instead of a reset.
+ */
+export function discardBody(request: MaybeHttp2Request, timeout: number): void {
+  if (request.readableEnded || request.destroyed) return;
+  const timer = setTimeout(() => (request.stream ?? request).destroy(), timeout).unref();
+  request.on('close', () => clearTimeout(timer));
+  request.resume();
+}

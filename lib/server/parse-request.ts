@@ -1,0 +1,131 @@
+import type { IncomingMessage } from 'node:http';
+import { validateClose } from '../protocol/close-code';
+import {
+  CLIENT_ID,
+  MESSAGE_ID,
+  PROTOCOL,
+  PROTOCOL_VERSION,
+  isCount,
+  parseLastEventId,
+} from '../protocol/wire';
+import type { Close, Envelope } from '../protocol/wire';
+import { dartDialect, duplexDialect } from './dialect';
+import type { Dialect } from './dialect';
+import { SseRequestError } from './request-error';
+
+/** Longest session id, in UTF-16 code units. */
+const MAX_ID_LENGTH = 256;
+const CONTROL_CHARACTER = /\p{Cc}/u;
+
+/** What a GET asks for. */
+export interface StreamRequest {
+  id: string;
+  dialect: Dialect;
+  /** Whether the client has had a session before. */
+  hasLastEventId: boolean;
+  /** The session that the client wants to resume, if its `Last-Event-ID` is one of this package. */
+  resumption: { token: string; received: number } | undefined;
+}
+
+/** @throws SseRequestError if a parameter is invalid. */
+export function parseStreamRequest(
+  { headers }: IncomingMessage,
+  query: URLSearchParams,
+): StreamRequest {
+  const lastEventId = headers['last-event-id'];
+  return {
+    id: parseId(query),
+    dialect: parseDialect(query),
+    hasLastEventId: lastEventId !== undefined,
+    resumption: typeof lastEventId === 'string' ? parseLastEventId(lastEventId) : undefined,
+  };
+}
+
+/**
+ * Parses the parameters of a POST. `number` is undefined in the duplex dialect, and from Dart's
+ * clients before 3.6 [dart].
+ *
+ * @throws SseRequestError if a parameter is invalid.
+ */
+export function parsePostRequest(query: URLSearchParams): {
+  id: string;
+  number: number | undefined;
+} {
+  return { id: parseId(query), number: parseMessageId(query) };
+}
+
+/** @throws SseRequestError if `value` is not the body of a duplex POST. */
+export function parseEnvelope(value: unknown): Envelope {
+  const { token, id, ack, messages, close } = asRecord(value);
+  if (
+    typeof token === 'string' &&
+    isCount(id) &&
+    isCount(ack) &&
+    Array.isArray(messages) &&
+    (close === undefined || isClose(close))
+  ) {
+    // Only these two members: `retry` is not a client's to give.
+    const end = close && { code: close.code, reason: close.reason };
+    return { token, id, ack, messages, close: end };
+  }
+  throw new SseRequestError(
+    'bad-request',
+    'the body is not {"token", "id", "ack", "messages", "close"?} as PROTOCOL.md defines it, or a ' +
+      'body parser changed it: mount sse-duplex before body parsers',
+  );
+}
+
+function isClose(value: unknown): value is Close {
+  const { code, reason } = asRecord(value);
+  return validateClose(code, reason) === undefined;
+}
+
+function asRecord(value: unknown): Record<string, unknown> {
+  return isRecord(value) ? value : {};
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+/** Returns a parameter that occurs at most once. */
+function parseParameter(query: URLSearchParams, name: string): string | undefined {
+  const [value, second] = query.getAll(name);
+  if (second !== undefined) {
+    throw new SseRequestError('bad-request', `the query parameter "${name}" occurs more than once`);
+  }
+  return value;
+}
+
+function parseId(query: URLSearchParams): string {
+  const id = parseParameter(query, CLIENT_ID);
+  if (id === undefined || id === '' || id.length > MAX_ID_LENGTH || CONTROL_CHARACTER.test(id)) {
+    throw new SseRequestError(
+      'bad-request',
+      `the query parameter "${CLIENT_ID}" must be the session id: 1 to ${MAX_ID_LENGTH} printable characters`,
+    );
+  }
+  return id;
+}
+
+function parseDialect(query: URLSearchParams): Dialect {
+  const version = parseParameter(query, PROTOCOL);
+  if (version === undefined) return dartDialect;
+  if (version === PROTOCOL_VERSION) return duplexDialect;
+  throw new SseRequestError(
+    'bad-request',
+    `this server supports ${PROTOCOL}=${PROTOCOL_VERSION}, not ${JSON.stringify(version.slice(0, 20))}`,
+  );
+}
+
+function parseMessageId(query: URLSearchParams): number | undefined {
+  const text = parseParameter(query, MESSAGE_ID);
+  if (text === undefined) return undefined;
+  if (!/^\d{1,15}$/.test(text)) {
+    throw new SseRequestError(
+      'bad-request',
+      `the query parameter "${MESSAGE_ID}" must be the number of the message, counted from 0`,
+    );
+  }
+  return Number(text);
+}

@@ -1,0 +1,227 @@
+import { ReorderBuffer } from '../protocol/reorder-buffer';
+import type { OrderedReceiver } from '../protocol/reorder-buffer';
+import type { ResolvedOptions } from './options';
+import { SseRequestError } from './request-error';
+
+/**
+ * Time in milliseconds that a client of the Dart dialect, whose first message number is unknown, has
+ * to send a lower number than those that arrived.
+ */
+const FIRST_NUMBER_TIMEOUT = 1_000;
+
+/** A message that waits for the application. */
+interface QueuedMessage {
+  message: unknown;
+  size: number;
+}
+
+/** What a receiver needs from its session. */
+export interface ReceiverOwner {
+  readonly options: ResolvedOptions;
+  /** Emits a message to the application. Must not throw. */
+  onMessage(message: unknown): void;
+  /** The application has received everything that arrived. */
+  onReceiveBufferEmpty(): void;
+  onOverflow(direction: 'up', bytes: number): void;
+  /** A message is missing, and did not arrive within `reorderTimeout`. */
+  onMissingMessage(number: number): void;
+}
+
+/**
+ * The receiving half of a session: puts messages in order, and keeps them until the application reads
+ * them. It is paused until {@link start} or {@link resume}.
+ */
+export class Receiver implements OrderedReceiver<unknown> {
+  readonly #session: ReceiverOwner;
+  readonly #reorderBuffer: ReorderBuffer<unknown>;
+  readonly #receiveBuffer: QueuedMessage[] = [];
+  #bufferedBytes = 0;
+  #flow: 'initial' | 'flowing' | 'paused' = 'initial';
+  /** Continues the one POST that waits for capacity. */
+  #continueBlockedPost: ((hasCapacity: boolean) => void) | undefined;
+  /** Dart dialect: runs while a message is missing, or while the first number is unknown. */
+  #gapTimer: NodeJS.Timeout | undefined;
+  #missingNumber = 0;
+  #isClosed = false;
+
+  /** @param firstNumber see {@link ReorderBuffer}. */
+  constructor(session: ReceiverOwner, firstNumber: 0 | 'unknown') {
+    this.#session = session;
+    const { reorderWindow, maxBufferedAmount } = session.options;
+    this.#reorderBuffer = new ReorderBuffer(this, reorderWindow, maxBufferedAmount, firstNumber);
+  }
+
+  /** Number of messages received in order; the next one has this number. */
+  get received(): number {
+    return this.#reorderBuffer.next;
+  }
+
+  /** Whether the application has received everything that arrived in order. */
+  get isEmpty(): boolean {
+    return this.#receiveBuffer.length === 0;
+  }
+
+  /** Whether the application has neither asked for messages nor paused. */
+  get isUnread(): boolean {
+    return this.#flow === 'initial';
+  }
+
+  /** Whether another batch is accepted. */
+  get hasCapacity(): boolean {
+    const { highWaterMark, reorderWindow } = this.#session.options;
+    return this.#receiveBuffer.length <= reorderWindow && this.#bufferedBytes < highWaterMark;
+  }
+
+  /**
+   * Waits until there is capacity, for one heartbeat interval at most, which is shorter than the
+   * timeouts of clients and proxies. One POST waits at a time.
+   *
+   * @throws SseRequestError if there is no capacity in time, or if another POST waits already.
+   */
+  async waitForCapacity(): Promise<void> {
+    if (!this.#continueBlockedPost && (await this.#blockPost())) return;
+    throw new SseRequestError(
+      'service-unavailable',
+      'the application does not read its messages fast enough: send the batch again later',
+      { headers: { 'Retry-After': '1' } },
+    );
+  }
+
+  #blockPost(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const { heartbeatInterval } = this.#session.options;
+      const timer = setTimeout(() => this.#continueBlockedPost?.(false), heartbeatInterval).unref();
+      this.#continueBlockedPost = (hasCapacity) => {
+        clearTimeout(timer);
+        this.#continueBlockedPost = undefined;
+        resolve(hasCapacity);
+      };
+    });
+  }
+
+  /**
+   * Accepts the batch of a duplex POST.
+   *
+   * @param size of the batch in bytes.
+   * @throws SseRequestError if a message is outside the reorder window; the others are accepted.
+   */
+  receiveBatch(firstNumber: number, messages: unknown[], size: number): void {
+    const averageSize = size / (messages.length || 1);
+    const results = messages.map((message, index) =>
+      this.#reorderBuffer.insert(firstNumber + index, message, averageSize),
+    );
+    this.#deliverToApplication();
+    if (results.includes('out-of-window')) throw this.outOfWindow(firstNumber);
+  }
+
+  /**
+   * Accepts the message of a POST of the Dart dialect.
+   *
+   * @param number undefined from Dart's clients before 3.6: the message is next [dart].
+   * @param size in bytes.
+   * @throws SseRequestError if the number is outside the reorder window.
+   */
+  receiveMessage(number: number | undefined, message: unknown, size: number): void {
+    if (number === undefined) {
+      this.deliver(message, size);
+    } else if (this.#reorderBuffer.insert(number, message, size) === 'out-of-window') {
+      throw this.outOfWindow(number);
+    }
+    this.#deliverAndCheckLimits();
+  }
+
+  /** Dart dialect: consumes the number of a message that was rejected and is not sent again [dart]. */
+  skip(number: number): void {
+    if (this.#isClosed) return;
+    this.#reorderBuffer.skip(number);
+    this.#deliverAndCheckLimits();
+  }
+
+  /** Accepts the next message in order. */
+  deliver(message: unknown, size: number): void {
+    this.#receiveBuffer.push({ message, size });
+    this.#bufferedBytes += size;
+  }
+
+  outOfWindow(number: number): SseRequestError {
+    return new SseRequestError(
+      'out-of-window',
+      `message ${number} is outside the window: the next expected number is ${this.received}, and ` +
+        `the messages before ${number} must arrive first (option "reorderWindow")`,
+    );
+  }
+
+  pause(): void {
+    this.#flow = 'paused';
+  }
+
+  resume(): void {
+    if (this.#flow === 'flowing') return;
+    this.#flow = 'flowing';
+    // In a microtask, because the caller may be about to add its `message` listener.
+    queueMicrotask(() => this.#deliverToApplication());
+  }
+
+  /** Resumes, unless the application has paused. */
+  start(): void {
+    if (this.#flow === 'initial') this.resume();
+  }
+
+  /** Accepts nothing more. What arrived in order before is still delivered to the application. */
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#gapTimer);
+    this.#continueBlockedPost?.(false);
+  }
+
+  /** Discards what the application has not read. */
+  clear(): void {
+    this.#receiveBuffer.length = 0;
+  }
+
+  #deliverToApplication(): void {
+    // One splice at the end: `shift` may cost as much for each message.
+    let count = 0;
+    for (let next; this.#flow === 'flowing' && (next = this.#receiveBuffer[count]); count++) {
+      this.#bufferedBytes -= next.size;
+      this.#session.onMessage(next.message);
+    }
+    this.#receiveBuffer.splice(0, count);
+    if (this.hasCapacity) this.#continueBlockedPost?.(true);
+    if (this.isEmpty) this.#session.onReceiveBufferEmpty();
+  }
+
+  /** Dart dialect, whose clients cannot be slowed down and do not send a lost message again. */
+  #deliverAndCheckLimits(): void {
+    this.#deliverToApplication();
+    if (this.#bufferedBytes > this.#session.options.maxBufferedAmount) {
+      this.#session.onOverflow('up', this.#bufferedBytes);
+    } else {
+      this.#watchGap();
+    }
+  }
+
+  /** Starts, restarts or stops the timer that limits how long a message may be missing. */
+  #watchGap(): void {
+    if (this.#isClosed) return;
+    const reorderBuffer = this.#reorderBuffer;
+    if (!reorderBuffer.hasStarted) {
+      if (reorderBuffer.size === 0) return;
+      this.#gapTimer ??= setTimeout(() => {
+        this.#gapTimer = undefined;
+        reorderBuffer.start();
+        this.#deliverAndCheckLimits();
+      }, FIRST_NUMBER_TIMEOUT).unref();
+      return;
+    }
+    if (this.#gapTimer && reorderBuffer.next === this.#missingNumber) return;
+    clearTimeout(this.#gapTimer);
+    this.#gapTimer = undefined;
+    if (reorderBuffer.size === 0) return;
+    this.#missingNumber = reorderBuffer.next;
+    this.#gapTimer = setTimeout(
+      () => this.#session.onMissingMessage(this.#missingNumber),
+      this.#session.options.reorderTimeout,
+    ).unref();
+  }
+}

@@ -1,0 +1,202 @@
+import type { EventEmitter } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { CloseCode } from '../protocol/close-code';
+import { encodeEvent } from '../protocol/event-stream';
+import { CLIENT_ID, ENVELOPE_ALLOWANCE } from '../protocol/wire';
+import { diagnose } from './diagnostics';
+import { dartDialect, duplexDialect } from './dialect';
+import { emit } from './emit';
+import { IncompleteBodyError, discardBody, isAborted, openEventStream } from './node-http';
+import { sendEventStream, sendJson } from './node-http';
+import { parseEnvelope, parsePostRequest, parseStreamRequest } from './parse-request';
+import type { StreamRequest } from './parse-request';
+import { readJsonBody } from './read-body';
+import type { JsonBody } from './read-body';
+import { SseRequestError } from './request-error';
+import { RequestPolicy } from './request-policy';
+import type { Session } from './session';
+import type { SessionRegistry } from './session-registry';
+
+/** Seconds after which a client that was rejected for lack of capacity should try again. */
+const RETRY_AFTER = 5;
+
+/** Handles the requests of one middleware: a stream for a GET, messages with a POST. */
+export class RequestHandler {
+  readonly #registry: SessionRegistry;
+  readonly #policy: RequestPolicy;
+  readonly #emitter: EventEmitter;
+
+  /** @param emitter emits `connection` and `clientError`. */
+  constructor(registry: SessionRegistry, emitter: EventEmitter) {
+    this.#registry = registry;
+    this.#policy = new RequestPolicy(registry.options);
+    this.#emitter = emitter;
+  }
+
+  /** Handles a request to the channel. Never rejects. */
+  async handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    query: URLSearchParams,
+  ): Promise<void> {
+    try {
+      this.#policy.checkOrigin(request, response);
+      if (request.method === 'GET') await this.#openStream(request, response, query);
+      else if (request.method === 'POST') await this.#receivePost(request, response, query);
+      else if (request.method === 'OPTIONS') this.#policy.answerPreflight(request, response);
+      else throw methodNotAllowed(request.method);
+    } catch (error) {
+      this.#reject(error, request, response);
+    }
+  }
+
+  // --- GET -----------------------------------------------------------------------------------------
+
+  async #openStream(
+    request: IncomingMessage,
+    response: ServerResponse,
+    query: URLSearchParams,
+  ): Promise<void> {
+    const streamRequest = parseStreamRequest(request, query);
+    const principal = this.#policy.allowsAnyone ? undefined : await this.#policy.authorize(request);
+    if (isAborted(response)) return; // the client disconnected in the meantime
+
+    const { id, dialect, resumption, hasLastEventId } = streamRequest;
+    const session = this.#registry.find(id);
+    const isAuthentic = isAuthenticResumption(session, streamRequest, principal);
+    if (session && isAuthentic && resumption && session.canResume(resumption.received)) {
+      this.#registry.counts.resumed++;
+      session.attach(openEventStream(response, session, dialect.headers), resumption.received);
+      return;
+    }
+
+    if (dialect === duplexDialect && hasLastEventId) throw unknownSession();
+    if (session) {
+      // A Dart client that cannot be given what it lacks, or whose EventSource sent no Last-Event-ID.
+      const isReplaceable = session.dialect === dartDialect && (isAuthentic || !session.connected);
+      if (dialect !== dartDialect || !isReplaceable) throw sessionConflict(id);
+      const reason = 'the client came back without resuming the session';
+      session.terminate({ code: CloseCode.abnormal, reason });
+    }
+    if (!this.#registry.hasCapacity) {
+      this.#rejectForCapacity(dialect === duplexDialect, response);
+      return;
+    }
+
+    // A Dart client continues its numbering where an earlier session ended [dart].
+    const continuesNumbering = dialect === dartDialect && (session !== undefined || hasLastEventId);
+    const firstNumber = continuesNumbering ? 'unknown' : 0;
+    const opened = this.#registry.open(id, dialect, principal, request, firstNumber);
+    opened.attach(openEventStream(response, opened, dialect.headers), 0);
+    const { connection } = opened;
+    diagnose('sse-duplex:connect', {
+      path: this.#registry.path,
+      connection,
+      dialect: dialect.name,
+    });
+    emit(this.#emitter, 'connection', connection, request);
+  }
+
+  #rejectForCapacity(isDuplex: boolean, response: ServerResponse): void {
+    if (isDuplex) {
+      throw new SseRequestError(
+        'service-unavailable',
+        'no session can be opened now, because the server is closing or has reached the limit ' +
+          `"maxConnections": try again in ${RETRY_AFTER} s`,
+        { headers: { 'Retry-After': String(RETRY_AFTER) } },
+      );
+    }
+    // An error status would end an EventSource for good [HTML §9.2.3].
+    sendEventStream(response, encodeEvent({ retry: RETRY_AFTER * 1000 }));
+  }
+
+  // --- POST ----------------------------------------------------------------------------------------
+
+  async #receivePost(
+    request: IncomingMessage,
+    response: ServerResponse,
+    query: URLSearchParams,
+  ): Promise<void> {
+    const { id, number } = parsePostRequest(query);
+    const principal = this.#policy.allowsAnyone ? undefined : await this.#policy.authorize(request);
+    const body = await this.#readPostBody(request, id, number, principal);
+
+    // One error for an unknown session, a wrong token and another principal, so that a client cannot
+    // find out which sessions exist.
+    const session = this.#registry.find(id);
+    if (!session || session.principal !== principal) throw unknownSession();
+    if (session.dialect === dartDialect) {
+      sendJson(response, 200, session.receiveMessage(number, body.value, body.size));
+      return;
+    }
+    const envelope = parseEnvelope(body.value);
+    if (!session.authenticates(envelope.token, principal)) throw unknownSession();
+    sendJson(response, 200, await session.receiveBatch(envelope, body.size));
+  }
+
+  async #readPostBody(
+    request: IncomingMessage,
+    id: string,
+    number: number | undefined,
+    principal: string | undefined,
+  ): Promise<JsonBody> {
+    const { maxPayload, bodyTimeout } = this.#registry.options;
+    const isDart = this.#registry.find(id)?.dialect === dartDialect;
+    try {
+      return await readJsonBody(request, maxPayload, bodyTimeout, isDart ? 0 : ENVELOPE_ALLOWANCE);
+    } catch (error) {
+      // A rejected message consumes its number; one that was cut off is sent again.
+      const session = this.#registry.find(id);
+      const isOwn = session?.dialect === dartDialect && session.principal === principal;
+      if (isOwn && number !== undefined && !(error instanceof IncompleteBodyError)) {
+        session.skip(number);
+      }
+      throw error;
+    }
+  }
+
+  #reject(cause: unknown, request: IncomingMessage, response: ServerResponse): void {
+    const error =
+      cause instanceof SseRequestError
+        ? cause
+        : new SseRequestError('forbidden', 'not allowed', { cause }); // thrown by `allowedOrigins`
+    const { path, options, counts } = this.#registry;
+    counts.clientErrors++;
+    diagnose('sse-duplex:client-error', { path, error });
+    sendJson(response, error.status, error.body, error.headers);
+    discardBody(request, options.bodyTimeout);
+    emit(this.#emitter, 'clientError', error, request);
+  }
+}
+
+function isAuthenticResumption(
+  session: Session | undefined,
+  { dialect, resumption }: StreamRequest,
+  principal: string | undefined,
+): boolean {
+  if (!session || !resumption || session.dialect !== dialect) return false;
+  return session.authenticates(resumption.token, principal);
+}
+
+function unknownSession(): SseRequestError {
+  return new SseRequestError(
+    'unknown-session',
+    'there is no such session on this server, or it is not yours: open a new one',
+  );
+}
+
+function sessionConflict(id: string): SseRequestError {
+  return new SseRequestError(
+    'session-conflict',
+    `a session with the id ${JSON.stringify(id)} exists: choose another "${CLIENT_ID}", or resume ` +
+      `the session with Last-Event-ID`,
+  );
+}
+
+function methodNotAllowed(method = ''): SseRequestError {
+  return new SseRequestError(
+    'method-not-allowed',
+    `method ${JSON.stringify(method)} is not supported: use GET for a stream, POST to send`,
+    { headers: { Allow: 'GET, POST, OPTIONS' } },
+  );
+}

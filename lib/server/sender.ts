@@ -1,0 +1,233 @@
+import type { Close, Hello } from '../protocol/wire';
+import { WRITE_SIZE } from './batch';
+import type { PreparedMessage } from './batch';
+import type { Dialect } from './dialect';
+import type { EventStream } from './event-stream';
+import type { ResolvedOptions } from './options';
+import { SseRequestError } from './request-error';
+import { SendBuffer } from './send-buffer';
+import type { Discarded } from './send-buffer';
+
+/** Limits of `ackAfter` in messages and in bytes. */
+const ACK_AFTER = { messages: 2048, bytes: 256 * 1024 };
+/** `ackAfter.bytes` as a fraction of `maxBufferedAmount`, so that several are due before the limit. */
+const ACK_FRACTION = 1 / 8;
+/** `ackAfter.idle`, in heartbeat intervals. */
+const CLIENT_KEEPALIVE_INTERVALS = 4;
+/**
+ * Unacknowledged bytes, as a fraction of `maxBufferedAmount`, above which `send()` returns false. The
+ * rest is reserved for messages that are sent nevertheless.
+ */
+const DRAIN_FRACTION = 1 / 2;
+
+/** What a sender needs from its session. */
+export interface SenderOwner {
+  readonly options: ResolvedOptions;
+  readonly dialect: Dialect;
+  readonly token: string;
+  /** Written after all messages, when the session is closing or closed. */
+  readonly closeInfo: Close | undefined;
+  onOverflow(direction: 'down', bytes: number): void;
+  /** After `send` returned false: more may be sent. */
+  onDrain(): void;
+}
+
+/** The sending half of a session: writes its messages to one stream after another. */
+export class Sender {
+  readonly #session: SenderOwner;
+  readonly #buffer = new SendBuffer();
+  #stream: EventStream | undefined;
+  #needDrain = false;
+  #isFlushScheduled = false;
+  #isCloseWritten = false;
+
+  constructor(session: SenderOwner) {
+    this.#session = session;
+  }
+
+  /** The stream that is attached now. */
+  get stream(): EventStream | undefined {
+    return this.#stream;
+  }
+
+  /** Whether the close event was written to the stream that was attached last. */
+  get isCloseWritten(): boolean {
+    return this.#isCloseWritten;
+  }
+
+  /** Number of the oldest message that can still be written again. */
+  get oldest(): number {
+    return this.#buffer.acked;
+  }
+
+  /** Number of messages written so far. */
+  get written(): number {
+    return this.#buffer.next;
+  }
+
+  /** Number of messages sent so far, written or not. */
+  get sent(): number {
+    return this.#buffer.queued;
+  }
+
+  /** Bytes that no socket has accepted. */
+  get bufferedAmount(): number {
+    return this.#buffer.unwrittenBytes + (this.#stream?.writableLength ?? 0);
+  }
+
+  get unacknowledgedAmount(): number {
+    const { byteLength, unwrittenBytes } = this.#buffer;
+    return this.#session.dialect.acknowledges ? byteLength : unwrittenBytes;
+  }
+
+  /** Queues a message. Returns whether more may be sent before `onDrain`. */
+  send(json: string): boolean {
+    this.#buffer.push(json);
+    if (!this.#scheduleWrite()) return false;
+    if (this.#isBelowLimits) return true;
+    this.#needDrain = true;
+    return false;
+  }
+
+  /** Queues a message that other sessions are sent as well. */
+  sendPrepared(message: PreparedMessage): void {
+    this.#buffer.pushPrepared(message);
+    this.#scheduleWrite();
+  }
+
+  /** Returns false if the session exceeds `maxBufferedAmount` and is therefore closed. */
+  #scheduleWrite(): boolean {
+    const amount = this.unacknowledgedAmount;
+    if (amount > this.#session.options.maxBufferedAmount) {
+      this.#session.onOverflow('down', amount);
+      return false;
+    }
+    this.scheduleFlush();
+    return true;
+  }
+
+  /** Whether both the bytes without a socket and the unacknowledged bytes are below their limits. */
+  get #isBelowLimits(): boolean {
+    return this.bufferedAmount < this.#session.options.highWaterMark && this.#isAcknowledgedEnough;
+  }
+
+  get #isAcknowledgedEnough(): boolean {
+    const { maxBufferedAmount } = this.#session.options;
+    return this.unacknowledgedAmount <= maxBufferedAmount * DRAIN_FRACTION;
+  }
+
+  /**
+   * Continues on a stream: writes the handshake, what the client lacks, and then new messages.
+   *
+   * @param received number of messages that the client has received.
+   */
+  attach(stream: EventStream, received: number, handshake: string): void {
+    this.#stream = stream;
+    this.#isCloseWritten = false;
+    this.#buffer.acknowledge(received);
+    this.#buffer.rewind();
+    stream.write(Buffer.from(handshake));
+    this.flush();
+  }
+
+  detach(): void {
+    this.#stream = undefined;
+  }
+
+  /** @throws SseRequestError if the client acknowledges messages that were not sent. */
+  acknowledge(count: number): void {
+    const { queued } = this.#buffer;
+    if (count > queued) {
+      throw new SseRequestError(
+        'bad-request',
+        `"ack" is ${count}, but only ${queued} messages were sent`,
+      );
+    }
+    this.#buffer.acknowledge(count);
+    if (this.#needDrain) this.scheduleFlush();
+  }
+
+  /** Writes at the end of this turn of the event loop, so that a turn costs one write. */
+  scheduleFlush(): void {
+    if (this.#isFlushScheduled || !this.#stream) return;
+    this.#isFlushScheduled = true;
+    scheduled.push(this);
+    if (scheduled.length === 1) setImmediate(flushScheduled);
+  }
+
+  /** Writes now what was to be written at the end of this turn. */
+  flushIfScheduled(): void {
+    if (this.#isFlushScheduled) this.flush();
+  }
+
+  /** The end of the turn has come. */
+  onTurnEnd(): void {
+    this.#isFlushScheduled = false;
+    this.flush();
+  }
+
+  /** Writes as much as the stream accepts, and the close event after the last message. */
+  flush(): void {
+    const stream = this.#stream;
+    if (!stream) return;
+    const buffer = this.#buffer;
+    const { dialect, token, closeInfo } = this.#session;
+    const { messagePrefix } = dialect;
+    const prefixOf = messagePrefix && ((number: number) => messagePrefix(token, number));
+    while (stream.isWritable && buffer.next < buffer.queued) {
+      stream.write(buffer.read(WRITE_SIZE, prefixOf));
+    }
+    if (!dialect.acknowledges) this.#trimReplayBuffer();
+    if (!stream.isWritable) return; // otherwise everything is written
+
+    if (closeInfo) {
+      if (this.#isCloseWritten) return;
+      this.#isCloseWritten = true;
+      stream.write(Buffer.from(dialect.close(closeInfo)));
+      stream.end();
+    } else if (this.#needDrain && this.#isAcknowledgedEnough) {
+      this.#needDrain = false;
+      this.#session.onDrain();
+    }
+  }
+
+  /** Releases the oldest messages written to a client that never acknowledges, above the limit. */
+  #trimReplayBuffer(): void {
+    const { maxReplayBytes } = this.#session.options;
+    const buffer = this.#buffer;
+    while (
+      buffer.acked < buffer.next &&
+      buffer.byteLength - buffer.unwrittenBytes > maxReplayBytes
+    ) {
+      buffer.acknowledge(buffer.acked + 1);
+    }
+  }
+
+  /** Releases all messages. Returns those that the client did not acknowledge. */
+  clear(): Discarded {
+    const { acked, next } = this.#buffer;
+    return this.#buffer.clear(this.#session.dialect.acknowledges ? acked : next);
+  }
+}
+
+/** Senders with something to write in this turn of the event loop. */
+const scheduled: Sender[] = [];
+
+function flushScheduled(): void {
+  for (const sender of scheduled.splice(0)) sender.onTurnEnd();
+}
+
+/** The thresholds after which a client must acknowledge. */
+export function ackThresholds(options: ResolvedOptions): Hello['ackAfter'] {
+  const { maxBufferedAmount } = options;
+  return {
+    messages: ACK_AFTER.messages,
+    bytes: Math.max(1, Math.min(ACK_AFTER.bytes, Math.floor(maxBufferedAmount * ACK_FRACTION))),
+    idle: idleInterval(options),
+  };
+}
+
+/** The time in milliseconds after which a client without a POST must send one. */
+export function idleInterval({ heartbeatInterval }: ResolvedOptions): number {
+  return CLIENT_KEEPALIVE_INTERVALS * heartbeatInterval;
+}
