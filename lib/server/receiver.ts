@@ -33,7 +33,9 @@ export interface ReceiverOwner {
  */
 export class Receiver implements OrderedReceiver<unknown> {
   readonly #session: ReceiverOwner;
-  readonly #reorderBuffer: ReorderBuffer<unknown>;
+  readonly #firstNumber: 0 | 'unknown';
+  /** Created with the first message, because many clients only receive (bench: idle). */
+  #reorderBuffer: ReorderBuffer<unknown> | undefined;
   readonly #receiveBuffer: QueuedMessage[] = [];
   #bufferedBytes = 0;
   #flow: 'initial' | 'flowing' | 'paused' = 'initial';
@@ -47,13 +49,12 @@ export class Receiver implements OrderedReceiver<unknown> {
   /** @param firstNumber see {@link ReorderBuffer}. */
   constructor(session: ReceiverOwner, firstNumber: 0 | 'unknown') {
     this.#session = session;
-    const { reorderWindow, maxBufferedAmount } = session.options;
-    this.#reorderBuffer = new ReorderBuffer(this, reorderWindow, maxBufferedAmount, firstNumber);
+    this.#firstNumber = firstNumber;
   }
 
   /** Number of messages received in order; the next one has this number. */
   get received(): number {
-    return this.#reorderBuffer.next;
+    return this.#reorderBuffer?.next ?? 0;
   }
 
   /** Whether the application has received everything that arrived in order. */
@@ -103,15 +104,16 @@ export class Receiver implements OrderedReceiver<unknown> {
    * Accepts the batch of a duplex POST.
    *
    * @param size of the batch in bytes.
-   * @throws SseRequestError if a message is outside the reorder window; the others are accepted.
+   * @returns whether all messages are within the reorder window; only those are accepted.
    */
-  receiveBatch(firstNumber: number, messages: unknown[], size: number): void {
-    const averageSize = size / (messages.length || 1);
+  receiveBatch(firstNumber: number, messages: unknown[], size: number): boolean {
+    const averageSize = size / messages.length;
+    const reorderBuffer = this.#openReorderBuffer();
     const results = messages.map((message, index) =>
-      this.#reorderBuffer.insert(firstNumber + index, message, averageSize),
+      reorderBuffer.insert(firstNumber + index, message, averageSize),
     );
     this.#deliverToApplication();
-    if (results.includes('out-of-window')) throw this.outOfWindow(firstNumber);
+    return !results.includes('out-of-window');
   }
 
   /**
@@ -124,7 +126,7 @@ export class Receiver implements OrderedReceiver<unknown> {
   receiveMessage(number: number | undefined, message: unknown, size: number): void {
     if (number === undefined) {
       this.deliver(message, size);
-    } else if (this.#reorderBuffer.insert(number, message, size) === 'out-of-window') {
+    } else if (this.#openReorderBuffer().insert(number, message, size) === 'out-of-window') {
       throw this.outOfWindow(number);
     }
     this.#deliverAndCheckLimits();
@@ -133,8 +135,18 @@ export class Receiver implements OrderedReceiver<unknown> {
   /** Dart dialect: consumes the number of a message that was rejected and is not sent again [dart]. */
   skip(number: number): void {
     if (this.#isClosed) return;
-    this.#reorderBuffer.skip(number);
+    this.#openReorderBuffer().skip(number);
     this.#deliverAndCheckLimits();
+  }
+
+  #openReorderBuffer(): ReorderBuffer<unknown> {
+    const { reorderWindow, maxBufferedAmount } = this.#session.options;
+    return (this.#reorderBuffer ??= new ReorderBuffer(
+      this,
+      reorderWindow,
+      maxBufferedAmount,
+      this.#firstNumber,
+    ));
   }
 
   /** Accepts the next message in order. */
@@ -203,8 +215,8 @@ export class Receiver implements OrderedReceiver<unknown> {
 
   /** Starts, restarts or stops the timer that limits how long a message may be missing. */
   #watchGap(): void {
-    if (this.#isClosed) return;
     const reorderBuffer = this.#reorderBuffer;
+    if (this.#isClosed || !reorderBuffer) return;
     if (!reorderBuffer.hasStarted) {
       if (reorderBuffer.size === 0) return;
       this.#gapTimer ??= setTimeout(() => {

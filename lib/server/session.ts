@@ -216,19 +216,19 @@ export class Session
     this.#lastActivityAt = performance.now();
     this.#sender.acknowledge(ack);
 
-    if (messages.length > 0 && !this.#receiver.hasCapacity) {
-      await this.#receiver.waitForCapacity();
-      this.#rejectIfClosed();
-    }
-    try {
-      this.#receiver.receiveBatch(id, messages, size);
-    } finally {
+    if (messages.length > 0) {
+      if (!this.#receiver.hasCapacity) {
+        await this.#receiver.waitForCapacity();
+        this.#rejectIfClosed();
+      }
+      const isInWindow = this.#receiver.receiveBatch(id, messages, size);
       // What the application replied is written before the POST's response, not a turn later.
       this.#sender.flushIfScheduled();
+      if (!isInWindow) throw this.#receiver.outOfWindow(id);
     }
     if (close) {
-      const isComplete = id + messages.length <= this.#receiver.received;
-      if (!isComplete) throw this.#receiver.outOfWindow(id);
+      const areAllReceived = id + messages.length <= this.#receiver.received;
+      if (!areAllReceived) throw this.#receiver.outOfWindow(id);
       this.#setClosed(this.#closeInfo ?? close);
       this.#release();
     }
