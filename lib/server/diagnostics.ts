@@ -14,8 +14,11 @@ export interface SseConnectionDiagnostic {
 
 /** The messages that are published with `node:diagnostics_channel`, by channel. */
 export interface SseDiagnostics {
-  /** A session was opened, by a client of this dialect. */
-  'sse-duplex:connect': SseConnectionDiagnostic & { dialect: 'dart' | 'duplex' };
+  /** A session was opened. */
+  'sse-duplex:connect': SseConnectionDiagnostic & {
+    /** The dialect of the client: `duplex` for this package's client. */
+    dialect: 'dart' | 'duplex';
+  };
   /** The stream of a session was lost; the session waits for its client. */
   'sse-duplex:disconnect': SseConnectionDiagnostic;
   /** The client of a session has reconnected. */
@@ -36,8 +39,13 @@ export interface SseDiagnostics {
     /** Number of messages that the client did not acknowledge. */
     unacknowledged: number;
   };
-  /** A request was rejected with this error. */
-  'sse-duplex:client-error': { path: string; error: SseRequestError };
+  /** A request was rejected. */
+  'sse-duplex:client-error': {
+    /** Path of the middleware, as it was given to `createSseMiddleware`. */
+    path: string;
+    /** Why the request was rejected. */
+    error: SseRequestError;
+  };
 }
 
 type Name = keyof SseDiagnostics;

@@ -175,7 +175,13 @@ export function sendJson(
   response.end();
 }
 
-// --- Request bodies --------------------------------------------------------------------------------
+// --- Requests --------------------------------------------------------------------------------------
+
+/** Returns the host that a request is for, with the port if it has one; '' if the request has none. */
+export function hostOf({ headers }: IncomingMessage): string {
+  const authority = headers[':authority']; // of HTTP/2, instead of `Host`
+  return headers.host ?? (typeof authority === 'string' ? authority : '');
+}
 
 /** A body that a body parser ahead of this package has parsed. */
 export interface ParsedBody {

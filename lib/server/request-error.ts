@@ -36,6 +36,7 @@ interface ErrorDetails {
  * it is not part of the response.
  */
 export class SseRequestError extends Error {
+  /** Always 'SseRequestError'. */
   override readonly name = 'SseRequestError';
   /** Machine-readable error code, as in the response body: PROTOCOL.md, "Error responses". */
   readonly code: SseErrorCode;

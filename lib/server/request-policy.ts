@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PROTOCOL_HEADER } from '../protocol/wire';
+import { hostOf } from './node-http';
 import type { ResolvedOptions } from './options';
 import { SseRequestError } from './request-error';
 
@@ -25,8 +26,7 @@ export class RequestPolicy {
    */
   checkOrigin(request: IncomingMessage, response: ServerResponse): void {
     const { headers } = request;
-    const authority = headers[':authority']; // HTTP/2 has it instead of `Host`
-    const host = headers.host ?? (typeof authority === 'string' ? authority : '');
+    const host = hostOf(request);
     const { allowedHosts, isAllowedOrigin } = this.#options;
     if (allowedHosts && !allowedHosts.has(host.toLowerCase())) {
       throw new SseRequestError(
