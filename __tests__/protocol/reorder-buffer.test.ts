@@ -14,7 +14,7 @@ function createBuffer(
     },
   };
   const { messages: maxAhead = 1000, bytes = Infinity } = bounds;
-  const messages = new ReorderBuffer<number>(receiver, maxAhead, bytes, start);
+  const messages = new ReorderBuffer(receiver, maxAhead, bytes, start);
   /** Each message is its own number. */
   const insert = (number: number, size = 1) => messages.insert(number, number, size);
   return { messages, delivered, sizes, insert };
@@ -59,7 +59,7 @@ describe('a message order', () => {
   it('delivers undefined, which is a message too', () => {
     const delivered: unknown[] = [];
     const deliver = (message: unknown) => delivered.push(message);
-    const messages = new ReorderBuffer<unknown>({ deliver }, 10, 10);
+    const messages = new ReorderBuffer({ deliver }, 10, 10);
     messages.insert(1, undefined, 0);
     messages.insert(0, undefined, 0);
     expect(delivered).toEqual([undefined, undefined]);

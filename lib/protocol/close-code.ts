@@ -10,6 +10,8 @@ export const CloseCode = {
   abnormal: 1006,
   /** A configured limit was exceeded. */
   policyViolation: 1008,
+  /** The server failed to open the session's stream. */
+  internalError: 1011,
   /** The server restarts; the client may open a new session. */
   serviceRestart: 1012,
 } as const;

@@ -8,23 +8,26 @@
 export type InsertResult = 'delivered' | 'buffered' | 'duplicate' | 'out-of-window';
 
 /** Receives the messages in order. `deliver` must neither throw nor insert a message. */
-export interface OrderedReceiver<Message> {
-  deliver(message: Message, size: number): void;
+export interface OrderedReceiver {
+  deliver(message: unknown, size: number): void;
 }
 
-/** A message with its size in bytes, or undefined for a number that is skipped. */
-type Entry<Message> = { message: Message; size: number } | undefined;
+/**
+ * A buffered message with its size in bytes, or undefined for a number that is skipped. The message is
+ * kept as JSON, because a parsed value may take many times the memory of its text.
+ */
+type Entry = { json: string; size: number } | undefined;
 
 /**
- * Accepts numbered messages in any order and any number of times, and delivers each once, in order.
+ * Accepts numbered JSON values in any order and any number of times, and delivers each once, in order.
  * What it buffers is limited in number and in bytes.
  */
-export class ReorderBuffer<Message> {
-  readonly #receiver: OrderedReceiver<Message>;
+export class ReorderBuffer {
+  readonly #receiver: OrderedReceiver;
   readonly #window: number;
   readonly #maxBytes: number;
   /** Created when the first message arrives out of order, which happens to few clients. */
-  #entries: Map<number, Entry<Message>> | undefined;
+  #entries: Map<number, Entry> | undefined;
   #bufferedBytes = 0;
   /** Undefined until the first number is known: see {@link start}. */
   #next: number | undefined;
@@ -39,7 +42,7 @@ export class ReorderBuffer<Message> {
    * that is buffered when {@link start} is called.
    */
   constructor(
-    receiver: OrderedReceiver<Message>,
+    receiver: OrderedReceiver,
     window: number,
     maxBytes: number,
     first: number | 'unknown' = 0,
@@ -66,13 +69,28 @@ export class ReorderBuffer<Message> {
   }
 
   /** @param size in bytes; counted while the message is buffered. */
-  insert(number: number, message: Message, size: number): InsertResult {
-    return this.#insert(number, { message, size });
+  insert(number: number, message: unknown, size: number): InsertResult {
+    const result = this.#classify(number, size);
+    if (result === 'delivered') {
+      this.#next = number + 1;
+      this.#receiver.deliver(message, size);
+      this.#deliverBuffered();
+    } else if (result === 'buffered') {
+      this.#buffer(number, { json: JSON.stringify(message), size });
+    }
+    return result;
   }
 
   /** Consumes a number whose message is not to be delivered. */
   skip(number: number): InsertResult {
-    return this.#insert(number, undefined);
+    const result = this.#classify(number, 0);
+    if (result === 'delivered') {
+      this.#next = number + 1;
+      this.#deliverBuffered();
+    } else if (result === 'buffered') {
+      this.#buffer(number, undefined);
+    }
+    return result;
   }
 
   /**
@@ -85,22 +103,19 @@ export class ReorderBuffer<Message> {
     this.#deliverBuffered();
   }
 
-  #insert(number: number, entry: Entry<Message>): InsertResult {
+  #classify(number: number, size: number): InsertResult {
     if (this.#next === undefined && number === 0) this.#next = 0; // no number is lower
     if (number < this.#first) return 'out-of-window';
     if (this.#next !== undefined && number < this.#next) return 'duplicate';
     if (this.#entries?.has(number)) return 'duplicate';
-    if (number === this.#next) {
-      this.#deliver(number, entry);
-      this.#deliverBuffered();
-      return 'delivered';
-    }
-    const size = entry?.size ?? 0;
-    if (!this.#fits(number, size)) return 'out-of-window';
+    if (number === this.#next) return 'delivered';
+    return this.#fits(number, size) ? 'buffered' : 'out-of-window';
+  }
+
+  #buffer(number: number, entry: Entry): void {
     this.#entries ??= new Map();
     this.#entries.set(number, entry);
-    this.#bufferedBytes += size;
-    return 'buffered';
+    this.#bufferedBytes += entry?.size ?? 0;
   }
 
   #fits(number: number, size: number): boolean {
@@ -116,13 +131,10 @@ export class ReorderBuffer<Message> {
     for (let number = this.next; entries.has(number); number++) {
       const entry = entries.get(number);
       entries.delete(number);
-      this.#bufferedBytes -= entry?.size ?? 0;
-      this.#deliver(number, entry);
+      this.#next = number + 1;
+      if (!entry) continue;
+      this.#bufferedBytes -= entry.size;
+      this.#receiver.deliver(JSON.parse(entry.json), entry.size);
     }
-  }
-
-  #deliver(number: number, entry: Entry<Message>): void {
-    this.#next = number + 1;
-    if (entry) this.#receiver.deliver(entry.message, entry.size);
   }
 }

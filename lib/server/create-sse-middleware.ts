@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Request } from 'express';
 import { CloseCode } from '../protocol/close-code';
+import { interceptRequests, targetOf } from './node-http';
 import { resolveOptions } from './options';
 import type { SseOptions } from './options';
 import type { SseRequestError } from './request-error';
@@ -71,9 +72,10 @@ export interface SseMiddleware<Incoming, Outgoing, Req> {
   stats(): SseStats;
 
   /**
-   * Handles the requests of the path before all other `request` listeners of `server`, and therefore
-   * before Express: this is faster, but no middleware runs for these requests (`authorize` does), and
-   * `request` is a plain `IncomingMessage`. Call it after all other `request` listeners were added.
+   * Handles the requests of the path instead of the `request` listeners of `server`, and therefore before
+   * Express: this is faster, but no middleware runs for these requests (`authorize` does), and `request`
+   * is a plain `IncomingMessage`. The listeners receive all other requests. They may be added before or
+   * after this call.
    *
    * @param server a server of `node:http`, `node:https` or `node:http2`.
    */
@@ -105,14 +107,18 @@ export function createSseMiddleware<
   const handler = new RequestHandler(registry, emitter);
 
   /** Returns false if the request is not for this channel. */
-  function serve(request: IncomingMessage, response: ServerResponse): boolean {
-    const { url = '' } = request;
+  function serve(
+    request: IncomingMessage,
+    response: ServerResponse,
+    onError: (error: unknown) => void,
+  ): boolean {
+    const url = targetOf(request);
     if (!url.startsWith(prefix)) return false;
     const queryStart = url.indexOf('?');
     const rest = url.slice(prefix.length, queryStart < 0 ? undefined : queryStart);
     if (rest === '' || rest === '/') {
       const query = new URLSearchParams(queryStart < 0 ? '' : url.slice(queryStart + 1));
-      void handler.handle(request, response, query);
+      void handler.handle(request, response, query, onError);
       return true;
     }
     if (rest === '/client.js' && registry.options.clientScript) {
@@ -127,7 +133,7 @@ export function createSseMiddleware<
     response: ServerResponse,
     next: (error?: unknown) => void,
   ): void {
-    if (!serve(request, response)) next();
+    if (!serve(request, response, next)) next();
   }
 
   const members = {
@@ -139,12 +145,7 @@ export function createSseMiddleware<
     close: (code: number = CloseCode.serviceRestart, reason = '') => registry.close(code, reason),
     stats: () => registry.stats(),
     attach(server: EventEmitter): void {
-      const listeners = server.rawListeners('request');
-      server.removeAllListeners('request');
-      server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-        if (serve(request, response)) return;
-        for (const listener of listeners) listener.call(server, request, response);
-      });
+      interceptRequests(server, serve);
     },
   };
   // The registry does not know the application's types of messages and requests.

@@ -2,10 +2,12 @@
  * Everything that depends on how Node implements HTTP/1.1 and HTTP/2, and on what middleware ahead of
  * this package does to requests and responses.
  */
+import type { EventEmitter } from 'node:events';
 import { ServerResponse } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import type { Readable, Writable } from 'node:stream';
 import type { EventStream, EventStreamOwner } from './event-stream';
+import { Deadline } from './deadline';
 import { SseRequestError } from './request-error';
 
 /** A response of HTTP/1.1, or of HTTP/2 in Node's compatibility API, which has a stream of its own. */
@@ -83,7 +85,8 @@ class ResponseStream implements EventStream {
   }
 
   get isWritable(): boolean {
-    return this.#isOpen && !this.#state.writableNeedDrain;
+    // Node discards, without an error, what is written in the tick of the socket's `destroy()`.
+    return this.#isOpen && !this.#state.destroyed && !this.#state.writableNeedDrain;
   }
 
   get writableLength(): number {
@@ -91,7 +94,6 @@ class ResponseStream implements EventStream {
   }
 
   write(chunk: Buffer): boolean {
-    // Node discards, without an error, what is written in the tick of the socket's `destroy()`.
     if (!this.#isOpen || this.#state.destroyed) return false;
     const acceptsMore = this.#writable.write(chunk);
     if (!acceptsMore && !this.#isWaitingForDrain) {
@@ -177,6 +179,39 @@ export function sendJson(
 
 // --- Requests --------------------------------------------------------------------------------------
 
+/**
+ * Returns the path and the query of a request, also if its target is an absolute URL, which a proxy may
+ * send [RFC 9112 §3.2.2].
+ */
+export function targetOf({ url = '' }: IncomingMessage): string {
+  if (url.startsWith('/') || !URL.canParse(url)) return url;
+  const { pathname, search } = new URL(url);
+  return pathname + search;
+}
+
+/**
+ * Calls `serve` for each request of a server before its `request` listeners, which do not receive the
+ * request if `serve` returns true. It makes no difference in which order they were added.
+ */
+export function interceptRequests(
+  server: EventEmitter,
+  serve: (
+    request: IncomingMessage,
+    response: ServerResponse,
+    onError: (error: unknown) => void,
+  ) => boolean,
+): void {
+  const emit = server.emit.bind(server);
+  server.emit = (event: string | symbol, ...values: [IncomingMessage, ServerResponse]): boolean => {
+    const [request, response] = values;
+    const onError = (error: unknown) => {
+      process.emitWarning(error instanceof Error ? error : String(error));
+      response.destroy();
+    };
+    return (event === 'request' && serve(request, response, onError)) || emit(event, ...values);
+  };
+}
+
 /** Returns the host that a request is for, with the port if it has one; '' if the request has none. */
 export function hostOf({ headers }: IncomingMessage): string {
   const authority = headers[':authority']; // of HTTP/2, instead of `Host`
@@ -186,7 +221,7 @@ export function hostOf({ headers }: IncomingMessage): string {
 /** A body that a body parser ahead of this package has parsed. */
 export interface ParsedBody {
   value: unknown;
-  /** In bytes; 0 if unknown. */
+  /** In bytes of JSON. */
   size: number;
 }
 
@@ -227,17 +262,17 @@ function receiveBody(request: MaybeHttp2Request, limit: number, timeout: number)
     const settle = (action: () => void) => {
       if (isSettled) return;
       isSettled = true;
-      clearTimeout(timer);
+      deadline.clear();
       action();
     };
     const onEnd = () => {
       const [first] = chunks;
       settle(() => resolve(first && chunks.length === 1 ? first : Buffer.concat(chunks)));
     };
-    const timer = setTimeout(() => {
+    const deadline = new Deadline(timeout, () => {
       const message = `the request body did not arrive within ${timeout} ms (option "bodyTimeout")`;
       settle(() => reject(new SseRequestError('request-timeout', message)));
-    }, timeout).unref();
+    });
     request.on('data', (chunk: Buffer) => {
       if (isSettled) return;
       size += chunk.length;
@@ -270,7 +305,9 @@ function parsedBody(request: MaybeParsedRequest): Buffer | ParsedBody {
       : bytes.length === declared;
     if (isText) return bytes;
   }
-  return { value: body, size: Number.isNaN(declared) ? 0 : declared };
+  // A chunked body declares no length.
+  const size = Number.isNaN(declared) ? Buffer.byteLength(JSON.stringify(body)) : declared;
+  return { value: body, size };
 }
 
 /**

@@ -75,6 +75,11 @@ export function parseEnvelope(value: unknown): Envelope {
   );
 }
 
+/** Returns the size in bytes of the messages of a duplex POST, with their commas. */
+export function sizeOfMessages(envelope: Envelope, bodySize: number): number {
+  return bodySize - Buffer.byteLength(JSON.stringify({ ...envelope, messages: [] }));
+}
+
 function isClose(value: unknown): value is Close {
   const { code, reason } = asRecord(value);
   return validateClose(code, reason) === undefined;

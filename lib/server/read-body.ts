@@ -79,7 +79,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-function contentTooLarge(maxPayload: number): SseRequestError {
+export function contentTooLarge(maxPayload: number): SseRequestError {
   return new SseRequestError(
     'content-too-large',
     `the request body exceeds ${maxPayload} bytes: send smaller messages, or raise the option "maxPayload"`,

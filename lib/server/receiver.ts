@@ -1,7 +1,11 @@
+import type { EventEmitter } from 'node:events';
 import { ReorderBuffer } from '../protocol/reorder-buffer';
 import type { OrderedReceiver } from '../protocol/reorder-buffer';
+import { Deadline } from './deadline';
+import { emit } from './emit';
 import type { ResolvedOptions } from './options';
 import { SseRequestError } from './request-error';
+import type { FlowControl } from './sse-connection';
 
 /**
  * Time in milliseconds that a client of the Dart dialect, whose first message number is unknown, has
@@ -18,8 +22,8 @@ interface QueuedMessage {
 /** What a receiver needs from its session. */
 export interface ReceiverOwner {
   readonly options: ResolvedOptions;
-  /** Emits a message to the application. Must not throw. */
-  onMessage(message: unknown): void;
+  /** Emits `message` to the application. */
+  readonly connection: EventEmitter;
   /** The application has received everything that arrived. */
   onReceiveBufferEmpty(): void;
   onOverflow(direction: 'up', bytes: number): void;
@@ -29,20 +33,20 @@ export interface ReceiverOwner {
 
 /**
  * The receiving half of a session: puts messages in order, and keeps them until the application reads
- * them. It is paused until {@link start} or {@link resume}.
+ * them.
  */
-export class Receiver implements OrderedReceiver<unknown> {
+export class Receiver implements OrderedReceiver, FlowControl {
   readonly #session: ReceiverOwner;
   readonly #firstNumber: 0 | 'unknown';
   /** Created with the first message, because many clients only receive (bench: idle). */
-  #reorderBuffer: ReorderBuffer<unknown> | undefined;
+  #reorderBuffer: ReorderBuffer | undefined;
   readonly #receiveBuffer: QueuedMessage[] = [];
   #bufferedBytes = 0;
-  #flow: 'initial' | 'flowing' | 'paused' = 'initial';
+  #isPaused = false;
   /** Continues the one POST that waits for capacity. */
   #continueBlockedPost: ((hasCapacity: boolean) => void) | undefined;
   /** Dart dialect: runs while a message is missing, or while the first number is unknown. */
-  #gapTimer: NodeJS.Timeout | undefined;
+  #gapDeadline: Deadline | undefined;
   #missingNumber = 0;
   #isClosed = false;
 
@@ -62,9 +66,13 @@ export class Receiver implements OrderedReceiver<unknown> {
     return this.#receiveBuffer.length === 0;
   }
 
-  /** Whether the application has neither asked for messages nor paused. */
-  get isUnread(): boolean {
-    return this.#flow === 'initial';
+  /** Whether the application listens for messages. Until it does, they are kept for it. */
+  get hasListener(): boolean {
+    return this.#session.connection.listenerCount('message') > 0;
+  }
+
+  get #isFlowing(): boolean {
+    return !this.#isPaused && this.hasListener;
   }
 
   /** Whether another batch is accepted. */
@@ -139,7 +147,7 @@ export class Receiver implements OrderedReceiver<unknown> {
     this.#deliverAndCheckLimits();
   }
 
-  #openReorderBuffer(): ReorderBuffer<unknown> {
+  #openReorderBuffer(): ReorderBuffer {
     const { reorderWindow, maxBufferedAmount } = this.#session.options;
     return (this.#reorderBuffer ??= new ReorderBuffer(
       this,
@@ -164,25 +172,24 @@ export class Receiver implements OrderedReceiver<unknown> {
   }
 
   pause(): void {
-    this.#flow = 'paused';
+    this.#isPaused = true;
   }
 
   resume(): void {
-    if (this.#flow === 'flowing') return;
-    this.#flow = 'flowing';
-    // In a microtask, because the caller may be about to add its `message` listener.
-    queueMicrotask(() => this.#deliverToApplication());
+    this.#isPaused = false;
+    this.start();
   }
 
-  /** Resumes, unless the application has paused. */
+  /** Delivers what has arrived, unless the application has paused. */
   start(): void {
-    if (this.#flow === 'initial') this.resume();
+    // In a microtask, because the caller is about to add its `message` listener.
+    queueMicrotask(() => this.#deliverToApplication());
   }
 
   /** Accepts nothing more. What arrived in order before is still delivered to the application. */
   close(): void {
     this.#isClosed = true;
-    clearTimeout(this.#gapTimer);
+    this.#gapDeadline?.clear();
     this.#continueBlockedPost?.(false);
   }
 
@@ -194,9 +201,9 @@ export class Receiver implements OrderedReceiver<unknown> {
   #deliverToApplication(): void {
     // One splice at the end: `shift` may cost as much for each message.
     let count = 0;
-    for (let next; this.#flow === 'flowing' && (next = this.#receiveBuffer[count]); count++) {
+    for (let next; this.#isFlowing && (next = this.#receiveBuffer[count]); count++) {
       this.#bufferedBytes -= next.size;
-      this.#session.onMessage(next.message);
+      emit(this.#session.connection, 'message', next.message);
     }
     this.#receiveBuffer.splice(0, count);
     if (this.hasCapacity) this.#continueBlockedPost?.(true);
@@ -219,21 +226,20 @@ export class Receiver implements OrderedReceiver<unknown> {
     if (this.#isClosed || !reorderBuffer) return;
     if (!reorderBuffer.hasStarted) {
       if (reorderBuffer.size === 0) return;
-      this.#gapTimer ??= setTimeout(() => {
-        this.#gapTimer = undefined;
+      this.#gapDeadline ??= new Deadline(FIRST_NUMBER_TIMEOUT, () => {
+        this.#gapDeadline = undefined;
         reorderBuffer.start();
         this.#deliverAndCheckLimits();
-      }, FIRST_NUMBER_TIMEOUT).unref();
+      });
       return;
     }
-    if (this.#gapTimer && reorderBuffer.next === this.#missingNumber) return;
-    clearTimeout(this.#gapTimer);
-    this.#gapTimer = undefined;
+    if (this.#gapDeadline && reorderBuffer.next === this.#missingNumber) return;
+    this.#gapDeadline?.clear();
+    this.#gapDeadline = undefined;
     if (reorderBuffer.size === 0) return;
     this.#missingNumber = reorderBuffer.next;
-    this.#gapTimer = setTimeout(
-      () => this.#session.onMissingMessage(this.#missingNumber),
-      this.#session.options.reorderTimeout,
-    ).unref();
+    this.#gapDeadline = new Deadline(this.#session.options.reorderTimeout, () =>
+      this.#session.onMissingMessage(this.#missingNumber),
+    );
   }
 }

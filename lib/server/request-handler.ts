@@ -8,9 +8,14 @@ import { dartDialect, duplexDialect } from './dialect';
 import { emit } from './emit';
 import { IncompleteBodyError, discardBody, isAborted, openEventStream } from './node-http';
 import { sendEventStream, sendJson } from './node-http';
-import { parseEnvelope, parsePostRequest, parseStreamRequest } from './parse-request';
+import {
+  parseEnvelope,
+  parsePostRequest,
+  parseStreamRequest,
+  sizeOfMessages,
+} from './parse-request';
 import type { StreamRequest } from './parse-request';
-import { readJsonBody } from './read-body';
+import { contentTooLarge, readJsonBody } from './read-body';
 import type { JsonBody } from './read-body';
 import { SseRequestError } from './request-error';
 import { RequestPolicy } from './request-policy';
@@ -33,11 +38,17 @@ export class RequestHandler {
     this.#emitter = emitter;
   }
 
-  /** Handles a request to the channel. Never rejects. */
+  /**
+   * Handles a request to the channel. Never rejects.
+   *
+   * @param onError is called with an unexpected exception, for example of other middleware that has
+   * replaced a method of the response.
+   */
   async handle(
     request: IncomingMessage,
     response: ServerResponse,
     query: URLSearchParams,
+    onError: (error: unknown) => void,
   ): Promise<void> {
     try {
       this.#policy.checkOrigin(request, response);
@@ -46,7 +57,12 @@ export class RequestHandler {
       else if (request.method === 'OPTIONS') this.#policy.answerPreflight(request, response);
       else throw methodNotAllowed(request.method);
     } catch (error) {
-      this.#reject(error, request, response);
+      if (!(error instanceof SseRequestError)) return onError(error);
+      try {
+        this.#reject(error, request, response);
+      } catch (unexpected) {
+        onError(unexpected);
+      }
     }
   }
 
@@ -73,8 +89,9 @@ export class RequestHandler {
     if (dialect === duplexDialect && hasLastEventId) throw unknownSession();
     if (session) {
       // A Dart client that cannot be given what it lacks, or whose EventSource sent no Last-Event-ID.
-      const isReplaceable = session.dialect === dartDialect && (isAuthentic || !session.connected);
-      if (dialect !== dartDialect || !isReplaceable) throw sessionConflict(id);
+      const isReplaceable = isAuthentic || !session.connected;
+      const isOwn = session.dialect === dialect && session.principal === principal;
+      if (dialect !== dartDialect || !isOwn || !isReplaceable) throw sessionConflict(id);
       const reason = 'the client came back without resuming the session';
       session.terminate({ code: CloseCode.abnormal, reason });
     }
@@ -87,13 +104,15 @@ export class RequestHandler {
     const continuesNumbering = dialect === dartDialect && (session !== undefined || hasLastEventId);
     const firstNumber = continuesNumbering ? 'unknown' : 0;
     const opened = this.#registry.open(id, dialect, principal, request, firstNumber);
-    opened.attach(openEventStream(response, opened, dialect.headers), 0);
+    try {
+      opened.attach(openEventStream(response, opened, dialect.headers), 0);
+    } catch (error) {
+      opened.terminate({ code: CloseCode.internalError, reason: 'the response cannot be written' });
+      throw error;
+    }
+    const { path } = this.#registry;
     const { connection } = opened;
-    diagnose('sse-duplex:connect', {
-      path: this.#registry.path,
-      connection,
-      dialect: dialect.name,
-    });
+    diagnose('sse-duplex:connect', { path, connection, dialect: dialect.name });
     emit(this.#emitter, 'connection', connection, request);
   }
 
@@ -119,47 +138,54 @@ export class RequestHandler {
   ): Promise<void> {
     const { id, number } = parsePostRequest(query);
     const principal = this.#policy.allowsAnyone ? undefined : await this.#policy.authorize(request);
-    const body = await this.#readPostBody(request, id, number, principal);
+    // Before the body is read, so that an unknown session costs no more than its headers.
+    const body = await this.#readPostBody(request, this.#findOwn(id, principal), number);
 
-    // One error for an unknown session, a wrong token and another principal, so that a client cannot
-    // find out which sessions exist.
-    const session = this.#registry.find(id);
-    if (!session || session.principal !== principal) throw unknownSession();
+    const session = this.#findOwn(id, principal); // another one may have taken its place
     if (session.dialect === dartDialect) {
       sendJson(response, 200, session.receiveMessage(number, body.value, body.size));
       return;
     }
     const envelope = parseEnvelope(body.value);
     if (!session.authenticates(envelope.token, principal)) throw unknownSession();
+    const { maxPayload } = this.#registry.options;
+    if (body.size > maxPayload && sizeOfMessages(envelope, body.size) > maxPayload) {
+      throw contentTooLarge(maxPayload);
+    }
     sendJson(response, 200, await session.receiveBatch(envelope, body.size));
+  }
+
+  /**
+   * The error is the same for an unknown session, a wrong token and another principal, so that a client
+   * cannot find out which sessions exist.
+   */
+  #findOwn(id: string, principal: string | undefined): Session {
+    const session = this.#registry.find(id);
+    if (!session || session.principal !== principal) throw unknownSession();
+    return session;
   }
 
   async #readPostBody(
     request: IncomingMessage,
-    id: string,
+    { id, dialect, principal }: Session,
     number: number | undefined,
-    principal: string | undefined,
   ): Promise<JsonBody> {
     const { maxPayload, bodyTimeout } = this.#registry.options;
-    const isDart = this.#registry.find(id)?.dialect === dartDialect;
+    const allowance = dialect === dartDialect ? 0 : ENVELOPE_ALLOWANCE;
     try {
-      return await readJsonBody(request, maxPayload, bodyTimeout, isDart ? 0 : ENVELOPE_ALLOWANCE);
+      return await readJsonBody(request, maxPayload, bodyTimeout, allowance);
     } catch (error) {
       // A rejected message consumes its number; one that was cut off is sent again.
-      const session = this.#registry.find(id);
-      const isOwn = session?.dialect === dartDialect && session.principal === principal;
-      if (isOwn && number !== undefined && !(error instanceof IncompleteBodyError)) {
+      const isConsumed = number !== undefined && !(error instanceof IncompleteBodyError);
+      const session = isConsumed && this.#registry.find(id);
+      if (session && session.dialect === dartDialect && session.principal === principal) {
         session.skip(number);
       }
       throw error;
     }
   }
 
-  #reject(cause: unknown, request: IncomingMessage, response: ServerResponse): void {
-    const error =
-      cause instanceof SseRequestError
-        ? cause
-        : new SseRequestError('forbidden', 'not allowed', { cause }); // thrown by `allowedOrigins`
+  #reject(error: SseRequestError, request: IncomingMessage, response: ServerResponse): void {
     const { path, options, counts } = this.#registry;
     counts.clientErrors++;
     diagnose('sse-duplex:client-error', { path, error });

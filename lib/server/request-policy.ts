@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PROTOCOL_HEADER } from '../protocol/wire';
+import { Deadline } from './deadline';
 import { hostOf } from './node-http';
 import type { ResolvedOptions } from './options';
 import { SseRequestError } from './request-error';
@@ -27,7 +28,7 @@ export class RequestPolicy {
   checkOrigin(request: IncomingMessage, response: ServerResponse): void {
     const { headers } = request;
     const host = hostOf(request);
-    const { allowedHosts, isAllowedOrigin } = this.#options;
+    const { allowedHosts } = this.#options;
     if (allowedHosts && !allowedHosts.has(host.toLowerCase())) {
       throw new SseRequestError(
         'forbidden',
@@ -45,7 +46,7 @@ export class RequestPolicy {
       throw new SseRequestError('forbidden', `a ${site} request without an Origin is not allowed`);
     }
     if (site === undefined && isSameHost(origin, host)) return;
-    if (origin === 'null' || !isAllowedOrigin(origin)) {
+    if (origin === 'null' || !this.#isAllowedOrigin(origin)) {
       throw new SseRequestError(
         'forbidden',
         `origin ${JSON.stringify(origin)} is not allowed on host ${JSON.stringify(host)}: add it to the ` +
@@ -59,6 +60,15 @@ export class RequestPolicy {
     response.setHeader('Access-Control-Allow-Origin', origin);
     response.setHeader('Access-Control-Allow-Credentials', 'true');
     response.setHeader('Access-Control-Expose-Headers', `${PROTOCOL_HEADER}, Retry-After`);
+  }
+
+  /** @throws SseRequestError if the application's function throws. */
+  #isAllowedOrigin(origin: string): boolean {
+    try {
+      return this.#options.isAllowedOrigin(origin);
+    } catch (cause) {
+      throw new SseRequestError('forbidden', 'not allowed', { cause });
+    }
   }
 
   /** Whether there is no `authorize` option, so that no request has to wait for it. */
@@ -112,15 +122,15 @@ function isSameHost(origin: string, host: string): boolean {
 }
 
 async function withTimeout<T>(result: T | Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
+  let deadline: Deadline | undefined;
   const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
+    deadline = new Deadline(AUTHORIZE_TIMEOUT, () => {
       reject(new Error(`authorize did not settle within ${AUTHORIZE_TIMEOUT} ms`));
-    }, AUTHORIZE_TIMEOUT).unref();
+    });
   });
   try {
     return await Promise.race([result, timeout]);
   } finally {
-    clearTimeout(timer);
+    deadline?.clear();
   }
 }

@@ -83,26 +83,28 @@ export class Sender {
   /** Queues a message. Returns whether more may be sent before `onDrain`. */
   send(json: string): boolean {
     this.#buffer.push(json);
-    if (!this.#scheduleWrite()) return false;
+    if (this.failIfOverflowing()) return false;
+    this.scheduleFlush();
     if (this.#isBelowLimits) return true;
     this.#needDrain = true;
     return false;
   }
 
-  /** Queues a message that other sessions are sent as well. */
-  sendPrepared(message: PreparedMessage): void {
+  /** Queues a message that other sessions are sent as well. Returns false if it is one too many. */
+  sendPrepared(message: PreparedMessage): boolean {
     this.#buffer.pushPrepared(message);
-    this.#scheduleWrite();
+    this.scheduleFlush();
+    return !this.#isOverflowing;
   }
 
-  /** Returns false if the session exceeds `maxBufferedAmount` and is therefore closed. */
-  #scheduleWrite(): boolean {
-    const amount = this.unacknowledgedAmount;
-    if (amount > this.#session.options.maxBufferedAmount) {
-      this.#session.onOverflow('down', amount);
-      return false;
-    }
-    this.scheduleFlush();
+  get #isOverflowing(): boolean {
+    return this.unacknowledgedAmount > this.#session.options.maxBufferedAmount;
+  }
+
+  /** Returns whether the session exceeds `maxBufferedAmount` and is therefore closed. */
+  failIfOverflowing(): boolean {
+    if (!this.#isOverflowing) return false;
+    this.#session.onOverflow('down', this.unacknowledgedAmount);
     return true;
   }
 
@@ -117,15 +119,22 @@ export class Sender {
   }
 
   /**
-   * Continues on a stream: writes the handshake, what the client lacks, and then new messages.
-   *
-   * @param received number of messages that the client has received.
+   * Continues on a stream: writes the handshake, then the messages after the first `sent` ones, which the
+   * client has received, and then new messages.
    */
-  attach(stream: EventStream, received: number, handshake: string): void {
+  attach(stream: EventStream, counts: Pick<Hello, 'resumed' | 'sent' | 'received'>): void {
     this.#stream = stream;
     this.#isCloseWritten = false;
-    this.#buffer.acknowledge(received);
+    this.#buffer.acknowledge(counts.sent);
     this.#buffer.rewind();
+    const { dialect, token, options } = this.#session;
+    const handshake = dialect.handshake({
+      token,
+      ...counts,
+      heartbeat: options.heartbeatInterval,
+      ackAfter: ackThresholds(options),
+      maxPayload: options.maxPayload,
+    });
     stream.write(Buffer.from(handshake));
     this.flush();
   }
@@ -218,7 +227,7 @@ function flushScheduled(): void {
 }
 
 /** The thresholds after which a client must acknowledge. */
-export function ackThresholds(options: ResolvedOptions): Hello['ackAfter'] {
+function ackThresholds(options: ResolvedOptions): Hello['ackAfter'] {
   const { maxBufferedAmount } = options;
   return {
     messages: ACK_AFTER.messages,

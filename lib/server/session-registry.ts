@@ -44,7 +44,7 @@ export class SessionRegistry implements SessionOwner {
   /** What {@link SseStats} counts since the middleware was created. */
   readonly counts = { opened: 0, resumed: 0, clientErrors: 0 };
   readonly #sessions = new Map<string, Session>();
-  /** Without the sessions that have emitted `close`. */
+  /** Without the sessions that are closed. */
   readonly #connections = new Map<string, SseConnection>();
   #isClosing = false;
   readonly #onEmpty = new Set<() => void>();
@@ -103,9 +103,16 @@ export class SessionRegistry implements SessionOwner {
   /** @throws TypeError if the message is not JSON-serialisable. */
   broadcast(message: unknown, filter?: (connection: SseConnection) => boolean): void {
     const prepared = new PreparedMessage(toJson(message));
-    for (const session of this.#sessions.values()) {
-      if (!filter || filter(session.connection)) session.sendPrepared(prepared);
+    const sessions = filter
+      ? [...this.#sessions.values()].filter(({ connection }) => filter(connection))
+      : this.#sessions.values();
+    // A session that exceeds its limit closes only after all others have the message: its `close` listener
+    // may send, and all clients must receive that afterwards.
+    const overflowing: Session[] = [];
+    for (const session of sessions) {
+      if (!session.sendPrepared(prepared)) overflowing.push(session);
     }
+    for (const session of overflowing) session.failIfOverflowing();
   }
 
   /** @throws RangeError if the code or the reason is invalid. */

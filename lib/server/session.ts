@@ -5,6 +5,7 @@ import { CloseCode } from '../protocol/close-code';
 import { MISSED_INTERVALS } from '../protocol/wire';
 import type { Close, Envelope, PostResponse } from '../protocol/wire';
 import type { PreparedMessage } from './batch';
+import { Deadline } from './deadline';
 import { diagnose } from './diagnostics';
 import type { Dialect } from './dialect';
 import { emit } from './emit';
@@ -15,13 +16,18 @@ import { Receiver } from './receiver';
 import type { ReceiverOwner } from './receiver';
 import { SseRequestError } from './request-error';
 import type { Discarded } from './send-buffer';
-import { Sender, ackThresholds, idleInterval } from './sender';
+import { Sender, idleInterval } from './sender';
 import type { SenderOwner } from './sender';
 import { SseConnection } from './sse-connection';
-import type { ConnectionSession, ReadyState } from './sse-connection';
+import type { ConnectionSession, FlowControl, ReadyState } from './sse-connection';
 
 /** Shortest time in milliseconds that a client has to answer the close event. */
 const CLOSE_TIMEOUT = 5_000;
+/**
+ * Time in milliseconds that an application has to add its first `message` listener to a connection that
+ * has closed. After that the messages are discarded, and `close` is emitted.
+ */
+const LISTENER_TIMEOUT = 30_000;
 
 /** The owner of all sessions of a middleware. */
 export interface SessionOwner {
@@ -29,7 +35,7 @@ export interface SessionOwner {
   readonly path: string;
   readonly options: ResolvedOptions;
   readonly heartbeat: Heartbeat;
-  /** `close` was emitted: the application is done with the session. */
+  /** Nothing is sent or received any more. */
   onSessionClosed(session: Session): void;
   /** The session cannot be resumed any more: the client is done with it. */
   onSessionReleased(session: Session): void;
@@ -55,11 +61,14 @@ export class Session
   #readyState: ReadyState = SseConnection.OPEN;
   #closeInfo: Close | undefined;
   #wasAttached = false;
+  #isReleased = false;
   #isCloseEmitted = false;
   /** What was unacknowledged when the session closed. */
   #unacknowledged: Discarded | undefined;
   /** Runs while no stream is attached. */
-  #reconnectTimer: NodeJS.Timeout | undefined;
+  #reconnectDeadline: Deadline | undefined;
+  /** Runs while a closed session has messages that the application does not listen for. */
+  #listenerDeadline: Deadline | undefined;
   /** Time of the client's last request, on the monotonic clock. */
   #lastActivityAt = performance.now();
 
@@ -138,18 +147,13 @@ export class Session
     const isResumption = this.#wasAttached;
     this.#wasAttached = true;
     this.#lastActivityAt = performance.now();
-    clearTimeout(this.#reconnectTimer);
+    this.#reconnectDeadline?.clear();
     const previous = this.#sender.stream;
-    const handshake = this.dialect.handshake({
-      token: this.token,
+    this.#sender.attach(stream, {
       resumed: isResumption,
       sent: received,
       received: this.#receiver.received,
-      heartbeat: this.options.heartbeatInterval,
-      ackAfter: ackThresholds(this.options),
-      maxPayload: this.options.maxPayload,
     });
-    this.#sender.attach(stream, received, handshake);
     if (previous) {
       previous.destroy();
       this.#emitIfOpen('disconnect');
@@ -164,27 +168,25 @@ export class Session
   onStreamClosed(stream: EventStream, isFinished: boolean): void {
     if (stream !== this.#sender.stream) return; // a previous stream
     this.#sender.detach();
+    if (this.#isReleased) return;
     this.#emitIfOpen('disconnect');
     const isCloseSent = this.#sender.isCloseWritten && isFinished;
     if (isCloseSent && !this.dialect.acknowledges) this.#release();
-    else this.#startReconnectTimer(isCloseSent ? CLOSE_TIMEOUT : 0);
+    else this.#waitForClient(isCloseSent ? CLOSE_TIMEOUT : 0);
   }
 
   ping(): void {
     const { stream } = this.#sender;
     if (!stream) return;
-    if (this.dialect.acknowledges && this.#isClientSilent) {
+    const silence = performance.now() - this.#lastActivityAt;
+    const isSilent = silence > MISSED_INTERVALS * idleInterval(this.options);
+    if (this.dialect.acknowledges && isSilent) {
       stream.destroy();
     } else if (stream.isWritable) {
       const { written } = this.#sender;
       const ping = this.dialect.ping({ sent: written, received: this.#receiver.received });
       stream.write(Buffer.from(ping));
     }
-  }
-
-  get #isClientSilent(): boolean {
-    const silence = performance.now() - this.#lastActivityAt;
-    return silence > MISSED_INTERVALS * idleInterval(this.options);
   }
 
   // --- Messages ------------------------------------------------------------------------------------
@@ -194,9 +196,18 @@ export class Session
     return this.#readyState === SseConnection.OPEN && this.#sender.send(json);
   }
 
-  /** Sends a message that other sessions are sent as well. Has no effect unless the session is open. */
-  sendPrepared(message: PreparedMessage): void {
-    if (this.#readyState === SseConnection.OPEN) this.#sender.sendPrepared(message);
+  /**
+   * Sends a message that other sessions are sent as well. Has no effect unless the session is open.
+   *
+   * @returns false if the session exceeds `maxBufferedAmount`: see {@link failIfOverflowing}.
+   */
+  sendPrepared(message: PreparedMessage): boolean {
+    return this.#readyState !== SseConnection.OPEN || this.#sender.sendPrepared(message);
+  }
+
+  /** Closes the session with code 1008 if it exceeds `maxBufferedAmount`. */
+  failIfOverflowing(): void {
+    this.#sender.failIfOverflowing();
   }
 
   /**
@@ -208,7 +219,7 @@ export class Session
   async receiveBatch(envelope: Envelope, size: number): Promise<PostResponse> {
     const { id, ack, messages, close } = envelope;
     if (close && this.#readyState === SseConnection.CLOSED) {
-      // The client has received the close event. The response tells it which messages were accepted.
+      // The client answers the close event. The response tells it which messages were accepted.
       this.#release();
       return { received: this.#receiver.received };
     }
@@ -253,20 +264,8 @@ export class Session
     this.#receiver.skip(number);
   }
 
-  pause(): void {
-    this.#receiver.pause();
-  }
-
-  resume(): void {
-    this.#receiver.resume();
-  }
-
-  start(): void {
-    this.#receiver.start();
-  }
-
-  onMessage(message: unknown): void {
-    emit(this.connection, 'message', message);
+  get flow(): FlowControl {
+    return this.#receiver;
   }
 
   onReceiveBufferEmpty(): void {
@@ -286,8 +285,7 @@ export class Session
   }
 
   onMissingMessage(number: number): void {
-    const { reorderTimeout } = this.options;
-    const reason = `message ${number} did not arrive within ${reorderTimeout} ms (option "reorderTimeout")`;
+    const reason = `message ${number} did not arrive within ${this.options.reorderTimeout} ms (option "reorderTimeout")`;
     this.#fail({ code: CloseCode.protocolError, reason });
   }
 
@@ -316,7 +314,7 @@ export class Session
     if (this.#readyState === SseConnection.CLOSED) return;
     this.#setClosed(close);
     const { stream } = this.#sender;
-    if (!stream) this.#startReconnectTimer();
+    if (!stream) this.#waitForClient();
     else if (stream.isWritable) this.#sender.flush();
     else stream.destroy(); // a client that does not read receives the close event when it reconnects
   }
@@ -328,27 +326,29 @@ export class Session
     this.#closeInfo = close;
     this.#unacknowledged = this.#sender.clear();
     this.#receiver.close();
+    this.#owner.onSessionClosed(this);
     if (this.#receiver.isEmpty) {
       this.#emitClose();
-    } else if (this.#receiver.isUnread) {
-      // An application that never asks for messages is told about the end nevertheless.
-      setTimeout(() => {
-        if (this.#receiver.isUnread) this.#emitClose();
-      }, this.options.reconnectTimeout).unref();
+    } else if (!this.#receiver.hasListener) {
+      this.#listenerDeadline = new Deadline(LISTENER_TIMEOUT, () => {
+        if (!this.#receiver.hasListener) this.#emitClose();
+      });
     }
   }
 
   /** Ends the wait for the client: the session cannot be resumed any more. */
   #release(): void {
+    if (this.#isReleased) return;
+    this.#isReleased = true;
     if (this.#closeInfo) this.#setClosed(this.#closeInfo);
-    clearTimeout(this.#reconnectTimer);
+    this.#reconnectDeadline?.clear();
     this.#owner.heartbeat.stop(this, this.#heartbeatSlot);
     this.#sender.stream?.end();
     this.#owner.onSessionReleased(this);
   }
 
   /** @param minimum lower bound of the timeout, in milliseconds. */
-  #startReconnectTimer(minimum = 0): void {
+  #waitForClient(minimum = 0): void {
     const timeout = Math.max(this.options.reconnectTimeout, minimum);
     const giveUp = () => {
       const reason = `the client did not reconnect within ${timeout} ms`;
@@ -356,8 +356,8 @@ export class Session
       this.#release();
     };
     if (timeout === 0) return giveUp();
-    clearTimeout(this.#reconnectTimer);
-    this.#reconnectTimer = setTimeout(giveUp, timeout).unref();
+    this.#reconnectDeadline?.clear();
+    this.#reconnectDeadline = new Deadline(timeout, giveUp);
   }
 
   #rejectIfClosed(): void {
@@ -377,8 +377,8 @@ export class Session
   #emitClose(): void {
     if (this.#isCloseEmitted || !this.#closeInfo || !this.#unacknowledged) return;
     this.#isCloseEmitted = true;
+    this.#listenerDeadline?.clear();
     this.#receiver.clear();
-    this.#owner.onSessionClosed(this);
     const { code, reason } = this.#closeInfo;
     const messages = this.#unacknowledged;
     diagnose('sse-duplex:close', {

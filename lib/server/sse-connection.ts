@@ -40,11 +40,16 @@ export interface ConnectionSession {
   readonly isCloseEmitted: boolean;
   readonly bufferedAmount: number;
   readonly unacknowledgedAmount: number;
+  readonly flow: FlowControl;
   send(json: string): boolean;
   close(close: Close): void;
+}
+
+/** Controls when messages are delivered to a connection. */
+export interface FlowControl {
   pause(): void;
   resume(): void;
-  /** Resumes, unless the application has paused. */
+  /** Delivers what has arrived, unless the application has paused. */
   start(): void;
 }
 
@@ -54,8 +59,8 @@ export type ReadyState = 1 | 2 | 3;
 /**
  * A client session. It survives reconnections: one session may span several HTTP streams.
  *
- * A connection starts paused. Messages are kept until the first `message` listener, reader of
- * {@link stream} or iterator is attached, so that one attached after an `await` misses nothing.
+ * Messages are kept while there is no `message` listener, reader of {@link stream} or iterator, so that one
+ * that is attached after an `await` misses nothing.
  *
  * @typeParam Incoming type of client messages. Not validated.
  * @typeParam Outgoing type of the messages to the client.
@@ -92,7 +97,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
 
   /** One function for all connections: `this` is the connection that it was registered on. */
   static #onNewListener(this: SseConnection, event: string): void {
-    if (event === 'message') this.#session.start();
+    if (event === 'message') this.#session.flow.start();
   }
 
   /** The session id. The client chose it, and it is not authenticated: use `authorize` for identity. */
@@ -159,12 +164,12 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
    * the client.
    */
   pause(): void {
-    this.#session.pause();
+    this.#session.flow.pause();
   }
 
   /** Resumes the delivery of messages. */
   resume(): void {
-    this.#session.resume();
+    this.#session.flow.resume();
   }
 
   /**
@@ -200,7 +205,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
 
   #openStream(): ReadableStream<Incoming> {
     // Before the listener is added, so that the reader and not the listener starts the delivery.
-    this.#session.pause();
+    this.#session.flow.pause();
     let removeListeners = () => {};
     return new ReadableStream<Incoming>(
       {
@@ -208,16 +213,17 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
           if (this.#session.isCloseEmitted) return controller.close();
           const onMessage = (message: Incoming) => {
             controller.enqueue(message);
-            if ((controller.desiredSize ?? 0) <= 0) this.#session.pause();
+            if ((controller.desiredSize ?? 0) <= 0) this.pause();
           };
           const onClose = () => controller.close();
           this.on('message', onMessage).on('close', onClose);
           removeListeners = () => this.off('message', onMessage).off('close', onClose);
         },
-        pull: () => this.#session.resume(),
+        pull: () => this.resume(),
         cancel: (reason) => {
           removeListeners();
-          this.#session.resume();
+          this.on('message', discard);
+          this.resume();
           this.close(CloseCode.normal, toCloseReason(reason));
         },
       },
@@ -250,6 +256,9 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
     });
   }
 }
+
+/** Listener of a connection whose reader has cancelled the stream. */
+function discard(): void {}
 
 function connectionClosed(): Error {
   return new Error('the connection is closed: check readyState, or listen for "close"');
