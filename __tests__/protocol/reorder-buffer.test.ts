@@ -13,8 +13,8 @@ function createBuffer(
       sizes.push(size);
     },
   };
-  const { messages: maxAhead = 1000, bytes = Infinity } = bounds;
-  const messages = new ReorderBuffer(receiver, maxAhead, bytes, start);
+  const { messages: window = 1000, bytes = Infinity } = bounds;
+  const messages = new ReorderBuffer(receiver, window, bytes, start);
   /** Each message is its own number. */
   const insert = (number: number, size = 1) => messages.insert(number, number, size);
   return { messages, delivered, sizes, insert };
@@ -24,8 +24,8 @@ function upTo(count: number, from = 0): number[] {
   return Array.from({ length: count - from }, (_, i) => from + i);
 }
 
-describe('a message order', () => {
-  it('delivers messages in order as they come', () => {
+describe('ReorderBuffer', () => {
+  it('delivers messages in order as they arrive', () => {
     const { messages, delivered, insert } = createBuffer();
     expect([0, 1, 2].map((number) => insert(number))).toEqual([
       'delivered',
@@ -36,7 +36,7 @@ describe('a message order', () => {
     expect(messages.next).toBe(3);
   });
 
-  it('holds one that comes early until those before it are there', () => {
+  it('buffers a message that arrives early until those before it have arrived', () => {
     const { messages, delivered, sizes, insert } = createBuffer();
     expect([insert(2, 20), insert(1, 10)]).toEqual(['buffered', 'buffered']);
     expect([delivered, messages.size, messages.next]).toEqual([[], 2, 0]);
@@ -46,7 +46,7 @@ describe('a message order', () => {
     expect([messages.size, messages.next]).toEqual([0, 3]);
   });
 
-  it('drops what it has, taken or held', () => {
+  it('discards a message that was delivered or is buffered', () => {
     const { delivered, insert } = createBuffer();
     insert(0);
     insert(2);
@@ -56,7 +56,7 @@ describe('a message order', () => {
     expect(delivered).toEqual([0, 1, 2]);
   });
 
-  it('delivers undefined, which is a message too', () => {
+  it('delivers undefined like any other message', () => {
     const delivered: unknown[] = [];
     const deliver = (message: unknown) => delivered.push(message);
     const messages = new ReorderBuffer({ deliver }, 10, 10);
@@ -90,7 +90,7 @@ describe('a message order', () => {
     fc.assert(property, { numRuns: 300 });
   });
 
-  it('delivers a gapless beginning of whatever comes, within any bounds', () => {
+  it('delivers a prefix without gaps of whatever arrives, within any limits', () => {
     const property = fc.property(
       fc.array(fc.nat(30), { maxLength: 200, size: 'max' }),
       fc.nat(8),
@@ -98,13 +98,13 @@ describe('a message order', () => {
       (numbers, window, bytes) => {
         const { messages, delivered, insert } = createBuffer({ messages: window, bytes });
         for (const number of numbers) {
-          const isDone = number < messages.next;
+          const isDelivered = number < messages.next;
           const result = insert(number, 2);
-          if (isDone) expect(result).toBe('duplicate');
+          if (isDelivered) expect(result).toBe('duplicate');
           expect(messages.size).toBeLessThanOrEqual(Math.min(window, bytes / 2));
         }
         expect(delivered).toEqual(upTo(messages.next));
-        // A sender that repeats what was refused brings up the rest.
+        // A sender that repeats the rejected messages delivers the rest.
         for (const number of upTo(31)) insert(number, 2);
         expect(delivered).toEqual(upTo(31));
       },
@@ -112,22 +112,22 @@ describe('a message order', () => {
     fc.assert(property, { numRuns: 300 });
   });
 
-  describe('with bounds', () => {
+  describe('with limits', () => {
     it.each([
       [2, 'buffered'],
       [3, 'buffered'],
       [4, 'out-of-window'],
-    ])('with a window of 3, number %i is %s', (number, result) => {
+    ])('with a window of 3 handles number %i as %s', (number, result) => {
       expect(createBuffer({ messages: 3 }).insert(number)).toBe(result);
     });
 
-    it('counts the window from the next number', () => {
+    it('counts the window from the next expected number', () => {
       const { insert } = createBuffer({ messages: 3 });
       insert(0);
       expect([insert(4), insert(5)]).toEqual(['buffered', 'out-of-window']);
     });
 
-    it('takes only the next number with a window of 0', () => {
+    it('accepts only the next number with a window of 0', () => {
       const { insert } = createBuffer({ messages: 0 });
       expect([insert(1), insert(0), insert(1)]).toEqual([
         'out-of-window',
@@ -136,7 +136,7 @@ describe('a message order', () => {
       ]);
     });
 
-    it('holds bytes up to the bound, and lets go of them when they are delivered', () => {
+    it('buffers bytes up to the limit, and releases them when they are delivered', () => {
       const { insert } = createBuffer({ bytes: 10 });
       expect([insert(1, 4), insert(2, 6), insert(3, 1), insert(4, 0)]).toEqual([
         'buffered',
@@ -144,11 +144,11 @@ describe('a message order', () => {
         'out-of-window',
         'buffered',
       ]);
-      insert(0, 1000); // what is next is never held
+      insert(0, 1000); // the next message is not buffered
       expect([insert(5, 10), insert(6, 1)]).toEqual(['buffered', 'out-of-window']);
     });
 
-    it('forgets a message that it refused', () => {
+    it('does not keep a message that it rejected', () => {
       const { delivered, insert } = createBuffer({ messages: 1 });
       expect(insert(2)).toBe('out-of-window');
       insert(0);
@@ -158,8 +158,8 @@ describe('a message order', () => {
     });
   });
 
-  describe('that skips a number', () => {
-    it('goes on after it', () => {
+  describe('skip', () => {
+    it('continues with the number after the skipped one', () => {
       const { messages, delivered, insert } = createBuffer();
       insert(0);
       expect(messages.skip(1)).toBe('delivered');
@@ -167,7 +167,7 @@ describe('a message order', () => {
       expect(delivered).toEqual([0, 2]);
     });
 
-    it('remembers it until it is next', () => {
+    it('keeps a skipped number until it is next', () => {
       const { messages, delivered, insert } = createBuffer();
       expect(messages.skip(1)).toBe('buffered');
       expect(insert(1)).toBe('duplicate');
@@ -177,7 +177,7 @@ describe('a message order', () => {
       expect(messages.next).toBe(3);
     });
 
-    it('skips nothing that was taken or is held', () => {
+    it('skips nothing that was delivered or is buffered', () => {
       const { messages, delivered, insert } = createBuffer();
       insert(0);
       insert(2);
@@ -187,16 +187,16 @@ describe('a message order', () => {
     });
   });
 
-  describe('that starts at a number', () => {
-    it('takes none before it', () => {
+  describe('with a first number', () => {
+    it('rejects numbers before the first one', () => {
       const { delivered, insert } = createBuffer({}, 5);
       expect([insert(4), insert(6), insert(5)]).toEqual(['out-of-window', 'buffered', 'delivered']);
       expect(delivered).toEqual([5, 6]);
     });
   });
 
-  describe('whose start is not known', () => {
-    it('delivers nothing until it is settled, then from the lowest number held', () => {
+  describe('with an unknown first number', () => {
+    it('delivers nothing before start(), then from the lowest buffered number', () => {
       const { messages, delivered, insert } = createBuffer({}, 'unknown');
       expect([insert(9), insert(7), insert(8)]).toEqual(['buffered', 'buffered', 'buffered']);
       expect([delivered, messages.hasStarted]).toEqual([[], false]);
@@ -209,7 +209,7 @@ describe('a message order', () => {
       ]);
     });
 
-    it('holds what comes after a gap when it is settled', () => {
+    it('keeps the messages after a gap when it starts', () => {
       const { messages, delivered, insert } = createBuffer({}, 'unknown');
       insert(7);
       insert(9);
@@ -217,14 +217,14 @@ describe('a message order', () => {
       expect([delivered, messages.size, messages.next]).toEqual([[7], 1, 8]);
     });
 
-    it('starts at 0 at once when that arrives', () => {
+    it('starts at 0 when that number arrives', () => {
       const { messages, delivered, insert } = createBuffer({}, 'unknown');
       insert(1);
       expect(insert(0)).toBe('delivered');
       expect([delivered, messages.hasStarted]).toEqual([[0, 1], true]);
     });
 
-    it('does not settle on nothing', () => {
+    it('does not start while nothing is buffered', () => {
       const { messages, delivered, insert } = createBuffer({}, 'unknown');
       messages.start();
       expect(messages.hasStarted).toBe(false);
@@ -233,7 +233,7 @@ describe('a message order', () => {
       expect(delivered).toEqual([4]);
     });
 
-    it('settles once', () => {
+    it('starts only once', () => {
       const { messages, delivered, insert } = createBuffer({}, 'unknown');
       insert(4);
       messages.start();
@@ -250,7 +250,7 @@ describe('a message order', () => {
       expect(delivered).toEqual([5]);
     });
 
-    it('holds as many as the window is wide, however far apart', () => {
+    it('buffers as many messages as the window allows, however far apart they are', () => {
       const { insert } = createBuffer({ messages: 2 }, 'unknown');
       expect([insert(1000), insert(3), insert(500)]).toEqual([
         'buffered',
@@ -259,16 +259,16 @@ describe('a message order', () => {
       ]);
     });
 
-    it('is an order from 0, a settled one at that, in every permutation', () => {
+    it('delivers every permutation in order from the lowest number before start()', () => {
       const numbers = fc.shuffledSubarray(upTo(20, 3), { minLength: 17 });
-      const property = fc.property(numbers, fc.nat(17), (result, settleAfter) => {
+      const property = fc.property(numbers, fc.nat(17), (result, startAfter) => {
         const { messages, delivered, insert } = createBuffer({}, 'unknown');
         result.forEach((number, index) => {
-          if (index === settleAfter) messages.start();
+          if (index === startAfter) messages.start();
           insert(number);
         });
         messages.start();
-        const start = Math.min(...(settleAfter > 0 ? result.slice(0, settleAfter) : result));
+        const start = Math.min(...(startAfter > 0 ? result.slice(0, startAfter) : result));
         expect(delivered).toEqual(upTo(20, start));
       });
       fc.assert(property);

@@ -4,23 +4,23 @@ import createDebug from 'debug';
 import type { Request, Response } from 'express';
 import { openChannel, openDuplex } from '../helpers/channel';
 import type { Connection } from '../helpers/channel';
+import { openStream, post, sendRequest } from '../helpers/http';
 import { onTestFinished } from '../helpers/on-test-finished';
-import { sendRequest, openStream, post } from '../helpers/http';
 import { runPageCode } from '../helpers/page-code';
 import { waitFor } from '../helpers/wait-for';
 
 type Published = Record<string, unknown>;
 
 /**
- * What is published from now on, of all channels, in order: of these connections, for the channels are
- * the whole process's.
+ * Collects what is published from now on, on all channels, in order. Only messages about these
+ * connections are returned, because the channels belong to the whole process.
  */
-function listen(connections: Connection[]): () => [name: string, message: Published][] {
+function subscribeAll(connections: Connection[]): () => [name: string, message: Published][] {
   const messages: [string, Published][] = [];
   for (const name of ['connect', 'disconnect', 'reconnect', 'overflow', 'close', 'client-error']) {
-    const take = (message: unknown) => messages.push([name, message as Published]);
-    subscribe(`sse-duplex:${name}`, take);
-    onTestFinished(() => unsubscribe(`sse-duplex:${name}`, take));
+    const collect = (message: unknown) => messages.push([name, message as Published]);
+    subscribe(`sse-duplex:${name}`, collect);
+    onTestFinished(() => unsubscribe(`sse-duplex:${name}`, collect));
   }
   const isOwn = ({ connection }: Published) =>
     connection === undefined || connections.includes(connection as Connection);
@@ -40,29 +40,29 @@ function log(namespaces: string): string[] {
   return lines;
 }
 
-describe('diagnostics_channel', () => {
-  it('is told of a session, from its opening to its end', async () => {
+describe('diagnose', () => {
+  it('publishes the events of a session from its opening to its end', async () => {
     const { url, connections } = await openChannel();
-    const messages = listen(connections);
+    const messages = subscribeAll(connections);
     const client = await openDuplex(url, 'secret-name');
     client.stream.cut();
     await waitFor(() => messages().length === 2);
     await client.resume(0);
-    connections[0]!.send('never confirmed');
+    connections[0]!.send('never acknowledged');
     await client.post({ close: { code: 4000, reason: 'bye' } });
 
-    const about = { path: '/sse', connection: connections[0] };
+    const context = { path: '/sse', connection: connections[0] };
     expect(messages()).toEqual([
-      ['connect', { ...about, dialect: 'duplex' }],
-      ['disconnect', about],
-      ['reconnect', about],
-      ['close', { ...about, code: 4000, reason: 'bye', unacknowledged: 1 }],
+      ['connect', { ...context, dialect: 'duplex' }],
+      ['disconnect', context],
+      ['reconnect', context],
+      ['close', { ...context, code: 4000, reason: 'bye', unacknowledged: 1 }],
     ]);
   });
 
-  it('is told of a client that does not keep up, before its end', async () => {
+  it('publishes the overflow of a client that is too slow before its close', async () => {
     const { url, connections } = await openChannel({ maxBufferedAmount: 20 });
-    const messages = listen(connections);
+    const messages = subscribeAll(connections);
     await openDuplex(url);
     connections[0]!.send('0123456789abcdef');
     expect(messages().slice(1)).toMatchObject([
@@ -71,29 +71,27 @@ describe('diagnostics_channel', () => {
     ]);
   });
 
-  it('is told of an application that does not read a base client', async () => {
+  it('publishes the overflow of an application that does not read from a Dart client', async () => {
     const { url, connections } = await openChannel({ maxBufferedAmount: 10 });
-    const messages = listen(connections);
-    await openStream(`${url}?sseClientId=base`);
-    await post(`${url}?sseClientId=base&messageId=0`, '"0123456789"');
+    const messages = subscribeAll(connections);
+    await openStream(`${url}?sseClientId=dart`);
+    await post(`${url}?sseClientId=dart&messageId=0`, '"0123456789"');
     expect(messages().slice(0, 2)).toMatchObject([
       ['connect', { dialect: 'dart' }],
       ['overflow', { direction: 'up', bytes: 12 }],
     ]);
   });
 
-  it('is told of a refusal', async () => {
+  it('publishes a rejected request', async () => {
     const { url, connections } = await openChannel();
-    const messages = listen(connections);
+    const messages = subscribeAll(connections);
     await sendRequest(`${url}?sseClientId=a`, { headers: { Origin: 'https://evil.example' } });
     expect(messages()).toMatchObject([
       ['client-error', { path: '/sse', error: { code: 'forbidden', status: 403 } }],
     ]);
   });
-});
 
-describe('the log of DEBUG', () => {
-  it('has facts, and nothing that came from the client', async () => {
+  it('logs facts with DEBUG, and nothing that came from the client', async () => {
     const lines = log('sse-duplex:*');
     const { url } = await openChannel();
     const client = await openDuplex(url, 'secret-name');
@@ -113,7 +111,7 @@ describe('the log of DEBUG', () => {
     expect(lines.join()).not.toMatch(new RegExp(`secret|${client.token}`));
   });
 
-  it('has what it is pending for', async () => {
+  it('logs only the namespaces that DEBUG selects', async () => {
     const lines = log('sse-duplex:client-error');
     const { url } = await openChannel();
     await openDuplex(url);
@@ -123,7 +121,7 @@ describe('the log of DEBUG', () => {
 });
 
 describe('the metrics of docs/observability.md', () => {
-  it('count what happens', async () => {
+  it('count sessions, bytes, overflows, closes and client errors', async () => {
     let serve!: (request: Request, response: Response) => Promise<void>;
     const app = { get: (_path: string, handler: typeof serve) => (serve = handler) };
     const { sse, url, connections } = await openChannel({ maxBufferedAmount: 1_000 }, (express) =>
@@ -132,10 +130,10 @@ describe('the metrics of docs/observability.md', () => {
     runPageCode('docs/observability.md', { sse, app });
 
     await openDuplex(url, 'stays');
-    const returns = await openDuplex(url, 'returns');
-    returns.stream.cut();
+    const reconnecting = await openDuplex(url, 'reconnects');
+    reconnecting.stream.cut();
     await waitFor(() => sse.stats().connected === 1);
-    await returns.resume(0);
+    await reconnecting.resume(0);
     connections[1]!.send('x'.repeat(1_000));
     await sendRequest(url);
 

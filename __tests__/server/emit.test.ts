@@ -3,8 +3,8 @@ import { emit } from '../../lib/server/emit';
 import { turn } from '../helpers/fake-timeouts';
 import { catchUncaught } from '../helpers/uncaught';
 
-describe('telling the application', () => {
-  it('calls its listeners at once', () => {
+describe('emit', () => {
+  it('calls the listeners before it returns', () => {
     const emitter = new EventEmitter();
     const listener = jest.fn();
     emitter.on('message', listener);
@@ -12,7 +12,7 @@ describe('telling the application', () => {
     expect(listener).toHaveBeenCalledWith(1, 2);
   });
 
-  it('throws what a listener throws, in a tick of its own', async () => {
+  it('rethrows the exception of a listener on the next tick', async () => {
     const thrown = catchUncaught();
     const emitter = new EventEmitter();
     const error = new Error('from the application');

@@ -1,10 +1,11 @@
 import { Heartbeat } from '../../lib/server/heartbeat';
 
-describe('the heartbeat', () => {
+describe('Heartbeat', () => {
   beforeEach(() => jest.useFakeTimers());
+
   afterEach(() => jest.useRealTimers());
 
-  it('beats each of its streams once an interval, the first time a whole interval on', () => {
+  it('pings every target once per interval, first after a full interval', () => {
     const heartbeat = new Heartbeat(1000);
     const ping = jest.fn();
     heartbeat.start({ ping });
@@ -16,19 +17,19 @@ describe('the heartbeat', () => {
     expect(ping).toHaveBeenCalledTimes(10);
   });
 
-  it('spreads streams over the interval', () => {
+  it('spreads the pings of its targets over the interval', () => {
     const heartbeat = new Heartbeat(1000);
-    const beats: number[] = [];
+    const pings: number[] = [];
     const start = Date.now();
     for (let i = 0; i < 10; i++) {
-      heartbeat.start({ ping: () => beats.push(Date.now() - start) });
+      heartbeat.start({ ping: () => pings.push(Date.now() - start) });
       jest.advanceTimersByTime(100);
     }
     jest.advanceTimersByTime(900);
-    expect(beats).toEqual([1000, 1100, 1200, 1300, 1400, 1500, 1600, 1700, 1800, 1900]);
+    expect(pings).toEqual([1000, 1100, 1200, 1300, 1400, 1500, 1600, 1700, 1800, 1900]);
   });
 
-  it('has one timer for all, and none without streams', () => {
+  it('runs one timer for all targets, and none without targets', () => {
     const heartbeat = new Heartbeat(1000);
     expect(jest.getTimerCount()).toBe(0);
     const all = [1, 2, 3].map(() => ({ ping: () => {} }));
@@ -36,14 +37,14 @@ describe('the heartbeat', () => {
     const stop = (i: number) => heartbeat.stop(all[i]!, slots[i]!);
     expect(jest.getTimerCount()).toBe(1);
     stop(0);
-    stop(0); // the second time is without effect
+    stop(0); // has no effect the second time
     stop(1);
     expect(jest.getTimerCount()).toBe(1);
     stop(2);
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  it('beats no more when stopped, and starts again', () => {
+  it('does not ping a target that was stopped, and restarts for the next one', () => {
     const heartbeat = new Heartbeat(1000);
     const first = jest.fn();
     const second = jest.fn();
@@ -57,7 +58,7 @@ describe('the heartbeat', () => {
     expect(second).toHaveBeenCalledTimes(1);
   });
 
-  it('lets a stream stop while it beats', () => {
+  it('allows a target to be stopped during its own ping', () => {
     const heartbeat = new Heartbeat(1000);
     const other = jest.fn();
     const target = { ping: () => heartbeat.stop(target, slot) };
@@ -68,7 +69,7 @@ describe('the heartbeat', () => {
     expect(jest.getTimerCount()).toBe(1);
   });
 
-  it.each([10, 30, 100, 15_000])('keeps an interval of %i ms', (interval) => {
+  it.each([10, 30, 100, 15_000])('keeps to an interval of %i ms', (interval) => {
     const heartbeat = new Heartbeat(interval);
     const ping = jest.fn();
     heartbeat.start({ ping });
@@ -76,7 +77,7 @@ describe('the heartbeat', () => {
     expect(ping).toHaveBeenCalledTimes(20);
   });
 
-  it('keeps no process alive', () => {
+  it('does not keep the process alive', () => {
     jest.useRealTimers();
     const setTimer = jest.spyOn(global, 'setInterval');
     const heartbeat = new Heartbeat(1000);

@@ -1,12 +1,20 @@
+import { request as httpRequest } from 'node:http';
 import { connect, constants, createServer } from 'node:http2';
-import type { ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
+import type {
+  ClientRequest,
+  IncomingMessage,
+  OutgoingHttpHeaders,
+  ServerResponse,
+} from 'node:http';
+import type { AddressInfo } from 'node:net';
 import type { EventStream } from '../../lib/server/event-stream';
-import { openEventStream } from '../../lib/server/node-http';
+import { discardBody, openEventStream, readBody, sendJson } from '../../lib/server/node-http';
+import { SseRequestError } from '../../lib/server/request-error';
 import { listen } from '../helpers/channel';
+import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
+import { openStream, post, sendRequest } from '../helpers/http';
 import { onTestFinished } from '../helpers/on-test-finished';
-import { openStream } from '../helpers/http';
 import { waitFor } from '../helpers/wait-for';
 import { exchange } from '../security/raw-socket';
 
@@ -34,8 +42,10 @@ async function serveStream(headers: Record<string, string> = {}) {
 /** More than any socket takes at once. */
 const CHUNK = Buffer.alloc(64 << 20, 'x');
 
-describe('the event stream response', () => {
-  it('sends headers that keep caches, compression and proxies away', async () => {
+const TIMEOUT = 5_000;
+
+describe('openEventStream', () => {
+  it('sends headers that keep caches, compression and proxies from holding events back', async () => {
     const { client } = await serveStream({ 'Sse-Protocol': '2' });
     expect(client.status).toBe(200);
     expect(client.headers).toMatchObject({
@@ -48,13 +58,13 @@ describe('the event stream response', () => {
   });
 
   // [RFC 9112 §6.3]
-  it('has a body that ends with its connection, in no chunks', async () => {
+  it('sends a body that ends with the connection, without chunked encoding', async () => {
     const { client } = await serveStream();
     expect(client.headers).not.toHaveProperty('transfer-encoding');
     expect(client.headers).not.toHaveProperty('content-length');
   });
 
-  it('goes through the `write` that another middleware has put before it', async () => {
+  it('writes through a `write` that other middleware has replaced', async () => {
     const seen: string[] = [];
     const { origin } = await listen((_, response) => {
       const { write } = response;
@@ -69,7 +79,7 @@ describe('the event stream response', () => {
     expect(seen).toEqual(['data: 1\n\n']);
   });
 
-  it('waits behind the answer to an earlier request on its connection', async () => {
+  it('waits for the response to an earlier request on the same connection', async () => {
     const streams: EventStream[] = [];
     const { origin } = await listen(({ url }, response) => {
       if (url === '/first') {
@@ -93,7 +103,7 @@ describe('the event stream response', () => {
     );
   });
 
-  it('sends what is written at once, and ends after it', async () => {
+  it('writes immediately, and ends after everything that was written', async () => {
     const { client, stream, calls } = await serveStream();
     expect(stream.write(Buffer.from('data: 1\n\n'))).toBe(true);
     await client.take();
@@ -107,7 +117,7 @@ describe('the event stream response', () => {
     expect(calls).toEqual([['closed', stream, true]]);
   });
 
-  it('says when it should get no more, and when it takes bytes again', async () => {
+  it('returns false from write() when the socket is full, and reports the drain', async () => {
     const { client, stream, calls } = await serveStream();
     client.pause();
     expect(stream.isWritable).toBe(true);
@@ -120,7 +130,7 @@ describe('the event stream response', () => {
     expect([stream.isWritable, stream.writableLength]).toEqual([true, 0]);
   });
 
-  it('tells once, and as not finished, of a client that went', async () => {
+  it('reports once, as unfinished, that the client disconnected', async () => {
     const { client, stream, calls } = await serveStream();
     client.cut();
     await waitFor(() => calls.length > 0);
@@ -132,7 +142,7 @@ describe('the event stream response', () => {
     expect(calls).toHaveLength(1);
   });
 
-  it('is not finished when the client went before it had the end', async () => {
+  it('reports as unfinished a stream whose client disconnected before it received the end', async () => {
     const { client, stream, calls } = await serveStream();
     client.pause();
     while (stream.write(CHUNK));
@@ -142,7 +152,7 @@ describe('the event stream response', () => {
     expect(calls).toEqual([['closed', stream, false]]);
   });
 
-  it('takes nothing in the tick in which it is destroyed', async () => {
+  it('writes nothing in the tick in which the stream is destroyed', async () => {
     const { client, stream, calls } = await serveStream();
     stream.destroy();
     expect(stream.write(CHUNK)).toBe(false);
@@ -151,7 +161,7 @@ describe('the event stream response', () => {
     expect(calls).toEqual([['closed', stream, false]]);
   });
 
-  it('is without effect after its end', async () => {
+  it('ignores calls after end()', async () => {
     const { stream, calls } = await serveStream();
     stream.end();
     expect(stream.write(CHUNK)).toBe(false);
@@ -183,7 +193,7 @@ describe('the event stream response', () => {
     it.each([
       ['before its end', false],
       ['after its end, before all was sent', true],
-    ])('is not finished when it is aborted %s', async (_, ends) => {
+    ])('reports as unfinished a stream that is aborted %s', async (_, ends) => {
       const { request, stream, calls } = await serveHttp2Stream();
       request.pause();
       while (stream.write(CHUNK));
@@ -193,7 +203,7 @@ describe('the event stream response', () => {
       expect(calls).toEqual([['closed', stream, false]]);
     });
 
-    it('is finished when all was sent', async () => {
+    it('reports as finished a stream whose end was sent', async () => {
       const { request, stream, calls } = await serveHttp2Stream();
       request.resume();
       stream.write(CHUNK);
@@ -203,3 +213,210 @@ describe('the event stream response', () => {
     });
   });
 });
+
+describe('sendJson', () => {
+  async function respondWith(error: SseRequestError) {
+    const { origin } = await listen((_, response) => sendError(response, error));
+    return sendRequest(origin);
+  }
+
+  function sendError(response: ServerResponse, error: SseRequestError): void {
+    sendJson(response, error.status, error.body, error.headers);
+  }
+
+  it('sends the status, the headers and the body as JSON that no cache stores', async () => {
+    const reply = await respondWith(
+      new SseRequestError('content-too-large', 'größer als erlaubt', {
+        headers: { 'Retry-After': '1' },
+        body: { maxPayload: 10 },
+      }),
+    );
+    expect(reply.status).toBe(413);
+    expect(reply.headers).toMatchObject({
+      'content-type': 'application/json',
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      'retry-after': '1',
+    });
+    expect(JSON.parse(reply.text)).toEqual({
+      code: 'content-too-large',
+      message: 'größer als erlaubt',
+      maxPayload: 10,
+    });
+  });
+
+  it('has no effect on a response that has begun', async () => {
+    const { origin } = await listen((_, response) => {
+      response.writeHead(200);
+      sendError(response, new SseRequestError('service-unavailable', 'no'));
+      response.end('mine');
+    });
+    const reply = await sendRequest(origin);
+    expect([reply.status, reply.text]).toEqual([200, 'mine']);
+  });
+
+  it('sends the whole body through an `end` that other middleware has replaced', async () => {
+    const ends: unknown[] = [];
+    const { origin } = await listen((_, response) => {
+      const { end } = response;
+      response.end = ((chunk: string) => {
+        ends.push(chunk);
+        return end.call(response, chunk, 'utf8');
+      }) as typeof end;
+      sendError(response, new SseRequestError('service-unavailable', 'later'));
+    });
+    const { text } = await sendRequest(origin);
+    expect(ends).toEqual([text]);
+    expect(JSON.parse(text)).toEqual({ code: 'service-unavailable', message: 'later' });
+  });
+
+  it('waits for the response to an earlier request on the same connection', async () => {
+    const { origin } = await listen(({ url }, response) => {
+      const reject = () => sendError(response, new SseRequestError('service-unavailable', url!));
+      if (url === '/first') setTimeout(reject, 50);
+      else reject();
+    });
+    const last = 'GET /second HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n';
+    const text = await exchange(origin, `GET /first HTTP/1.1\r\nHost: a\r\n\r\n${last}`);
+    expect(text.match(/\{.*?\}/g)).toEqual([
+      '{"code":"service-unavailable","message":"/first"}',
+      '{"code":"service-unavailable","message":"/second"}',
+    ]);
+  });
+});
+
+describe('readBody', () => {
+  /** The outcome of reading a POST of which only a part is sent. */
+  async function readPart(headers?: OutgoingHttpHeaders) {
+    let outcome: unknown;
+    let isReading = false;
+    const { origin } = await listen((request, response) => {
+      isReading = true;
+      void Promise.resolve(readBody(request, 100, TIMEOUT))
+        .catch((error: unknown) => error)
+        .then((value) => {
+          outcome = value;
+          response.end();
+        });
+    });
+    useFakeTimeouts();
+    const { sent } = upload(origin, headers);
+    sent.on('error', () => {});
+    sent.write('"pa');
+    await waitFor(() => isReading);
+    return { sent, outcome: () => outcome };
+  }
+
+  it('rejects with 408 if the body does not arrive within the timeout', async () => {
+    const { outcome } = await readPart();
+    jest.advanceTimersByTime(TIMEOUT - 1);
+    await turn();
+    expect(outcome()).toBeUndefined();
+    jest.advanceTimersByTime(1);
+    await waitFor(() => outcome() !== undefined);
+    expect(outcome()).toMatchObject({
+      code: 'request-timeout',
+      status: 408,
+      message: 'the request body did not arrive within 5000 ms (option "bodyTimeout")',
+    });
+  });
+
+  it('rejects with 400 and clears its timer if the client disconnects before the end of the body', async () => {
+    const { sent, outcome } = await readPart({ 'Content-Length': 50 });
+    sent.destroy();
+    await waitFor(() => outcome() !== undefined);
+    expect(outcome()).toMatchObject({
+      code: 'bad-request',
+      message: 'the connection closed before the end of the request body',
+    });
+    expect(jest.getTimerCount()).toBe(0);
+  });
+
+  it('rejects with 400 if the client disconnected before the body was read', async () => {
+    let request: IncomingMessage | undefined;
+    const { origin } = await listen((incoming) => (request = incoming));
+    const { sent } = upload(origin, { 'Content-Length': 50 });
+    sent.on('error', () => {});
+    sent.write('"pa');
+    await waitFor(() => request !== undefined);
+    const isClosed = new Promise((resolve) => request!.on('close', resolve));
+    request!.on('error', () => {});
+    sent.destroy();
+    await isClosed;
+    await expect(readBody(request!, 100, TIMEOUT)).rejects.toMatchObject({
+      code: 'bad-request',
+      message: 'the connection closed before the end of the request body',
+    });
+  });
+
+  it('reads a body that arrived before it was read', async () => {
+    let value: unknown;
+    const { origin } = await listen((request, response) => {
+      setTimeout(() => {
+        void Promise.resolve(readBody(request, 100, TIMEOUT)).then((body) => {
+          value = body;
+          response.end('{}');
+        });
+      }, 20);
+    });
+    await post(origin, '"early"');
+    expect(value).toEqual(Buffer.from('"early"'));
+  });
+});
+
+describe('discardBody', () => {
+  async function discarding() {
+    const requests: IncomingMessage[] = [];
+    const { origin } = await listen((request, response) => {
+      requests.push(request);
+      response.end();
+      discardBody(request, TIMEOUT);
+    });
+    useFakeTimeouts();
+    return { origin, requests };
+  }
+
+  const isOver = (sent: ClientRequest) => sent.destroyed || sent.closed;
+
+  it('reads the body to its end and clears its timer', async () => {
+    const { origin, requests } = await discarding();
+    const { sent } = upload(origin, { Connection: 'keep-alive' });
+    await waitFor(() => requests.length > 0);
+    sent.end('x'.repeat(1000));
+    await waitFor(() => requests[0]!.complete);
+    await waitFor(() => jest.getTimerCount() === 0);
+  });
+
+  it('closes the connection if the body does not end within the timeout', async () => {
+    const { origin, requests } = await discarding();
+    const { sent } = upload(origin);
+    sent.on('error', () => {});
+    await waitFor(() => requests.length > 0);
+    jest.advanceTimersByTime(TIMEOUT);
+    await waitFor(() => isOver(sent));
+    expect(requests[0]!.complete).toBe(false);
+  });
+
+  it('has no effect on a request whose body was read', async () => {
+    const { origin, requests } = await discarding();
+    const { sent, responded } = upload(origin);
+    sent.end();
+    await responded;
+    await waitFor(() => requests[0]!.complete && requests[0]!.destroyed);
+    const timers = jest.getTimerCount();
+    discardBody(requests[0]!, TIMEOUT);
+    expect(jest.getTimerCount()).toBe(timers);
+  });
+});
+
+/** A POST whose body is written by the test. */
+function upload(url: string, headers: OutgoingHttpHeaders = {}) {
+  const sent = httpRequest(url, { method: 'POST', agent: false, headers });
+  onTestFinished(() => sent.destroy());
+  const responded = new Promise<IncomingMessage>((resolve, reject) => {
+    sent.on('response', resolve).on('error', reject);
+  });
+  responded.catch(() => {});
+  sent.flushHeaders();
+  return { sent, responded };
+}

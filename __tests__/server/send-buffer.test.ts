@@ -1,56 +1,18 @@
 import fc from 'fast-check';
+import { PreparedMessage } from '../../lib/server/batch';
 import { SendBuffer } from '../../lib/server/send-buffer';
-import { Batch, PreparedMessage } from '../../lib/server/batch';
 
 const frame = (json: string) => `data: ${json}\n\n`;
 
-/** All that is left to be read, in one piece a write. */
+/** Reads everything that is unwritten, `bytes` at a time. */
 function readAll(buffer: SendBuffer, bytes = Infinity): string[] {
   const writes: string[] = [];
   while (buffer.next < buffer.queued) writes.push(buffer.read(bytes).toString());
   return writes;
 }
 
-describe('a batch', () => {
-  it('frames each message as its JSON after `data: `', () => {
-    const batch = new Batch();
-    batch.push('{"a":"ü\\n"}');
-    batch.push('1');
-    expect(batch.read(0, 2).toString()).toBe('data: {"a":"ü\\n"}\n\ndata: 1\n\n');
-    expect([batch.size(0, 1), batch.size(1, 2), batch.length]).toEqual([20, 9, 2]);
-    expect([batch.read(0, 1).length, batch.read(1, 2).toString()]).toEqual([20, 'data: 1\n\n']);
-  });
-
-  it('is encoded once', () => {
-    const batch = new Batch();
-    batch.push('1');
-    expect(batch.read(0, 1)).toBe(batch.read(0, 1));
-  });
-
-  it('takes more until it is read, or full', () => {
-    const [read, full] = [new Batch(), new Batch()];
-    read.push('1');
-    expect(read.isAppendable).toBe(true);
-    read.read(0, 1);
-    expect(read.isAppendable).toBe(false);
-    full.push('"'.padEnd(64 * 1024 - 9, 'x') + '"'); // and 8 bytes of frame
-    expect(full.isAppendable).toBe(false);
-  });
-
-  it.each([null, 'ü\n\r\u2028😀', 1.5, { a: [true] }, ''])(
-    'gives the message %p back',
-    (message) => {
-      const batch = new Batch();
-      batch.push(JSON.stringify(message));
-      batch.push('2');
-      expect(batch.copyOfFirst(1).messages()).toEqual([message]);
-      expect(batch.messages()).toEqual([message, 2]);
-    },
-  );
-});
-
-describe('a buffer', () => {
-  it('is read in one write, and again after it was rewound', () => {
+describe('SendBuffer', () => {
+  it('returns all messages in one write, and again after rewind()', () => {
     const buffer = new SendBuffer();
     for (const json of ['0', '1', '2']) buffer.push(json);
     expect([buffer.queued, buffer.byteLength, buffer.unwrittenBytes]).toEqual([3, 27, 27]);
@@ -62,7 +24,7 @@ describe('a buffer', () => {
     expect(readAll(buffer)).toEqual(['12'.replace(/./g, frame)]);
   });
 
-  it('is read in pieces of about as many bytes as are pending for', () => {
+  it('reads in pieces of about the requested number of bytes', () => {
     const buffer = new SendBuffer();
     const large = `"${'x'.repeat(40_000)}"`;
     for (let i = 0; i < 8; i++) buffer.push(large);
@@ -70,14 +32,14 @@ describe('a buffer', () => {
     expect(writes.map(({ length }) => length)).toEqual(Array(4).fill(2 * 40_010));
   });
 
-  it('puts before each message what its dialect asks for', () => {
+  it('writes the prefix of each message before its event', () => {
     const buffer = new SendBuffer();
     for (const json of ['7', '8']) buffer.push(json);
     const text = buffer.read(Infinity, (number) => `id: ${number}\n`).toString();
     expect(text).toBe('id: 0\ndata: 7\n\nid: 1\ndata: 8\n\n');
   });
 
-  it('does not write again what was confirmed over another stream', () => {
+  it('does not write again what was acknowledged before a rewind', () => {
     const buffer = new SendBuffer();
     for (const json of ['0', '1', '2']) buffer.push(json);
     buffer.acknowledge(2);
@@ -85,7 +47,7 @@ describe('a buffer', () => {
     expect(readAll(buffer)).toEqual([frame('2')]);
   });
 
-  it('gives back what was kept, when it is pending', () => {
+  it('returns the messages that were kept when it is cleared', () => {
     const buffer = new SendBuffer();
     for (const json of ['0', '1', '2']) buffer.push(json);
     buffer.acknowledge(1);
@@ -97,13 +59,13 @@ describe('a buffer', () => {
     expect(buffer.clear(3)).toMatchObject({ length: 0 });
   });
 
-  it('shares what is broadcast with all that were sent the same: the very bytes', () => {
+  it('shares the bytes of prepared messages with the buffers that hold the same messages', () => {
     const [a, b, late] = [new SendBuffer(), new SendBuffer(), new SendBuffer()];
     for (const json of ['0', '1']) {
-      const broadcast = new PreparedMessage(json);
-      a.pushPrepared(broadcast);
-      b.pushPrepared(broadcast);
-      if (json === '1') late.pushPrepared(broadcast);
+      const message = new PreparedMessage(json);
+      a.pushPrepared(message);
+      b.pushPrepared(message);
+      if (json === '1') late.pushPrepared(message);
     }
     const bytes = a.read(Infinity);
     expect(bytes.toString()).toBe('01'.replace(/./g, frame));
@@ -111,22 +73,22 @@ describe('a buffer', () => {
     expect(late.read(Infinity).toString()).toBe(frame('1'));
   });
 
-  it('keeps what is its own out of what is shared', () => {
+  it('keeps the messages of one session out of the batch that it shares with others', () => {
     const [a, b] = [new SendBuffer(), new SendBuffer()];
-    const share = (json: string) => {
-      const broadcast = new PreparedMessage(json);
-      a.pushPrepared(broadcast);
-      b.pushPrepared(broadcast);
+    const pushToBoth = (json: string) => {
+      const message = new PreparedMessage(json);
+      a.pushPrepared(message);
+      b.pushPrepared(message);
     };
-    share('0');
+    pushToBoth('0');
     a.push('1');
-    share('2');
+    pushToBoth('2');
     expect(readAll(a)).toEqual(['012'.replace(/./g, frame)]);
     expect(readAll(b)).toEqual(['02'.replace(/./g, frame)]);
   });
 
-  // What each of three sessions is sent, reads and confirms, beside lists that do the same.
-  it('of several sessions, holds what each was sent, whatever they share', () => {
+  // Compares three buffers with lists that do the same.
+  it('holds what each of three sessions was sent, whatever they share', () => {
     const who = fc.nat(2);
     const step = fc.oneof(
       { weight: 3, arbitrary: fc.record({ push: who }) },
@@ -138,7 +100,7 @@ describe('a buffer', () => {
       { weight: 1, arbitrary: fc.record({ rewind: who }) },
       {
         weight: 2,
-        arbitrary: fc.record({ confirm: who, count: fc.integer({ min: -2, max: 30 }) }),
+        arbitrary: fc.record({ acknowledge: who, count: fc.integer({ min: -2, max: 30 }) }),
       },
     );
     const property = fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
@@ -156,10 +118,10 @@ describe('a buffer', () => {
           sessions[each.push]!.sent.push(json);
         } else if ('share' in each) {
           const json = String(next++);
-          const broadcast = new PreparedMessage(json);
+          const message = new PreparedMessage(json);
           sessions.forEach(({ buffer, sent }, i) => {
             if (!each.share[i]) return;
-            buffer.pushPrepared(broadcast);
+            buffer.pushPrepared(message);
             sent.push(json);
           });
         } else if ('take' in each) {
@@ -178,7 +140,7 @@ describe('a buffer', () => {
           session.buffer.rewind();
           session.read = session.first;
         } else {
-          const session = sessions[each.confirm]!;
+          const session = sessions[each.acknowledge]!;
           session.buffer.acknowledge(each.count);
           session.first = Math.max(session.first, Math.min(each.count, session.sent.length));
           session.read = Math.max(session.read, session.first);

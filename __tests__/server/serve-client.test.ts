@@ -7,8 +7,8 @@ async function scriptUrl(options = {}): Promise<string> {
   return `${url}/client.js`;
 }
 
-describe('the client script', () => {
-  it('is JavaScript that defines SseClient and nothing else', async () => {
+describe('serveClientScript', () => {
+  it('sends JavaScript that defines SseClient and nothing else', async () => {
     const reply = await sendRequest(await scriptUrl());
     expect(reply.status).toBe(200);
     expect(reply.headers).toMatchObject({
@@ -24,7 +24,7 @@ describe('the client script', () => {
     expect(added).toEqual(['SseClient']);
   });
 
-  it('is not sent again to a browser that has it', async () => {
+  it('responds with 304 to a browser that has the script', async () => {
     const url = await scriptUrl();
     const { etag } = (await sendRequest(url)).headers;
     expect(etag).toMatch(/^"[\w-]{22}"$/);
@@ -36,7 +36,7 @@ describe('the client script', () => {
     expect(other.status).toBe(200);
   });
 
-  it('answers HEAD as GET, without the body', async () => {
+  it('responds to HEAD as to GET, without the body', async () => {
     const url = await scriptUrl();
     const get = await sendRequest(url);
     const head = await sendRequest(url, { method: 'HEAD' });
@@ -44,21 +44,21 @@ describe('the client script', () => {
     expect(head.headers['content-length']).toBe(get.headers['content-length']);
   });
 
-  it('answers 405 to anything else', async () => {
+  it('rejects other methods with 405', async () => {
     const reply = await sendRequest(await scriptUrl(), { method: 'POST', body: 'x' });
     expect([reply.status, reply.headers.allow]).toEqual([405, 'GET, HEAD']);
   });
 
-  it('is served with a query', async () => {
+  it('ignores the query', async () => {
     expect((await sendRequest(`${await scriptUrl()}?v=1`)).status).toBe(200);
   });
 
-  it('may be loaded by a foreign page', async () => {
+  it('serves pages of other origins as well', async () => {
     const headers = { Origin: 'https://elsewhere.example', 'Sec-Fetch-Site': 'cross-site' };
     expect((await sendRequest(await scriptUrl(), { headers })).status).toBe(200);
   });
 
-  it('is left to the application with clientScript: false', async () => {
+  it('leaves the path to the application with clientScript: false', async () => {
     expect((await sendRequest(await scriptUrl({ clientScript: false }))).status).toBe(404);
   });
 });

@@ -1,12 +1,6 @@
-import { addressOf, openChannel, openDuplex, record } from '../helpers/channel';
+import { openChannel, openDuplex, record } from '../helpers/channel';
 import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
-import { sendRequest, openStream, post } from '../helpers/http';
 import { waitFor } from '../helpers/wait-for';
-
-const UNKNOWN = {
-  code: 'unknown-session',
-  message: 'there is no such session on this server, or it is not yours: open a new one',
-};
 
 async function openOne(options: Parameters<typeof openChannel>[0] = {}) {
   const channel = await openChannel(options);
@@ -14,14 +8,81 @@ async function openOne(options: Parameters<typeof openChannel>[0] = {}) {
   return { ...channel, client, connection: channel.connections[0]! };
 }
 
-/** Cuts the client's stream, and waits until the server knows. */
+/** Cuts the client's stream, and waits until the server has noticed. */
 async function lose({ client, connection }: Awaited<ReturnType<typeof openOne>>): Promise<void> {
   client.stream.cut();
   await waitFor(() => !connection.connected);
 }
 
-describe('a duplex session, up', () => {
-  it('writes what a message is answered with at once before its receipt', async () => {
+describe('Session in the duplex dialect, receiving', () => {
+  it('delivers a batch in order, and responds with the number of messages received', async () => {
+    const { client, connection } = await openOne();
+    const messages = record(connection, 'message');
+    const reply = await client.post({ messages: ['a', { b: [1] }, null, false] });
+    expect([reply.status, reply.json]).toEqual([200, { received: 4 }]);
+    expect(reply.headers).toMatchObject({
+      'content-type': 'application/json',
+      'cache-control': 'no-store',
+    });
+    expect(messages).toEqual([['a'], [{ b: [1] }], [null], [false]]);
+  });
+
+  it('ignores messages that it has received before', async () => {
+    const { client, connection } = await openOne();
+    const messages = record(connection, 'message');
+    await client.post({ messages: [0, 1] });
+    expect((await client.post({ messages: [0, 1] })).json).toEqual({ received: 2 });
+    expect((await client.post({ messages: [0, 1, 2] })).json).toEqual({ received: 3 });
+    expect((await client.post({ id: 2, messages: [2, 3] })).json).toEqual({ received: 4 });
+    expect(messages.flat()).toEqual([0, 1, 2, 3]);
+  });
+
+  it('buffers a batch that arrives early until those before it have arrived', async () => {
+    const { client, connection } = await openOne();
+    const messages = record(connection, 'message');
+    expect((await client.post({ id: 2, messages: [2, 3] })).json).toEqual({ received: 0 });
+    expect((await client.post({ id: 1, messages: [1] })).json).toEqual({ received: 0 });
+    expect(messages).toEqual([]);
+    expect((await client.post({ messages: [0] })).json).toEqual({ received: 4 });
+    expect(messages.flat()).toEqual([0, 1, 2, 3]);
+  });
+
+  it('rejects messages outside the reorder window with 409, and accepts them later', async () => {
+    const { client, connection } = await openOne({ reorderWindow: 2 });
+    const messages = record(connection, 'message');
+    const reply = await client.post({ id: 2, messages: [2, 3] });
+    expect([reply.status, reply.json]).toEqual([
+      409,
+      {
+        code: 'out-of-window',
+        message: expect.stringMatching(
+          /^message 2 is outside the window: the next expected number is 0, .*"reorderWindow"/,
+        ) as string,
+      },
+    ]);
+    expect((await client.post({ messages: [0, 1, 2, 3] })).json).toEqual({ received: 4 });
+    expect(messages.flat()).toEqual([0, 1, 2, 3]);
+  });
+
+  it('accepts an envelope without messages', async () => {
+    const { client } = await openOne();
+    expect((await client.post()).json).toEqual({ received: 0 });
+  });
+
+  it('rejects an acknowledgement of messages that were not sent with 400, and stays open', async () => {
+    const { client, connection } = await openOne();
+    const messages = record(connection, 'message');
+    connection.send('a');
+    const { status, json } = await client.post({ ack: 2, messages: ['x'] });
+    expect([status, json]).toEqual([
+      400,
+      { code: 'bad-request', message: '"ack" is 2, but only 1 messages were sent' },
+    ]);
+    expect(messages).toEqual([]);
+    expect(connection.readyState).toBe(1);
+  });
+
+  it('writes the replies to a message before the response to its POST', async () => {
     const unwritten: number[] = [];
     const { url, connections } = await openChannel({}, (app) => {
       app.use(({ method }, response, next) => {
@@ -37,131 +98,30 @@ describe('a duplex session, up', () => {
     expect(unwritten).toEqual([0]);
     expect([await client.stream.takeData(), await client.stream.takeData()]).toEqual(['a', 'b']);
   });
-
-  it('delivers a batch in order, and says how many it has', async () => {
-    const { client, connection } = await openOne();
-    const messages = record(connection, 'message');
-    const reply = await client.post({ messages: ['a', { b: [1] }, null, false] });
-    expect([reply.status, reply.json]).toEqual([200, { received: 4 }]);
-    expect(reply.headers).toMatchObject({
-      'content-type': 'application/json',
-      'cache-control': 'no-store',
-    });
-    expect(messages).toEqual([['a'], [{ b: [1] }], [null], [false]]);
-  });
-
-  it('skips what it has taken already', async () => {
-    const { client, connection } = await openOne();
-    const messages = record(connection, 'message');
-    await client.post({ messages: [0, 1] });
-    expect((await client.post({ messages: [0, 1] })).json).toEqual({ received: 2 });
-    expect((await client.post({ messages: [0, 1, 2] })).json).toEqual({ received: 3 });
-    expect((await client.post({ id: 2, messages: [2, 3] })).json).toEqual({ received: 4 });
-    expect(messages.flat()).toEqual([0, 1, 2, 3]);
-  });
-
-  it('keeps a batch that comes early until those before it are there', async () => {
-    const { client, connection } = await openOne();
-    const messages = record(connection, 'message');
-    expect((await client.post({ id: 2, messages: [2, 3] })).json).toEqual({ received: 0 });
-    expect((await client.post({ id: 1, messages: [1] })).json).toEqual({ received: 0 });
-    expect(messages).toEqual([]);
-    expect((await client.post({ messages: [0] })).json).toEqual({ received: 4 });
-    expect(messages.flat()).toEqual([0, 1, 2, 3]);
-  });
-
-  it('answers 409 to what is outside the window, and takes it later', async () => {
-    const { client, connection } = await openOne({ reorderWindow: 2 });
-    const messages = record(connection, 'message');
-    const reply = await client.post({ id: 2, messages: [2, 3] });
-    expect([reply.status, reply.json]).toEqual([
-      409,
-      {
-        code: 'out-of-window',
-        message: expect.stringContaining(
-          'message 2 is outside the window: the next expected number is 0',
-        ) as string,
-      },
-    ]);
-    expect((await client.post({ messages: [0, 1, 2, 3] })).json).toEqual({ received: 4 });
-    expect(messages.flat()).toEqual([0, 1, 2, 3]);
-  });
-
-  it('takes an envelope without messages as a sign of life', async () => {
-    const { client } = await openOne();
-    expect((await client.post()).json).toEqual({ received: 0 });
-  });
-
-  it.each([
-    ['no token', { token: undefined }],
-    ['a token that is none', { token: 1 }],
-    ['no number', { id: undefined }],
-    ['a negative number', { id: -1 }],
-    ['half a number', { id: 0.5 }],
-    ['a number too great', { id: 2 ** 53 }],
-    ['no ack', { ack: undefined }],
-    ['an ack of letters', { ack: '1' }],
-    ['no list', { messages: { 0: 'x' } }],
-    ['a code that may not be sent', { close: { code: 1006, reason: '' } }],
-    ['a close without reason', { close: { code: 1000 } }],
-    ['a close of nothing', { close: null }],
-    ['an ack of what was never sent', { ack: 1 }],
-  ])('answers 400 to an envelope with %s', async (_, fields) => {
-    const { client, connection } = await openOne();
-    const messages = record(connection, 'message');
-    const reply = await client.post({ messages: ['x'], ...(fields as object) });
-    expect([reply.status, reply.json]).toMatchObject([400, { code: 'bad-request' }]);
-    expect(messages).toEqual([]);
-    expect(connection.readyState).toBe(1);
-  });
-
-  it.each(['null', '1', '"text"', '[]'])('answers 400 to the body %s', async (body) => {
-    const { url } = await openOne();
-    const reply = await post(addressOf(url, 'a'), body);
-    expect([reply.status, reply.json]).toMatchObject([400, { code: 'bad-request' }]);
-  });
 });
 
-describe('a refusal of a duplex POST', () => {
-  it('says how many messages there were to acknowledge', async () => {
-    const { client, connection } = await openOne();
-    connection.send('a');
-    const { status, json } = await client.post({ ack: 2 });
-    expect([status, json]).toMatchObject([
-      400,
-      { message: '"ack" is 2, but only 1 messages were sent' },
-    ]);
-  });
-
-  it('names the option that bounds the window', async () => {
-    const { client } = await openOne({ reorderWindow: 2 });
-    const { status, json } = await client.post({ id: 3, messages: ['x'] });
-    expect([status, json]).toMatchObject([
-      409,
-      { message: expect.stringMatching(/^message 3 .* is 0, .*"reorderWindow"/) as string },
-    ]);
-  });
-});
-
-describe('a duplex session, down', () => {
+describe('Session in the duplex dialect, sending', () => {
   it.each([
     [{}, 262_144],
     [{ maxBufferedAmount: 800 }, 100],
     [{ maxBufferedAmount: 1 }, 1],
-  ])('says hello with what its client must know (%j)', async (options, bytes) => {
-    const { client } = await openOne(options);
-    expect(client.hello).toEqual({
-      token: expect.any(String) as string,
-      resumed: false,
-      sent: 0,
-      received: 0,
-      heartbeat: 15_000,
-      ackAfter: { messages: 2048, bytes, idle: 60_000 },
-      maxPayload: 262_144,
-    });
-  });
+  ])(
+    'begins its stream with a hello of the limits that follow from the options %j, %i bytes for ackAfter',
+    async (options, bytes) => {
+      const { client } = await openOne(options);
+      expect(client.hello).toEqual({
+        token: expect.any(String) as string,
+        resumed: false,
+        sent: 0,
+        received: 0,
+        heartbeat: 15_000,
+        ackAfter: { messages: 2048, bytes, idle: 60_000 },
+        maxPayload: 262_144,
+      });
+    },
+  );
 
-  it('sends messages in order, each as JSON after `data: `, without an id', async () => {
+  it('sends messages in order, each as a data line of JSON without an id', async () => {
     const { client, connection } = await openOne();
     const before = client.stream.text().length;
     expect(connection.send('a')).toBe(true);
@@ -173,7 +133,7 @@ describe('a duplex session, down', () => {
     );
   });
 
-  it('pings every heartbeat with both counts', async () => {
+  it('pings once per heartbeat interval with both counts', async () => {
     const { client, connection } = await openOne({ heartbeatInterval: 30 });
     expect(await client.stream.take()).toEqual({ event: 'ping', data: '{"sent":0,"received":0}' });
     connection.send('x');
@@ -183,7 +143,7 @@ describe('a duplex session, down', () => {
     );
   });
 
-  it('confirms by ack', async () => {
+  it('releases the messages that a POST acknowledges', async () => {
     const { client, connection } = await openOne();
     'abc'.split('').forEach((text) => connection.send(text));
     const size = 'data: "a"\n\n'.length;
@@ -194,7 +154,7 @@ describe('a duplex session, down', () => {
     expect(connection.unacknowledgedAmount).toBe(size);
   });
 
-  it('ends the stream of a client that is silent for 2.5 of its idle intervals', async () => {
+  it('closes the stream of a client that sends nothing for 2.5 idle intervals', async () => {
     const { client, connection } = await openOneWithFakeClock(1000);
     const disconnects = record(connection, 'disconnect');
     jest.advanceTimersByTime(9_000);
@@ -206,14 +166,14 @@ describe('a duplex session, down', () => {
     expect(connection.readyState).toBe(1);
   });
 
-  it('has no heartbeats while its stream is lost', async () => {
+  it('does not ping while its stream is lost', async () => {
     const all = await openOneWithFakeClock(1000);
     await lose(all);
     jest.advanceTimersByTime(1_000);
     expect(await (await all.client.resume(0)).takeData()).toMatchObject({ resumed: true });
   });
 
-  it('does not have heartbeats pile up on a stream that is stalled', async () => {
+  it('does not queue pings on a stream that is stalled', async () => {
     const { client, connection } = await openOneWithFakeClock(1000);
     client.stream.pause();
     connection.send('x'.repeat(8 << 20));
@@ -233,8 +193,8 @@ describe('a duplex session, down', () => {
   }
 });
 
-describe('a duplex session whose stream is lost', () => {
-  it('keeps what is sent, and goes on where the client is', async () => {
+describe('Session in the duplex dialect, after its stream was lost', () => {
+  it('keeps messages, and continues after those that the client has received', async () => {
     const all = await openOne();
     const { client, connection } = all;
     const events = ['disconnect', 'reconnect'].map((event) => record(connection, event));
@@ -259,7 +219,7 @@ describe('a duplex session whose stream is lost', () => {
     expect(await stream.takeData()).toBe(4);
   });
 
-  it('tells the client how many it has taken', async () => {
+  it('reports the number of messages received when the client reconnects', async () => {
     const all = await openOne();
     record(all.connection, 'message');
     await all.client.post({ messages: ['x', 'y'] });
@@ -268,7 +228,7 @@ describe('a duplex session whose stream is lost', () => {
     expect(await stream.takeData()).toMatchObject({ received: 2 });
   });
 
-  it('takes POSTs meanwhile', async () => {
+  it('accepts POSTs while its stream is lost', async () => {
     const all = await openOne();
     const messages = record(all.connection, 'message');
     await lose(all);
@@ -276,7 +236,7 @@ describe('a duplex session whose stream is lost', () => {
     expect(messages).toEqual([['x']]);
   });
 
-  it('writes again what was not confirmed, as often as it takes', async () => {
+  it('writes unacknowledged messages again on every stream', async () => {
     const all = await openOne();
     const { client, connection } = all;
     'abc'.split('').forEach((text) => connection.send(text));
@@ -288,7 +248,7 @@ describe('a duplex session whose stream is lost', () => {
     expect(connection.unacknowledgedAmount).toBe(0);
   });
 
-  it('does not write what was confirmed by a POST before the stream is back', async () => {
+  it('does not write messages that a POST acknowledged before the client reconnected', async () => {
     const all = await openOne();
     const { client, connection } = all;
     connection.send('a');
@@ -301,22 +261,7 @@ describe('a duplex session whose stream is lost', () => {
     expect(await stream.takeData()).toBe('b');
   });
 
-  it.each([
-    ['more than was sent', 3],
-    ['less than was confirmed', 0],
-  ])('answers 404 to a client that says it has %s', async (_, received) => {
-    const { client, connection } = await openOne();
-    connection.send('a');
-    connection.send('b');
-    await client.post({ ack: 1 });
-    const stream = await client.resume(received);
-    expect(stream.status).toBe(404);
-    await stream.ended;
-    expect(JSON.parse(stream.text())).toEqual(UNKNOWN);
-    expect(connection.connected).toBe(true);
-  });
-
-  it('closes after reconnectTimeout', async () => {
+  it('closes with 1006 after reconnectTimeout', async () => {
     const all = await openOne({ reconnectTimeout: 5_000 });
     const { connection, client, sse } = all;
     const closes = record(connection, 'close');
@@ -337,7 +282,7 @@ describe('a duplex session whose stream is lost', () => {
     expect((await client.post({ ack: 1 })).status).toBe(404);
   });
 
-  it('does not close when the client came back in time', async () => {
+  it('stays open if the client reconnects before reconnectTimeout', async () => {
     const all = await openOne({ reconnectTimeout: 5_000 });
     const closes = record(all.connection, 'close');
     useFakeTimeouts();
@@ -350,7 +295,7 @@ describe('a duplex session whose stream is lost', () => {
     expect(all.connection.connected).toBe(true);
   });
 
-  it('closes at once with reconnectTimeout 0', async () => {
+  it('closes immediately with reconnectTimeout 0', async () => {
     const all = await openOne({ reconnectTimeout: 0 });
     const closes = record(all.connection, 'close');
     await lose(all);
@@ -359,78 +304,8 @@ describe('a duplex session whose stream is lost', () => {
   });
 });
 
-describe('the proof of a duplex session', () => {
-  it('answers all who have none alike: wrong token, unknown session, another principal', async () => {
-    const { url } = await openChannel({
-      authorize: (request) => request.headers['x-user'] as string,
-    });
-    const client = await openDuplex(url, 'a', { 'x-user': 'ann' });
-    const body = (token: string) => JSON.stringify({ token, id: 0, ack: 0, messages: ['x'] });
-    const replies = await Promise.all([
-      post(addressOf(url, 'a'), body('x'.repeat(21)), { 'x-user': 'ann' }),
-      post(addressOf(url, 'a'), body('short'), { 'x-user': 'ann' }),
-      post(addressOf(url, 'b'), body(client.token), { 'x-user': 'ann' }),
-      post(addressOf(url, 'a'), body(client.token), { 'x-user': 'bob' }),
-      post(addressOf(url, 'b'), body(client.token), { 'x-user': 'bob' }),
-    ]);
-    for (const { status, json } of replies) expect([status, json]).toEqual([404, UNKNOWN]);
-    expect((await client.post({ messages: ['y'] })).json).toEqual({ received: 1 });
-  });
-
-  it('answers all who would resume without it alike', async () => {
-    const { url, connections } = await openChannel({
-      authorize: (request) => request.headers['x-user'] as string,
-    });
-    const { token } = await openDuplex(url, 'a', { 'x-user': 'ann' });
-    const attempt = async (id: string, proof: string, user: string) => {
-      const headers = { 'Last-Event-ID': proof, 'x-user': user };
-      return sendRequest(`${addressOf(url, id)}&sseProtocol=2`, { headers });
-    };
-    const replies = await Promise.all([
-      attempt('a', `${'x'.repeat(21)}.0`, 'ann'),
-      attempt('a', 'rubbish', 'ann'),
-      attempt('a', '', 'ann'),
-      attempt('a', `${token}.0`, 'bob'),
-      attempt('b', `${token}.0`, 'ann'),
-    ]);
-    for (const reply of replies) {
-      expect([reply.status, JSON.parse(reply.text)]).toEqual([404, UNKNOWN]);
-    }
-    expect(connections).toHaveLength(1);
-    expect(connections[0]!.connected).toBe(true);
-  });
-
-  it.each([
-    ['attached', false],
-    ['lost', true],
-  ])('is pending of a GET for a session that is %s, with 409', async (_, isLost) => {
-    const all = await openOne();
-    if (isLost) await lose(all);
-    for (const query of ['&sseProtocol=2', '']) {
-      const reply = await sendRequest(addressOf(all.url, 'a') + query);
-      expect([reply.status, JSON.parse(reply.text)]).toMatchObject([
-        409,
-        { code: 'session-conflict' },
-      ]);
-    }
-    expect(all.connection.connected).toBe(!isLost);
-    expect(all.connections).toHaveLength(1);
-  });
-
-  it('does not make a duplex session out of a base one', async () => {
-    const { url, connections } = await openChannel();
-    const base = await openStream(addressOf(url, 'a'));
-    const { id } = await base.take();
-    const headers = { 'Last-Event-ID': id! };
-    const resumed = await sendRequest(`${addressOf(url, 'a')}&sseProtocol=2`, { headers });
-    const opened = await sendRequest(`${addressOf(url, 'a')}&sseProtocol=2`);
-    expect([resumed.status, opened.status]).toEqual([404, 409]);
-    expect(connections).toHaveLength(1);
-  });
-});
-
-describe('a GET that takes over while the old stream stands', () => {
-  it('ends the old stream, tells of both, and goes on in the new one', async () => {
+describe('Session in the duplex dialect, resumed while its previous stream is open', () => {
+  it('closes the previous stream, emits disconnect and reconnect, and continues on the new one', async () => {
     const { client, connection } = await openOne();
     const events: string[] = [];
     connection.on('disconnect', () =>
@@ -448,7 +323,7 @@ describe('a GET that takes over while the old stream stands', () => {
     expect(await stream.takeData()).toBe('b');
   });
 
-  it('is not disturbed by the late end of the old stream', async () => {
+  it('ignores the late end of the previous stream', async () => {
     const { client, connection } = await openOne({ reconnectTimeout: 0 });
     const events = ['disconnect', 'close'].map((event) => record(connection, event));
     const stream = await client.resume(0);
@@ -460,10 +335,10 @@ describe('a GET that takes over while the old stream stands', () => {
   });
 });
 
-describe('a client that does not keep up', () => {
+describe('Session in the duplex dialect, with a client that is too slow', () => {
   const LARGE = 'x'.repeat(1 << 20);
 
-  it('gets false, and drain when its socket has taken all', async () => {
+  it('returns false from send() at highWaterMark, and emits drain when the socket has everything', async () => {
     const { client, connection } = await openOne({ highWaterMark: 1000 });
     const drains = record(connection, 'drain');
     expect(connection.send('x'.repeat(500))).toBe(true);
@@ -477,7 +352,7 @@ describe('a client that does not keep up', () => {
     expect(drains).toEqual([[]]);
   });
 
-  it('counts what its socket has not taken', async () => {
+  it('counts the bytes that the socket has not accepted', async () => {
     const { client, connection } = await openOne({ maxBufferedAmount: 20 << 20 });
     const drains = record(connection, 'drain');
     client.stream.pause();
@@ -490,7 +365,7 @@ describe('a client that does not keep up', () => {
     expect(connection.bufferedAmount).toBe(0);
   });
 
-  it('gets false past half of maxBufferedAmount unacknowledged, and drain when enough is', async () => {
+  it('returns false from send() above half of maxBufferedAmount, and emits drain after an acknowledgement', async () => {
     const { client, connection } = await openOne({ maxBufferedAmount: 100 });
     const drains = record(connection, 'drain');
     expect(connection.send('x'.repeat(40))).toBe(true); // 50 bytes
@@ -503,15 +378,7 @@ describe('a client that does not keep up', () => {
     expect(drains).toHaveLength(1);
   });
 
-  it('is closed past maxBufferedAmount, not at it', async () => {
-    const { connection } = await openOne({ maxBufferedAmount: 50 });
-    connection.send('x'.repeat(40));
-    expect(connection.readyState).toBe(1);
-    connection.send('');
-    expect(connection.readyState).toBe(3);
-  });
-
-  it('gets no drain while its stream is lost', async () => {
+  it('emits no drain while its stream is lost', async () => {
     const all = await openOne({ highWaterMark: 100 });
     const drains = record(all.connection, 'drain');
     await lose(all);
@@ -524,7 +391,7 @@ describe('a client that does not keep up', () => {
     await waitFor(() => drains.length > 0);
   });
 
-  it('is closed with 1008 at maxBufferedAmount, and learns it on its stream', async () => {
+  it('closes with 1008 above maxBufferedAmount, and tells the client on its stream', async () => {
     const { client, connection } = await openOne({ maxBufferedAmount: 100 });
     const closes = record(connection, 'close');
     const [a, b] = ['a'.repeat(80), 'b'.repeat(80)];
@@ -550,16 +417,7 @@ describe('a client that does not keep up', () => {
     ]);
   });
 
-  it('is closed by what it does not confirm, though its socket took it', async () => {
-    const { client, connection } = await openOne({ maxBufferedAmount: 100 });
-    const closes = record(connection, 'close');
-    connection.send('a'.repeat(80));
-    await client.stream.take();
-    connection.send('b'.repeat(80));
-    expect(closes).toHaveLength(1);
-  });
-
-  it('may have as much as it likes when it confirms', async () => {
+  it('sends any amount to a client that acknowledges', async () => {
     const { client, connection } = await openOne({ maxBufferedAmount: 100 });
     for (let i = 1; i <= 5; i++) {
       connection.send('a'.repeat(80));
@@ -569,7 +427,7 @@ describe('a client that does not keep up', () => {
     expect(connection.readyState).toBe(1);
   });
 
-  it('is told when it comes back, where its stream is stalled', async () => {
+  it('tells a client whose stream was stalled when it reconnects', async () => {
     const { client, connection } = await openOne({ maxBufferedAmount: 20 << 20 });
     const closes = record(connection, 'close');
     client.stream.pause();
@@ -585,7 +443,7 @@ describe('a client that does not keep up', () => {
     expect(await stream.ended).toBe('ended');
   });
 
-  it('is told when it comes back, where its stream is lost', async () => {
+  it('tells a client whose stream was lost when it reconnects', async () => {
     const all = await openOne({ maxBufferedAmount: 100 });
     const closes = record(all.connection, 'close');
     await lose(all);
@@ -597,241 +455,30 @@ describe('a client that does not keep up', () => {
   });
 });
 
-describe('the end of a duplex session', () => {
-  it('by the server comes after what was sent, and is confirmed by the client', async () => {
-    const { client, connection, sse } = await openOne();
-    const closes = record(connection, 'close');
-    const messages = record(connection, 'message');
-    connection.send('last');
-    connection.close(4000, 'bye');
-    expect(connection.readyState).toBe(2);
-    expect(connection.send('never')).toBe(false);
-    connection.close(4001); // the first one counts
-    expect(await client.stream.takeData()).toBe('last');
-    expect(await client.stream.take()).toEqual({
-      event: 'close',
-      data: '{"code":4000,"reason":"bye"}',
-    });
-    expect(await client.stream.ended).toBe('ended');
-    expect(closes).toEqual([]);
-    const reply = await client.post({
-      ack: 1,
-      messages: ['on the way'],
-      close: { code: 4000, reason: 'bye' },
-    });
-    expect([reply.status, reply.json]).toEqual([200, { received: 1 }]);
-    expect(messages).toEqual([['on the way']]);
-    expect(closes).toEqual([[4000, 'bye', { unacknowledged: [] }]]);
-    expect([connection.readyState, sse.connections.size]).toEqual([3, 0]);
-    expect((await client.post()).status).toBe(404);
-  });
-
-  it('by the server waits for what a slow client was sent', async () => {
-    const { client, connection } = await openOne();
-    const large = 'x'.repeat(7 << 20);
-    client.stream.pause();
-    connection.send(large);
-    await turn();
-    connection.send('last');
-    connection.close();
-    await turn();
-    client.stream.resume();
-    expect((await client.stream.takeData()) === large).toBe(true);
-    expect(await client.stream.takeData()).toBe('last');
-    expect(await client.stream.takeData()).toEqual({ code: 1000, reason: '' });
-  });
-
-  it('by the server has the code and reason of the server, whatever the client says', async () => {
-    const { client, connection } = await openOne();
-    const closes = record(connection, 'close');
-    connection.close(4000, 'bye');
-    await client.stream.take();
-    await client.post({ close: { code: 1000, reason: 'mine' } });
-    expect(closes).toEqual([[4000, 'bye', { unacknowledged: [] }]]);
-  });
-
-  it('by the server is told again to a client that lost the stream before it', async () => {
-    const all = await openOne();
-    all.connection.send('a');
-    await all.client.stream.take();
-    await lose(all);
-    all.connection.close(4000, 'bye');
-    const stream = await all.client.resume(0);
-    await stream.take();
-    expect(await stream.takeData()).toBe('a');
-    expect(await stream.takeData()).toEqual({ code: 4000, reason: 'bye' });
-    const again = await all.client.resume(1);
-    await again.take();
-    expect(await again.takeData()).toEqual({ code: 4000, reason: 'bye' });
-  });
-
-  it('by the server waits reconnectTimeout for the confirmation, and names what lacks one', async () => {
-    const { client, connection, sse } = await openOne({ reconnectTimeout: 20_000 });
-    const closes = record(connection, 'close');
-    useFakeTimeouts();
-    connection.send('a');
-    connection.close(4000, 'bye');
-    await client.stream.ended;
-    await waitFor(() => !connection.connected);
-    jest.advanceTimersByTime(19_999);
-    expect(closes).toEqual([]);
-    jest.advanceTimersByTime(1);
-    expect(closes).toEqual([[4000, 'bye', { unacknowledged: ['a'] }]]);
-    expect(sse.connections.size).toBe(0);
-  });
-
-  it('by the server waits 5 s in any case', async () => {
-    const { client, connection } = await openOne({ reconnectTimeout: 0 });
-    const closes = record(connection, 'close');
-    useFakeTimeouts();
-    connection.close(4000);
-    await client.stream.ended;
-    await waitFor(() => !connection.connected);
-    jest.advanceTimersByTime(4_999);
-    expect(closes).toEqual([]);
-    jest.advanceTimersByTime(1);
-    expect(closes).toHaveLength(1);
-  });
-
-  it('by the client comes after its messages, and names what it never confirmed', async () => {
-    const { client, connection, sse } = await openOne();
-    const messages = record(connection, 'message');
-    const closes = record(connection, 'close');
-    'abc'.split('').forEach((text) => connection.send(text));
-    const reply = await client.post({
-      ack: 1,
-      messages: ['x', 'y'],
-      close: { code: 4001, reason: 'ünd' },
-    });
-    expect([reply.status, reply.json]).toEqual([200, { received: 2 }]);
-    expect(messages.flat()).toEqual(['x', 'y']);
-    expect(closes).toEqual([[4001, 'ünd', { unacknowledged: ['b', 'c'] }]]);
-    expect(await client.stream.ended).toBe('ended');
-    expect(sse.connections.size).toBe(0);
-  });
-
-  it('by the client waits for messages before it that are on their way', async () => {
-    const { client, connection } = await openOne();
-    const messages = record(connection, 'message');
-    const closes = record(connection, 'close');
-    const end = { id: 1, messages: ['y'], close: { code: 1000, reason: '' } };
-    expect((await client.post(end)).status).toBe(409);
-    expect(closes).toEqual([]);
-    await client.post({ messages: ['x'] });
-    expect((await client.post(end)).json).toEqual({ received: 2 });
-    expect(messages.flat()).toEqual(['x', 'y']);
-    expect(closes).toHaveLength(1);
-  });
-
-  it('after 1008 is confirmed by the client, which then is forgotten', async () => {
-    const { client, connection } = await openOne({ maxBufferedAmount: 10 });
-    connection.send('0123456789');
-    await client.stream.take();
-    const messages = record(connection, 'message');
-    const reply = await client.post({ messages: ['late'], close: { code: 1008, reason: '' } });
-    expect([reply.status, reply.json]).toEqual([200, { received: 0 }]);
-    expect(messages).toEqual([]); // after `close` there is none
-    expect((await client.post()).status).toBe(404);
-  });
-
-  it.each([1005, 1006, 2999, 5000])('cannot be by code %i', async (code) => {
-    const { connection } = await openOne();
-    expect(() => connection.close(code)).toThrow(RangeError);
-    expect(() => connection.close(1000, 'x'.repeat(124))).toThrow(RangeError);
-    expect(connection.readyState).toBe(1);
-  });
-
-  it('is told after the last message, also to an application that came late', async () => {
-    const { client, connection } = await openOne();
-    const events: unknown[] = [];
-    connection.on('close', () => events.push('close'));
-    await client.post({ messages: ['x', 'y'], close: { code: 1000, reason: '' } });
-    await turn();
-    expect(events).toEqual([]);
-    connection.on('message', (message) => events.push(message));
-    await turn();
-    expect(events).toEqual(['x', 'y', 'close']);
-  });
-
-  it('is told to an application that never asks for messages, after reconnectTimeout', async () => {
-    const { client, connection, sse } = await openOne({ reconnectTimeout: 7_000 });
-    const closes = record(connection, 'close');
-    useFakeTimeouts();
-    await client.post({ messages: ['x'], close: { code: 1000, reason: '' } });
-    jest.advanceTimersByTime(6_999);
-    expect(closes).toEqual([]);
-    jest.advanceTimersByTime(1);
-    expect([closes.length, sse.connections.size]).toEqual([1, 0]);
-  });
-
-  it('is told once, though the application goes on asking for messages', async () => {
-    const { client, connection } = await openOne();
-    const closes = record(connection, 'close');
-    record(connection, 'message');
-    await client.post({ close: { code: 1000, reason: '' } });
-    connection.pause();
-    connection.resume();
-    await turn();
-    expect(closes).toHaveLength(1);
-  });
-
-  it('frees the name', async () => {
-    const { client, url } = await openOne();
-    await client.post({ close: { code: 1000, reason: '' } });
-    const next = await openDuplex(url, 'a');
-    expect(next.token).not.toBe(client.token);
-  });
-});
-
-describe('an application that does not read', () => {
+describe('Session in the duplex dialect, with an application that does not read', () => {
   const batch = (length: number, id = 0) => ({
     id,
     messages: Array.from({ length }, (_, i) => id + i),
   });
 
-  it('misses nothing: messages wait for the first listener', async () => {
-    const { client, connection } = await openOne();
-    await client.post({ messages: [1, 2] });
-    await turn();
-    const messages = record(connection, 'message');
-    await turn();
-    await client.post({ id: 2, messages: [3] });
-    expect(messages.flat()).toEqual([1, 2, 3]);
-  });
-
-  it('has the client pushed back on: the POST waits for room', async () => {
+  it('delays the response to a POST until the application reads', async () => {
     const { client, connection } = await openOne({ reorderWindow: 4 });
     connection.pause();
     const messages = record(connection, 'message');
     expect((await client.post(batch(5))).status).toBe(200);
-    let isAnswered = false;
-    const held = client.post(batch(2, 5)).then((reply) => {
-      isAnswered = true;
+    let hasResponse = false;
+    const blocked = client.post(batch(2, 5)).then((reply) => {
+      hasResponse = true;
       return reply.json;
     });
     expect((await client.post()).status).toBe(200); // a sign of life does not wait
-    expect([isAnswered, messages]).toEqual([false, []]);
+    expect([hasResponse, messages]).toEqual([false, []]);
     connection.resume();
-    expect(await held).toEqual({ received: 7 });
+    expect(await blocked).toEqual({ received: 7 });
     expect(messages.flat()).toEqual([0, 1, 2, 3, 4, 5, 6]);
   });
 
-  it('counts the bytes of a batch once', async () => {
-    const { client, connection } = await openOne({ highWaterMark: 800 });
-    connection.pause();
-    const text = 'x'.repeat(100);
-    const batchAt = (id: number) => client.post({ id, messages: [text, text, text, text] });
-    await batchAt(0);
-    expect((await batchAt(4)).status).toBe(200); // about 500 bytes were there
-    const third = jest.fn();
-    const held = batchAt(8).then(third);
-    await client.post();
-    expect(third).not.toHaveBeenCalled();
-    connection.on('message', () => {}).resume();
-    await held;
-  });
-
-  it('has one POST wait, and others told to come again', async () => {
+  it('delays one POST, and rejects another with 503', async () => {
     const { client, connection } = await openOne({ highWaterMark: 1 });
     connection.pause();
     await client.post(batch(1));
@@ -849,27 +496,7 @@ describe('an application that does not read', () => {
     expect(messages.flat()).toEqual([0, 1]);
   });
 
-  it('has a POST told to come again after a heartbeat', async () => {
-    const { client, connection } = await openOne({ highWaterMark: 1, heartbeatInterval: 7_000 });
-    connection.pause();
-    await client.post(batch(1));
-    useFakeTimeouts();
-    const timers = jest.spyOn(global, 'setTimeout');
-    let isAnswered = false;
-    const held = client.post(batch(1, 1)).finally(() => (isAnswered = true));
-    await waitFor(() => timers.mock.calls.some(([, timeout]) => timeout === 7_000));
-    jest.advanceTimersByTime(6_999);
-    await client.post(); // a whole exchange later
-    expect(isAnswered).toBe(false);
-    jest.advanceTimersByTime(1);
-    expect((await held).status).toBe(503);
-    const messages = record(connection, 'message');
-    connection.resume();
-    expect((await client.post(batch(1, 1))).json).toEqual({ received: 2 });
-    expect(messages.flat()).toEqual([0, 1]);
-  });
-
-  it('takes each message once, though its client repeats what was held', async () => {
+  it('delivers each message once although its client repeats a delayed POST', async () => {
     const { client, connection } = await openOne({ highWaterMark: 1 });
     connection.pause();
     const messages = record(connection, 'message');
@@ -880,5 +507,188 @@ describe('an application that does not read', () => {
     await Promise.all(both);
     await client.post(batch(3, 1));
     expect(messages.flat()).toEqual([0, 1, 2, 3]);
+  });
+});
+
+describe('Session in the duplex dialect, closed by the server', () => {
+  it('sends close after all messages, and ends when the client has answered', async () => {
+    const { client, connection, sse } = await openOne();
+    const closes = record(connection, 'close');
+    const messages = record(connection, 'message');
+    connection.send('last');
+    connection.close(4000, 'done');
+    expect(connection.readyState).toBe(2);
+    expect(connection.send('never')).toBe(false);
+    connection.close(4001); // the first one counts
+    expect(await client.stream.takeData()).toBe('last');
+    expect(await client.stream.take()).toEqual({
+      event: 'close',
+      data: '{"code":4000,"reason":"done"}',
+    });
+    expect(await client.stream.ended).toBe('ended');
+    expect(closes).toEqual([]);
+    const reply = await client.post({
+      ack: 1,
+      messages: ['on the way'],
+      close: { code: 4000, reason: 'done' },
+    });
+    expect([reply.status, reply.json]).toEqual([200, { received: 1 }]);
+    expect(messages).toEqual([['on the way']]);
+    expect(closes).toEqual([[4000, 'done', { unacknowledged: [] }]]);
+    expect([connection.readyState, sse.connections.size]).toEqual([3, 0]);
+    expect((await client.post()).status).toBe(404);
+  });
+
+  it('sends close after the messages that a slow client has not received yet', async () => {
+    const { client, connection } = await openOne();
+    const large = 'x'.repeat(7 << 20);
+    client.stream.pause();
+    connection.send(large);
+    await turn();
+    connection.send('last');
+    connection.close();
+    await turn();
+    client.stream.resume();
+    expect((await client.stream.takeData()) === large).toBe(true);
+    expect(await client.stream.takeData()).toBe('last');
+    expect(await client.stream.takeData()).toEqual({ code: 1000, reason: '' });
+  });
+
+  it('keeps the code and the reason of the server whatever the client sends', async () => {
+    const { client, connection } = await openOne();
+    const closes = record(connection, 'close');
+    connection.close(4000, 'done');
+    await client.stream.take();
+    await client.post({ close: { code: 1000, reason: 'mine' } });
+    expect(closes).toEqual([[4000, 'done', { unacknowledged: [] }]]);
+  });
+
+  it('sends close again on every stream until the client answers', async () => {
+    const all = await openOne();
+    all.connection.send('a');
+    await all.client.stream.take();
+    await lose(all);
+    all.connection.close(4000, 'done');
+    const stream = await all.client.resume(0);
+    await stream.take();
+    expect(await stream.takeData()).toBe('a');
+    expect(await stream.takeData()).toEqual({ code: 4000, reason: 'done' });
+    const again = await all.client.resume(1);
+    await again.take();
+    expect(await again.takeData()).toEqual({ code: 4000, reason: 'done' });
+  });
+
+  it("waits reconnectTimeout for the client's answer, and reports the unacknowledged messages", async () => {
+    const { client, connection, sse } = await openOne({ reconnectTimeout: 20_000 });
+    const closes = record(connection, 'close');
+    useFakeTimeouts();
+    connection.send('a');
+    connection.close(4000, 'done');
+    await client.stream.ended;
+    await waitFor(() => !connection.connected);
+    jest.advanceTimersByTime(19_999);
+    expect(closes).toEqual([]);
+    jest.advanceTimersByTime(1);
+    expect(closes).toEqual([[4000, 'done', { unacknowledged: ['a'] }]]);
+    expect(sse.connections.size).toBe(0);
+  });
+
+  it("waits at least 5 s for the client's answer", async () => {
+    const { client, connection } = await openOne({ reconnectTimeout: 0 });
+    const closes = record(connection, 'close');
+    useFakeTimeouts();
+    connection.close(4000);
+    await client.stream.ended;
+    await waitFor(() => !connection.connected);
+    jest.advanceTimersByTime(4_999);
+    expect(closes).toEqual([]);
+    jest.advanceTimersByTime(1);
+    expect(closes).toHaveLength(1);
+  });
+
+  it('ends after 1008 when the client has answered', async () => {
+    const { client, connection } = await openOne({ maxBufferedAmount: 10 });
+    connection.send('0123456789');
+    await client.stream.take();
+    const messages = record(connection, 'message');
+    const reply = await client.post({ messages: ['late'], close: { code: 1008, reason: '' } });
+    expect([reply.status, reply.json]).toEqual([200, { received: 0 }]);
+    expect(messages).toEqual([]); // after `close` there is none
+    expect((await client.post()).status).toBe(404);
+  });
+});
+
+describe('Session in the duplex dialect, closed by the client', () => {
+  it('delivers the messages before the close, and reports the unacknowledged ones', async () => {
+    const { client, connection, sse } = await openOne();
+    const messages = record(connection, 'message');
+    const closes = record(connection, 'close');
+    'abc'.split('').forEach((text) => connection.send(text));
+    const reply = await client.post({
+      ack: 1,
+      messages: ['x', 'y'],
+      close: { code: 4001, reason: 'ünd' },
+    });
+    expect([reply.status, reply.json]).toEqual([200, { received: 2 }]);
+    expect(messages.flat()).toEqual(['x', 'y']);
+    expect(closes).toEqual([[4001, 'ünd', { unacknowledged: ['b', 'c'] }]]);
+    expect(await client.stream.ended).toBe('ended');
+    expect(sse.connections.size).toBe(0);
+  });
+
+  it('does not close before the messages that precede the close have arrived', async () => {
+    const { client, connection } = await openOne();
+    const messages = record(connection, 'message');
+    const closes = record(connection, 'close');
+    const end = { id: 1, messages: ['y'], close: { code: 1000, reason: '' } };
+    expect((await client.post(end)).status).toBe(409);
+    expect(closes).toEqual([]);
+    await client.post({ messages: ['x'] });
+    expect((await client.post(end)).json).toEqual({ received: 2 });
+    expect(messages.flat()).toEqual(['x', 'y']);
+    expect(closes).toHaveLength(1);
+  });
+
+  it('releases the session id', async () => {
+    const { client, url } = await openOne();
+    await client.post({ close: { code: 1000, reason: '' } });
+    const next = await openDuplex(url, 'a');
+    expect(next.token).not.toBe(client.token);
+  });
+});
+
+describe('Session in the duplex dialect, emitting close', () => {
+  it('emits close after the last message, even if the listener for messages is added late', async () => {
+    const { client, connection } = await openOne();
+    const events: unknown[] = [];
+    connection.on('close', () => events.push('close'));
+    await client.post({ messages: ['x', 'y'], close: { code: 1000, reason: '' } });
+    await turn();
+    expect(events).toEqual([]);
+    connection.on('message', (message) => events.push(message));
+    await turn();
+    expect(events).toEqual(['x', 'y', 'close']);
+  });
+
+  it('emits close after reconnectTimeout if the application never reads', async () => {
+    const { client, connection, sse } = await openOne({ reconnectTimeout: 7_000 });
+    const closes = record(connection, 'close');
+    useFakeTimeouts();
+    await client.post({ messages: ['x'], close: { code: 1000, reason: '' } });
+    jest.advanceTimersByTime(6_999);
+    expect(closes).toEqual([]);
+    jest.advanceTimersByTime(1);
+    expect([closes.length, sse.connections.size]).toEqual([1, 0]);
+  });
+
+  it('emits close once although the application resumes again', async () => {
+    const { client, connection } = await openOne();
+    const closes = record(connection, 'close');
+    record(connection, 'message');
+    await client.post({ close: { code: 1000, reason: '' } });
+    connection.pause();
+    connection.resume();
+    await turn();
+    expect(closes).toHaveLength(1);
   });
 });
