@@ -64,6 +64,8 @@ function isAllowed(layer: string, file: string, { from, typeOnly, kind }: Import
       return from.startsWith('protocol/');
     case 'client':
       return /^(client|protocol)\//.test(from) || from in dependencies;
+    case 'dart':
+      return /^(dart|client|protocol)\//.test(from);
     case 'server':
       return (
         /^(server|protocol)\/|^node:/.test(from) ||

@@ -1,63 +1,96 @@
 import fc from 'fast-check';
 import { SendBuffer } from '../../lib/client/send-buffer';
 
-const item = (name: number, byteLength = 1) => ({ name, byteLength });
-
-function filled(count: number): SendBuffer<ReturnType<typeof item>> {
-  const outbox = new SendBuffer<ReturnType<typeof item>>();
-  for (let i = 0; i < count; i++) outbox.push(item(i, i + 1));
-  return outbox;
+/** A buffer with the messages 0, 1, 2…, of one byte each. */
+function filled(count: number): SendBuffer {
+  const buffer = new SendBuffer();
+  for (let i = 0; i < count; i++) buffer.push(String(i % 10));
+  return buffer;
 }
 
-describe('an outbox', () => {
-  it('numbers what is pushed from 0', () => {
-    const outbox = filled(3);
-    expect([outbox.first, outbox.byteLength]).toEqual([0, 6]);
-    expect(outbox.items.map(({ name }) => name)).toEqual([0, 1, 2]);
+describe('SendBuffer', () => {
+  it('numbers messages from 0 and sums up their sizes in bytes of UTF-8', () => {
+    const buffer = new SendBuffer();
+    buffer.push('"a"');
+    buffer.push('"é€😀"');
+    expect([buffer.first, buffer.length, buffer.byteLength]).toEqual([0, 2, 14]);
   });
 
-  it('lets go of what is confirmed, and keeps its numbers', () => {
-    const outbox = filled(3);
-    outbox.confirm(2);
-    expect([outbox.first, outbox.byteLength]).toEqual([2, 3]);
-    outbox.push(item(3));
-    expect(outbox.items.map(({ name }) => name)).toEqual([2, 3]);
+  it('accepts a message of maxPayload bytes and throws a RangeError for a larger one', () => {
+    const buffer = new SendBuffer();
+    buffer.push('"é"', 4);
+    expect(() => buffer.push('"éx"', 4)).toThrow(
+      new RangeError("cannot send: 5 bytes exceed the server's maxPayload, 4"),
+    );
+    expect(buffer.length).toBe(1);
   });
 
-  it.each([0, 1, 2])('never moves backwards: %i confirmed after 2', (count) => {
-    const outbox = filled(3);
-    outbox.confirm(2);
-    outbox.confirm(count);
-    expect([outbox.first, outbox.byteLength]).toEqual([2, 3]);
+  it('removes acknowledged messages and keeps the numbers of the others', () => {
+    const buffer = filled(3);
+    expect(buffer.acknowledge(2)).toBe(true);
+    expect([buffer.first, buffer.byteLength]).toEqual([2, 1]);
+    buffer.push('3');
+    expect(buffer.batch(100)).toEqual(['2', '3']);
   });
 
-  it('never moves past the last one', () => {
-    const outbox = filled(3);
-    outbox.confirm(9);
-    expect([outbox.first, outbox.byteLength, outbox.items]).toEqual([3, 0, []]);
+  it.each([0, 1, 2])('ignores an acknowledgement of %i messages after one of 2', (count) => {
+    const buffer = filled(3);
+    buffer.acknowledge(2);
+    expect(buffer.acknowledge(count)).toBe(true);
+    expect([buffer.first, buffer.byteLength]).toEqual([2, 1]);
   });
 
-  it('holds exactly what was pushed and not confirmed', () => {
+  it('rejects an acknowledgement of more messages than there were', () => {
+    const buffer = filled(3);
+    buffer.acknowledge(1);
+    expect(buffer.acknowledge(4)).toBe(false);
+    expect([buffer.first, buffer.byteLength, buffer.length]).toEqual([1, 2, 2]);
+    expect(buffer.acknowledge(3)).toBe(true);
+    expect([buffer.first, buffer.byteLength, buffer.length]).toEqual([3, 0, 0]);
+  });
+
+  it.each([
+    [0, 1],
+    [1, 1],
+    [2, 1],
+    [3, 2],
+    [4, 2],
+    [5, 3],
+    [100, 3],
+  ])('puts into a batch of %i bytes %i messages, with commas between them', (maxBytes, count) => {
+    expect(filled(3).batch(maxBytes)).toEqual(['0', '1', '2'].slice(0, count));
+  });
+
+  it('returns the messages that it held, parsed, when it is cleared', () => {
+    const buffer = filled(2);
+    buffer.push('{"a":[1]}');
+    buffer.acknowledge(1);
+    expect(buffer.clear()).toEqual([1, { a: [1] }]);
+    expect([buffer.length, buffer.byteLength]).toEqual([0, 0]);
+  });
+
+  it('holds exactly the messages that were pushed and not acknowledged', () => {
     const step = fc.oneof(
       fc.record({ push: fc.nat(100) }),
-      fc.record({ confirm: fc.integer({ min: -3, max: 30 }) }),
+      fc.record({ acknowledge: fc.integer({ min: -3, max: 30 }) }),
     );
     const property = fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
-      const outbox = new SendBuffer<ReturnType<typeof item>>();
-      const all: ReturnType<typeof item>[] = [];
-      let confirmed = 0;
+      const buffer = new SendBuffer();
+      const all: string[] = [];
+      let acknowledged = 0;
       for (const each of steps) {
         if ('push' in each) {
-          all.push(item(all.length, each.push));
-          outbox.push(all.at(-1)!);
+          all.push(JSON.stringify('x'.repeat(each.push)));
+          buffer.push(all.at(-1)!);
         } else {
-          confirmed = Math.max(confirmed, Math.min(each.confirm, all.length));
-          outbox.confirm(each.confirm);
+          const isPossible = each.acknowledge <= all.length;
+          if (isPossible) acknowledged = Math.max(acknowledged, each.acknowledge);
+          expect(buffer.acknowledge(each.acknowledge)).toBe(isPossible);
         }
-        const held = all.slice(confirmed);
-        expect(outbox.items).toEqual(held);
-        expect(outbox.first).toBe(confirmed);
-        expect(outbox.byteLength).toBe(held.reduce((sum, { byteLength }) => sum + byteLength, 0));
+        const held = all.slice(acknowledged);
+        expect(buffer.batch(Infinity)).toEqual(held);
+        expect(buffer.first).toBe(acknowledged);
+        expect(buffer.byteLength).toBe(held.join('').length);
       }
     });
     fc.assert(property);

@@ -20,24 +20,24 @@ function upTo(count: number): number[] {
   return Array.from({ length: count }, (_, i) => i);
 }
 
-describe('the client', () => {
-  it('has the numbers of WebSocket, and an address', () => {
+describe('SseClient', () => {
+  it('has the readyState constants of WebSocket and an absolute url', () => {
     const { CONNECTING, OPEN, CLOSING, CLOSED } = SseClient;
     expect([CONNECTING, OPEN, CLOSING, CLOSED]).toEqual([0, 1, 2, 3]);
     const client = openClient('http://127.0.0.1:1/a/../sse');
     expect([client.url, client.readyState]).toEqual(['http://127.0.0.1:1/sse', 0]);
   });
 
-  it('refuses an address that is none', () => {
+  it('throws for an invalid URL', () => {
     expect(() => new SseClient('/sse')).toThrow('Invalid URL');
   });
 
-  it('opens at once', async () => {
+  it('connects when it is created', async () => {
     const { client, connection } = await openBoth();
     expect([client.readyState, connection.connected]).toEqual([1, true]);
   });
 
-  it('gets what the server sends, in order', async () => {
+  it('receives messages of any JSON type in the order in which the server sent them', async () => {
     const { client, connection } = await openBoth();
     const messages = messagesOf(client);
     const sent = ['a', { b: [1, null] }, null, false, 0, 'ü\n\u2028😀'];
@@ -46,7 +46,7 @@ describe('the client', () => {
     expect(messages).toEqual(sent);
   });
 
-  it('sends any JSON value, in order', async () => {
+  it('sends messages of any JSON type in order', async () => {
     const { client, connection } = await openBoth();
     const messages = record(connection, 'message');
     const sent = ['a', { b: [1, null] }, null, false, 0, 'ü\n\u2028😀'];
@@ -55,7 +55,7 @@ describe('the client', () => {
     expect(messages.flat()).toEqual(sent);
   });
 
-  it('keeps what is sent before it is open', async () => {
+  it('keeps messages that are sent before the session is open', async () => {
     const { url, connections } = await openChannel();
     const client = openClient(url);
     client.send('early');
@@ -67,7 +67,7 @@ describe('the client', () => {
     await waitFor(() => client.bufferedAmount === 0);
   });
 
-  it('says when the server has taken messages', async () => {
+  it('dispatches drain when the server has acknowledged messages', async () => {
     const { client, connection } = await openBoth();
     record(connection, 'message');
     client.send('x');
@@ -76,7 +76,7 @@ describe('the client', () => {
     expect(client.bufferedAmount).toBe(0);
   });
 
-  it('sends what is sent in one go in one POST, and the rest in the next', async () => {
+  it('sends all messages of one task in one POST, and those of the next task in the next POST', async () => {
     const { client, connection, posts } = await openBoth();
     const messages = record(connection, 'message');
     for (const number of upTo(1000)) client.send(number);
@@ -87,7 +87,7 @@ describe('the client', () => {
     expect(posts.map(({ id }) => id)).toEqual([0, 1000]);
   });
 
-  it('splits batches by maxPayload', async () => {
+  it('splits batches so that none exceeds maxPayload', async () => {
     const { client, connection, posts } = await openBoth({ maxPayload: 100 });
     const messages = record(connection, 'message');
     const text = (i: number) => String(i).repeat(28); // 30 bytes: three and two commas are 92
@@ -100,36 +100,43 @@ describe('the client', () => {
   it.each([
     [92, [3, 3]],
     [91, [2, 2, 2]],
-  ])('fills a batch to the byte, commas and all: %i', async (maxPayload, lengths) => {
-    const { client, connection, posts } = await openBoth({ maxPayload });
-    const messages = record(connection, 'message');
-    for (let i = 0; i < 6; i++) client.send('x'.repeat(28)); // 30 bytes
-    await waitFor(() => messages.length === 6);
-    expect(posts.map((post) => post.messages.length)).toEqual(lengths);
-  });
+  ])(
+    'fills a batch up to the last byte of maxPayload, counting commas: %i',
+    async (maxPayload, lengths) => {
+      const { client, connection, posts } = await openBoth({ maxPayload });
+      const messages = record(connection, 'message');
+      for (let i = 0; i < 6; i++) client.send('x'.repeat(28)); // 30 bytes
+      await waitFor(() => messages.length === 6);
+      expect(posts.map((post) => post.messages.length)).toEqual(lengths);
+    },
+  );
 
   it.each([
     ['undefined', undefined],
     ['a function', () => {}],
     ['a symbol', Symbol('x')],
     ['a BigInt', 1n],
-  ])('refuses to send %s', async (_, message) => {
+  ])('throws a TypeError when it is to send %s', async (_, message) => {
     const { client, posts } = await openBoth();
     expect(() => client.send(message)).toThrow(TypeError);
+    if (message !== 1n)
+      expect(() => client.send(message)).toThrow(`cannot send: ${typeof message}`);
     expect([client.bufferedAmount, posts]).toEqual([0, []]);
   });
 
-  it('refuses to send what is over maxPayload, and goes on', async () => {
+  it('throws a RangeError for a message larger than maxPayload and sends the next one', async () => {
     const { client, connection } = await openBoth({ maxPayload: 10 });
     const messages = record(connection, 'message');
-    expect(() => client.send('123456789')).toThrow(RangeError);
+    expect(() => client.send('123456789')).toThrow(
+      new RangeError("cannot send: 11 bytes exceed the server's maxPayload, 10"),
+    );
     expect(() => client.send('éééé€')).toThrow(RangeError);
     client.send('12345678');
     await waitFor(() => messages.length === 1);
     expect(messages).toEqual([['12345678']]);
   });
 
-  it('acknowledges by volume: before 2,048 messages, and not much before', async () => {
+  it('acknowledges after about 2,048 messages', async () => {
     const { client, connection, posts } = await openBoth();
     const messages = messagesOf(client);
     for (const number of upTo(1_900)) connection.send(number);
@@ -142,7 +149,7 @@ describe('the client', () => {
     expect(posts[0]!.ack).toBeGreaterThan(1_900);
   });
 
-  it('acknowledges by volume: before 256 KiB', async () => {
+  it('acknowledges after about 256 KiB', async () => {
     const { client, connection, posts } = await openBoth();
     const messages = messagesOf(client);
     for (let i = 0; i < 3; i++) connection.send('x'.repeat(80_000));
@@ -153,7 +160,7 @@ describe('the client', () => {
     expect(posts).toMatchObject([{ id: 0, ack: 4, messages: [] }]);
   });
 
-  it('acknowledges with what it sends', async () => {
+  it('acknowledges in a POST that carries messages', async () => {
     const { client, connection, posts } = await openBoth();
     record(connection, 'message');
     connection.send('x');
@@ -163,7 +170,7 @@ describe('the client', () => {
     expect(posts).toMatchObject([{ ack: 1, messages: ['y'] }]);
   });
 
-  it('calls handlers, of which each type has one', async () => {
+  it('calls the last handler that was set for each type of event', async () => {
     const { url, connections } = await openChannel();
     const client = openClient(url);
     const calls: string[] = [];
@@ -178,10 +185,22 @@ describe('the client', () => {
     await next(client, 'close');
     await waitFor(() => calls.length === 4);
     expect(calls).toEqual(['open', 'message 1', 'message 2', 'close 4000']);
-    client.onmessage = null;
   });
 
-  it('removes listeners', async () => {
+  it('does not call a handler that was set to null', async () => {
+    const { client, connection } = await openBoth();
+    const handler = jest.fn();
+    client.onmessage = handler;
+    connection.send(1);
+    await next(client, 'message');
+    expect(handler).toHaveBeenCalledTimes(1);
+    client.onmessage = null;
+    connection.send(2);
+    await next(client, 'message');
+    expect(handler).toHaveBeenCalledTimes(1);
+  });
+
+  it('does not call a listener that was removed', async () => {
     const { client, connection } = await openBoth();
     const never = jest.fn();
     client.addEventListener('message', never);
@@ -192,21 +211,21 @@ describe('the client', () => {
   });
 });
 
-describe('the names of a client', () => {
-  it('differ', async () => {
+describe('The session id of an SseClient', () => {
+  it('differs from that of every other client', async () => {
     const { url, sse } = await openChannel();
     const clients = upTo(5).map(() => openClient(url));
     await Promise.all(clients.map((client) => next(client, 'open')));
     expect(sse.connections.size).toBe(5);
   });
 
-  it('begin with debugKey', async () => {
+  it('begins with debugKey', async () => {
     const { url, connections } = await openChannel();
     await next(openClient(url, { debugKey: 'a b+c' }), 'open');
     expect(connections[0]!.id).toMatch(/^a b\+c-/);
   });
 
-  it('keep what the address has in its query', async () => {
+  it('is added to the query of the URL', async () => {
     const { url, connections } = await openChannel();
     const client = openClient(`${url}?room=1`);
     await next(client, 'open');
@@ -217,8 +236,8 @@ describe('the names of a client', () => {
   });
 });
 
-describe('a client whose stream is lost', () => {
-  it('opens another, and loses, doubles and mixes up nothing', async () => {
+describe('An SseClient whose stream is lost', () => {
+  it('reconnects, and delivers every message exactly once and in order', async () => {
     const { client, connection, server } = await openBoth();
     const [up, down] = [record(connection, 'message'), messagesOf(client)];
     const lost = eventsOf(client, 'disconnect');
@@ -238,7 +257,7 @@ describe('a client whose stream is lost', () => {
     expect(client.readyState).toBe(1);
   });
 
-  it('keeps what is sent meanwhile', async () => {
+  it('delivers the messages that both sides send while the stream is lost', async () => {
     const { client, connection, server } = await openBoth();
     const messages = record(connection, 'message');
     const lost = next(client, 'disconnect');
@@ -252,7 +271,7 @@ describe('a client whose stream is lost', () => {
     expect(messages).toEqual([['x']]);
   });
 
-  it('is told nothing when the server has lost the session, but what it could not deliver', async () => {
+  it('dispatches sessionlost with the unacknowledged messages when the server has lost the session', async () => {
     const { client, connection, server, connections } = await openBoth({ reconnectTimeout: 0 });
     connection.pause();
     record(connection, 'message');
@@ -273,7 +292,7 @@ describe('a client whose stream is lost', () => {
     expect((await next(client, 'message')).data).toBe('new');
   });
 
-  it('ends when the server has lost the session with renewSession: false', async () => {
+  it('closes when the server has lost the session and renewSession is false', async () => {
     const { url, server, connections } = await openChannel({ reconnectTimeout: 0 });
     const client = openClient(url, { renewSession: false });
     await next(client, 'open');
@@ -285,24 +304,24 @@ describe('a client whose stream is lost', () => {
   });
 });
 
-describe('the end of a client', () => {
-  it('by itself comes when all it sent is there, with its code and reason', async () => {
+describe('The end of an SseClient', () => {
+  it('closes with its code and reason after everything that it sent was delivered', async () => {
     const { client, connection } = await openBoth();
     const messages = record(connection, 'message');
     const closes = record(connection, 'close');
     client.send('last');
     client.close(4001, 'done');
     expect(client.readyState).toBe(2);
-    expect(() => client.send('late')).toThrow('closed');
+    expect(() => client.send('late')).toThrow(/^cannot send: closed/);
     const close = await next(client, 'close');
     expect(close).toMatchObject({ code: 4001, reason: 'done', wasClean: true, unacknowledged: [] });
     expect(client.readyState).toBe(3);
     expect(messages).toEqual([['last']]);
     expect(closes).toEqual([[4001, 'done', { unacknowledged: [] }]]);
-    expect(() => client.send('late')).toThrow('closed');
+    expect(() => client.send('late')).toThrow(/^cannot send: closed/);
   });
 
-  it('happens once', async () => {
+  it('ignores a second close()', async () => {
     const { client, connection } = await openBoth();
     const closes = eventsOf(client, 'close');
     const told = record(connection, 'close');
@@ -313,13 +332,37 @@ describe('the end of a client', () => {
     expect([closes.map(({ code }) => code), told.map(([code]) => code)]).toEqual([[4001], [4001]]);
   });
 
-  it.each([999, 1001, 1006, 2999, 5000, NaN])('cannot be by code %p', async (code) => {
+  it.each([999, 1004, 1005, 1006, 1015, 2999, 5000, 1000.5, NaN])(
+    'throws a RangeError for close code %p and stays open',
+    async (code) => {
+      const { client } = await openBoth();
+      expect(() => client.close(code)).toThrow(RangeError);
+      expect(client.readyState).toBe(1);
+    },
+  );
+
+  it.each([1001, 1011, 3000, 4999])('accepts close code %p', async (code) => {
+    const { client, connection } = await openBoth();
+    const closes = record(connection, 'close');
+    client.close(code, 'é'.repeat(61));
+    expect(await next(client, 'close')).toMatchObject({ code, reason: 'é'.repeat(61) });
+    expect(closes[0]![0]).toBe(code);
+  });
+
+  it('throws a RangeError for a close reason of more than 123 bytes and stays open', async () => {
     const { client } = await openBoth();
-    expect(() => client.close(code)).toThrow(RangeError);
+    expect(() => client.close(4000, 'é'.repeat(62))).toThrow(/^invalid close reason: 124 bytes/);
     expect(client.readyState).toBe(1);
   });
 
-  it('before it is open is at once', async () => {
+  it('validates close() also when it is closed', async () => {
+    const { client } = await openBoth();
+    client.close();
+    await next(client, 'close');
+    expect(() => client.close(1)).toThrow(RangeError);
+  });
+
+  it('closes at once when it is not open yet and has nothing to send', async () => {
     const { url, sse } = await openChannel();
     const client = openClient(url);
     const opens = eventsOf(client, 'open');
@@ -333,7 +376,7 @@ describe('the end of a client', () => {
     await waitFor(() => sse.stats().connected === 0);
   });
 
-  it('by the server is that of the server', async () => {
+  it('reports the code and reason of a server that closes', async () => {
     const { client, connection } = await openBoth();
     const messages = messagesOf(client);
     const told = record(connection, 'close');
@@ -345,7 +388,7 @@ describe('the end of a client', () => {
     expect(told).toEqual([[4000, 'bye', { unacknowledged: [] }]]);
   });
 
-  it('by the server brings up what was sent before it', async () => {
+  it('delivers what it had sent when the server closes', async () => {
     const { client, connection } = await openBoth();
     const messages = record(connection, 'message');
     connection.close(4000);
@@ -354,7 +397,7 @@ describe('the end of a client', () => {
     expect(messages.flat()).toEqual(upTo(10));
   });
 
-  it('by a bound that was passed is told with the reason', async () => {
+  it('reports code 1008 and the limit when the server closes for a limit', async () => {
     const { client, connection } = await openBoth({ maxBufferedAmount: 10 });
     connection.send('0123456789');
     const close = await next(client, 'close');
@@ -362,7 +405,7 @@ describe('the end of a client', () => {
     expect(close.reason).toContain('maxBufferedAmount');
   });
 
-  it('by a server that stops is a new session elsewhere', async () => {
+  it('dispatches sessionlost and reconnects when the server restarts', async () => {
     const { client, sse } = await openBoth({ reconnectJitter: 1 });
     const resets = eventsOf(client, 'sessionlost');
     await sse.close();
@@ -373,14 +416,14 @@ describe('the end of a client', () => {
     expect((await next(client, 'error')).message).toContain('come back later');
   });
 
-  it('by a server that stops for good is the end', async () => {
+  it('closes when the server stops with a code of its own', async () => {
     const { client, sse } = await openBoth();
     const closed = next(client, 'close');
     await sse.close(4005, 'over');
     expect(await closed).toMatchObject({ code: 4005, reason: 'over', wasClean: true });
   });
 
-  it('by a refusal is told as an error, too', async () => {
+  it('dispatches error and close when it is not authorized', async () => {
     const { url } = await openChannel({ authorize: () => false });
     const client = openClient(url);
     const errors = eventsOf(client, 'error');
@@ -389,7 +432,7 @@ describe('the end of a client', () => {
     expect(errors.map(({ message }) => message)).toEqual(['not authorized']);
   });
 
-  it('by a message that the server does not take names the bound and the message', async () => {
+  it('closes with the limit as reason and the message as unacknowledged when a message is too large', async () => {
     const { url } = await openChannel({ maxPayload: 10 });
     const client = openClient(url);
     const errors = eventsOf(client, 'error');
@@ -402,8 +445,25 @@ describe('the end of a client', () => {
   });
 });
 
-describe('the stream of a client', () => {
-  it('has the messages, and ends with the client', async () => {
+describe('The Web Streams of an SseClient', () => {
+  it('are also its readable and writable', async () => {
+    const { client } = await openBoth();
+    expect(client.readable).toBe(client.stream);
+    expect(client.writable).toBe(client.sink);
+  });
+
+  it('make it a pair for pipeThrough', async () => {
+    const { client, connection } = await openBoth();
+    record(connection, 'message');
+    connection.on('message', (message) => connection.send({ echo: message }));
+    const source = new ReadableStream<unknown>({ start: (controller) => controller.enqueue('x') });
+    const reader = source.pipeThrough(client).getReader();
+    expect((await reader.read()).value).toEqual({ echo: 'x' });
+  });
+});
+
+describe('The stream of an SseClient', () => {
+  it('delivers the messages and ends when the client closes', async () => {
     const { client, connection } = await openBoth();
     expect(client.stream).toBe(client.stream);
     const messages: unknown[] = [];
@@ -417,7 +477,7 @@ describe('the stream of a client', () => {
     expect(messages).toEqual(upTo(100));
   });
 
-  it('pushes back on the server when it is not read, and loses nothing', async () => {
+  it('applies back-pressure to the server while it is not read, and loses no message', async () => {
     const { client, connection } = await openBoth({ highWaterMark: 1000 });
     const reader = client.stream.getReader();
     const text = 'x'.repeat(1 << 20);
@@ -437,7 +497,7 @@ describe('the stream of a client', () => {
     expect(told).toHaveLength(1);
   });
 
-  it('closes the client when a `for await` is left', async () => {
+  it('closes the client when a `for await` loop is left', async () => {
     const { client, connection } = await openBoth();
     const closed = next(client, 'close');
     const reading = (async () => {
@@ -451,8 +511,8 @@ describe('the stream of a client', () => {
   });
 });
 
-describe('the sink of a client', () => {
-  it('sends what is written', async () => {
+describe('The sink of an SseClient', () => {
+  it('sends the messages that are written', async () => {
     const { client, connection } = await openBoth();
     const messages = record(connection, 'message');
     const writer = client.sink.getWriter();
@@ -462,7 +522,7 @@ describe('the sink of a client', () => {
     expect(messages.flat()).toEqual(['a', { b: 1 }]);
   });
 
-  it('lets its writer wait until enough is confirmed', async () => {
+  it('lets the writer wait until enough messages are acknowledged', async () => {
     const { client, connection } = await openBoth();
     const writer = client.sink.getWriter();
     record(connection, 'message');
@@ -470,7 +530,7 @@ describe('the sink of a client', () => {
     expect(client.bufferedAmount).toBe(0);
   });
 
-  it('lets nobody wait for a client that ends', async () => {
+  it('ends the wait of a writer when the client closes', async () => {
     const { client, connection } = await openBoth({ highWaterMark: 1 });
     connection.pause();
     const writer = client.sink.getWriter();
@@ -486,7 +546,7 @@ describe('the sink of a client', () => {
     await expect(writer.write('z')).rejects.toThrow();
   });
 
-  it('lets nobody wait for a client that is refused', async () => {
+  it('ends the wait of a writer when a request is rejected for good', async () => {
     let isAllowed = true;
     const { client } = await openBoth({ authorize: () => isAllowed });
     const writer = client.sink.getWriter();
@@ -497,7 +557,7 @@ describe('the sink of a client', () => {
     await expect(writer.write('y')).rejects.toThrow();
   });
 
-  it('closes the client when it is closed, after what was written', async () => {
+  it('closes the client after everything that was written, when it is closed', async () => {
     const { client, connection } = await openBoth();
     const messages = record(connection, 'message');
     const closed = next(client, 'close');
@@ -515,7 +575,7 @@ describe('the sink of a client', () => {
     expect((await closed).code).toBe(1000);
   });
 
-  it('breaks on a message that cannot be sent', async () => {
+  it('rejects a write of a message that has no JSON form', async () => {
     const { client } = await openBoth();
     const writer = client.sink.getWriter();
     writer.closed.catch(() => {});

@@ -2,12 +2,13 @@ import type { ServerResponse } from 'node:http';
 import { listen } from './channel';
 
 /**
- * As Dart's package:sse 4.2.0 serves one client: numbered POSTs from 0, each one JSON string, answered
- * with 200 whatever they hold; messages as JSON strings without ids.
+ * Opens a server that treats one client as Dart's package:sse 4.2.0 does: POSTs are numbered from 0,
+ * hold one JSON string each and are answered with 200 whatever they hold; its messages are JSON strings
+ * without ids.
  */
 export async function openDartServer() {
   const received: string[] = [];
-  /** Of each POST, as it came. */
+  /** The number of each POST, in the order of arrival. */
   const numbers: number[] = [];
   const early = new Map<number, string>();
   let stream: ServerResponse | undefined;

@@ -1,25 +1,26 @@
 import { onTestFinished } from './on-test-finished';
 import { waitFor } from './wait-for';
 
-/** A request that waits for its answer. */
+/** A request that waits for its response. */
 export interface PendingRequest {
   url: URL;
   method: string;
   headers: Record<string, string>;
   init: RequestInit;
-  /** A POST's envelope, or the base dialect's message. */
+  /** The parsed body of a POST. */
   body: unknown;
-  /** Whether the client has given it up. */
+  /** Whether the client has aborted it. */
   isAborted(): boolean;
-  answer(status: number, body?: object, headers?: Record<string, string>): void;
+  answer(status: number, body?: object | string, headers?: Record<string, string>): void;
+  respond(response: Response): void;
   fail(): void;
-  /** Answers with an event stream. */
+  /** Responds with an event stream. */
   stream(headers?: Record<string, string>): {
     write(text: string): void;
     end(): void;
     fail(): void;
   };
-  /** As a duplex server's stream begins. */
+  /** Responds with an event stream that begins with `hello`. */
   hello(fields?: object): ReturnType<PendingRequest['stream']>;
 }
 
@@ -33,7 +34,7 @@ export const HELLO = {
   maxPayload: 100,
 };
 
-/** A `fetch` that the test answers, request by request. */
+/** Creates a `fetch` whose requests the test answers one by one. */
 export function scriptFetch() {
   const waiting: PendingRequest[] = [];
 
@@ -50,9 +51,15 @@ export function scriptFetch() {
         body: typeof init.body === 'string' ? (JSON.parse(init.body) as unknown) : undefined,
         isAborted: () => signal?.aborted ?? false,
         answer: (status, body = {}, headers = {}) =>
-          resolve(new Response(JSON.stringify(body), { status, headers })),
+          resolve(
+            new Response(typeof body === 'string' ? body : JSON.stringify(body), {
+              status,
+              headers,
+            }),
+          ),
+        respond: resolve,
         fail: () => reject(new TypeError('fetch failed')),
-        stream(headers = { 'Sse-Protocol': '2' }) {
+        stream(headers = { 'Content-Type': 'text/event-stream' }) {
           let controller!: ReadableStreamDefaultController<Uint8Array>;
           let isOver = false;
           const body = new ReadableStream<Uint8Array>({
@@ -82,7 +89,7 @@ export function scriptFetch() {
     });
   }
 
-  /** The next request of the method, in the order in which they came. */
+  /** Resolves with the next request of the method, in the order of arrival. */
   async function next(method: 'GET' | 'POST'): Promise<PendingRequest> {
     const find = () => waiting.findIndex((pending) => pending.method === method);
     await waitFor(() => find() >= 0);

@@ -1,19 +1,23 @@
-/**
- * Waits, unless woken: then settles with true.
- *
- * @param onStart gets the function that ends the wait.
- */
-export function sleep(milliseconds: number, onStart: (wake: () => void) => void): Promise<boolean> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, milliseconds, false);
-    onStart(() => {
-      clearTimeout(timer);
-      resolve(true);
-    });
-  });
-}
+/** The longest time that a timer can wait, in milliseconds. A longer one would fire at once. */
+export const MAX_DELAY = 2 ** 31 - 1;
 
-/** How many milliseconds the server asks to wait, in seconds; 0 where it does not, or names a date. */
-export function retryAfter({ headers }: Response): number {
-  return Number(headers.get('Retry-After')) * 1000 || 0;
+/** Creates a wait that can be ended early, such as the one before the next attempt. */
+export function createDelay() {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let endWait = () => {};
+
+  return {
+    /** Resolves after so many milliseconds, or when `end` is called. */
+    wait: (milliseconds: number) =>
+      new Promise<void>((resolve) => {
+        endWait = resolve;
+        timer = setTimeout(resolve, Math.min(milliseconds, MAX_DELAY));
+      }),
+
+    /** Ends the wait, if there is one. */
+    end: () => {
+      clearTimeout(timer);
+      endWait();
+    },
+  };
 }

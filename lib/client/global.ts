@@ -1,6 +1,6 @@
 import { SseClient } from './sse-client';
 
-// The drop-in script: `<script src="/sse/client.js">` defines a global.
-(globalThis as { SseClient?: typeof SseClient }).SseClient = SseClient;
+// The drop-in script: `<script src="/sse/client.js">` defines the global `SseClient`.
+Object.assign(globalThis, { SseClient });
 
 export {};

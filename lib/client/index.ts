@@ -1,3 +1,8 @@
 export { SseClient } from './sse-client';
-export type { SessionEndEvent, SseClientEventMap } from './sse-client';
+export type {
+  SessionEndEvent,
+  SseClientDisconnectEvent,
+  SseClientErrorEvent,
+  SseClientEventMap,
+} from './events';
 export type { SseClientOptions } from './options';

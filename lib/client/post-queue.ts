@@ -1,193 +1,147 @@
-import { MESSAGE_ID } from '../protocol/wire';
-import type { Close, ErrorBody, Hello, PostResponse } from '../protocol/wire';
-import { SendBuffer } from './send-buffer';
-import type { Outgoing } from './send-buffer';
-import { retryAfter, sleep } from './delay';
+import { parseFields } from '../protocol/parse';
+import type { Close, Hello } from '../protocol/wire';
+import { createDelay } from './delay';
+import { readErrorResponse } from './http';
+import type { ClientRequestInit, ErrorResponse } from './http';
+import type { SendBuffer } from './send-buffer';
 
-/** Heartbeats until a POST without an answer is taken for lost. The server holds one for one. */
-const POST_TIMEOUT = 1.5;
-/** Bytes that browsers let a page send after it was left: 64 KiB, less what goes round it. */
+/** Heartbeat intervals until a POST without a response is given up. The server holds one for 1. */
+const POST_TIMEOUT_HEARTBEATS = 1.5;
+
+/**
+ * Largest batch of the last request of a page, in bytes. Fetch allows 64 KiB for the bodies of all
+ * `keepalive` requests that are under way [Fetch, HTTP-network-or-cache fetch].
+ */
 const KEEPALIVE_LIMIT = 60_000;
 
-/** What is to be known of a session. A base server says nothing: its token is empty. */
-export type PostSession = Omit<Hello, 'resumed' | 'sent'>;
-
-interface Json extends Outgoing {
-  readonly json: string;
+/** What a POST queue asks and tells its session. */
+export interface PostQueueHandler {
+  /** The session, while it is open. */
+  session: () => Hello | undefined;
+  /** Sends a POST. Rejects if the network fails. */
+  request(init: ClientRequestInit): Promise<Response>;
+  /** Returns how many milliseconds to wait after so many failures in a row. */
+  backoff(attempt: number): number;
+  /** The server says that it has received so many messages. Returns false if that is not possible. */
+  acknowledge(received: unknown): boolean;
+  /** The server has acknowledged the close. */
+  onClosed(close: Close): void;
+  /** Handles an error response. */
+  onError(error: ErrorResponse): void;
 }
 
 /**
- * One session's messages up, each until the server has it.
+ * Sends one session's messages, in order, and each until it is acknowledged. Acknowledges the server's
+ * messages.
  *
- * One POST at a time: what is sent while it is under way makes the next batch, so that a busy client
- * costs the server few requests, and nothing overtakes anything.
- *
- * @param request posts `init.body`; `query` is what the URL has beside the session's name.
- * @param backoff says how many milliseconds to wait after a failed attempt, counted from 0.
- * @param confirmed is told when messages may have been confirmed.
- * @param refused is told of the server's refusals, and ends the session where one is final. Status 0:
- * the network failed a base session.
+ * One POST is under way at a time. What is sent meanwhile makes up the next batch, so that a busy
+ * client costs the server few requests and no message overtakes another.
  */
-export function createPostQueue(
-  request: (query: string, init: RequestInit) => Promise<Response>,
-  backoff: (attempt: number) => number,
-  confirmed: () => void,
-  refused: (status: number, fault: Partial<ErrorBody>) => void,
-) {
-  /** Messages not confirmed. */
-  const outbox = new SendBuffer<Json>();
-  const { items } = outbox;
-  /** Undefined: not open yet, or over. */
-  let session: PostSession | undefined;
+export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
+  const { session } = handler;
+  const delay = createDelay();
   let isSending = false;
-  /** Ends the wait for the next attempt. */
-  let wake = () => {};
+  let closing: Close | undefined;
+  /** The page goes: the next request is its last. */
+  let isUnloading = false;
+  /** Number of messages received from the server. */
+  let received = 0;
+  /** The part of what may stay unacknowledged that is, from 0 to 1: PROTOCOL.md, Acknowledgements. */
+  let ackDebt = 0;
   let idleTimer: ReturnType<typeof setTimeout> | undefined;
 
-  /** Messages received. */
-  let received = 0;
-  /** How much of what may stay unacknowledged is: 1 is all. */
-  let unacked = 0;
-
-  let closing: Close | undefined;
-  /** The page goes: the browser alone will see to the rest. */
-  let keepalive = false;
-  /** Whether the last POST carried it. */
-  let saidEnd = false;
-  let whenClosed = () => {};
-
   return {
-    outbox,
-    /** Messages received. */
+    /** Number of messages received from the server. */
     received: () => received,
+    flush,
+    onAck,
 
-    /** @throws RangeError for a message that the server would not take. */
-    push(json: string): void {
-      const { byteLength } = new TextEncoder().encode(json);
-      // Undefined before the session is open: then the server is to judge.
-      const maxPayload = session?.maxPayload as number;
-      if (byteLength > maxPayload) {
-        throw new RangeError(`${byteLength} bytes > maxPayload ${maxPayload}`);
-      }
-      outbox.push({ json, byteLength });
-      // What is sent in one go makes one batch.
-      queueMicrotask(() => void send());
-    },
-
-    /** The session is open, or its stream is back. */
-    open(opened: PostSession): void {
-      session = opened;
-      acknowledged(opened); // by the stream's own request
-      wake();
-      void send();
-    },
-
-    /** Tries now what waits for its next attempt. */
-    wake: () => wake(),
-    confirm,
-
-    /** A message of so many bytes was received. */
-    take(bytes: number): void {
+    /** Counts a message of so many characters. */
+    count({ ackAfter }: Hello, characters: number): void {
       received++;
-      const { messages, bytes: limit } = (session as PostSession).ackAfter;
-      unacked += 1 / messages + bytes / limit;
-      if (unacked >= 1) void send();
+      owe(1 / ackAfter.messages + characters / ackAfter.bytes);
     },
 
     /**
-     * Sends what is left, then the end.
+     * Sends what is left, and `close` with the last batch.
      *
-     * @param onClosed is told that the server has it, or that nobody will.
-     * @param isGoing as the page goes there is one last request, beside one that may be under way.
+     * @param isLastRequest as the page goes: in one request that outlives it, beside one that may be
+     * under way.
      */
-    close(close: Close, onClosed: () => void, isGoing = false): void {
+    close(close: Close, isLastRequest = false): void {
       closing = close;
-      whenClosed = onClosed;
-      keepalive = isGoing;
-      isSending &&= !isGoing;
-      void send();
+      isUnloading = isLastRequest;
+      isSending &&= !isUnloading;
+      flush();
     },
 
-    /** The session is over: nothing more is sent of it. */
-    stop(): void {
-      session = undefined;
-      clearTimeout(idleTimer);
-      wake();
-      whenClosed();
-    },
+    /** Ends the wait before the next attempt. */
+    wake: delay.end,
+
+    /** Stops the idle timer: the session has ended. */
+    stop: () => clearTimeout(idleTimer),
   };
 
-  function isOver(): boolean {
-    return !session;
+  /** Sends what waits, unless a POST is under way. */
+  function flush(): void {
+    if (!isSending) void send();
   }
 
-  function confirm(count: number): void {
-    outbox.confirm(count);
-    confirmed();
+  function owe(part: number): void {
+    ackDebt += part;
+    if (ackDebt >= 1) flush();
   }
 
-  /**
-   * Sends until nothing is left. A message sent twice is taken once; but a base server would deliver
-   * it twice, so there each is sent once, and a failure ends the session [dart].
-   */
+  /** A request carries an acknowledgement. The next is due after `ackAfter.idle` at the latest. */
+  function onAck({ ackAfter }: Hello): void {
+    ackDebt = 0;
+    clearTimeout(idleTimer);
+    idleTimer = setTimeout(() => owe(1), ackAfter.idle);
+  }
+
   async function send(): Promise<void> {
-    if (isSending) return;
     isSending = true;
-    for (let attempt = 0; session && (items.length || unacked >= 1 || closing);) {
-      const current = session;
-      const { token, heartbeat } = current;
-      const [message] = items;
-      if (!token && !message) return whenClosed(); // a base server is told no end
-      let wait = backoff(attempt++);
-      try {
-        const response = await request(token ? '' : `&${MESSAGE_ID}=${outbox.first}`, {
-          method: 'POST',
-          body: token ? envelope(current) : (message as Json).json,
-          signal: AbortSignal.timeout(POST_TIMEOUT * heartbeat),
-          keepalive,
-        });
-        const answer = (token ? await response.json() : {}) as PostResponse & ErrorBody;
-        if (isOver()) return;
-        if (response.ok) {
-          confirm(token ? answer.received : outbox.first + 1);
-          if (saidEnd) return whenClosed();
-          // Without progress it would be asked for ever, at once.
-          if (!message || items[0] !== message) attempt = wait = 0;
-        } else {
-          refused(token ? response.status : 0, answer);
-          wait = Math.max(wait, retryAfter(response));
-        }
-      } catch {
-        // The network's fault, or an answer that is not the server's.
-        if (!token) refused(0, {});
-      }
-      if (wait && !isOver()) await sleep(wait, (wakeUp) => (wake = wakeUp));
+    let attempt = 0;
+    for (let open; (open = session()) && (buffer.length || closing || ackDebt >= 1);) {
+      const minDelay = await post(open);
+      if (minDelay === undefined) attempt = 0;
+      else if (session()) await delay.wait(Math.max(minDelay, handler.backoff(attempt++)));
     }
     isSending = false;
   }
 
-  /** The server knows what was received: it is to be told again after a while, as a sign of life. */
-  function acknowledged({ ackAfter }: PostSession): void {
-    unacked = 0;
-    clearTimeout(idleTimer);
-    idleTimer = setTimeout(() => {
-      unacked = 1;
-      void send();
-    }, ackAfter.idle);
-  }
-
-  /** What is not confirmed yet, as much as one POST holds, and the end, when that is all. */
-  function envelope(current: PostSession): string {
-    acknowledged(current);
-    const { token, maxPayload } = current;
-    const limit = keepalive ? KEEPALIVE_LIMIT : maxPayload;
-    let size = -1; // one comma less than messages
-    // One message that is too large alone is for the server to refuse.
-    const batch = items.filter(({ byteLength }, i) => (size += byteLength + 1) <= limit || !i);
-    const close = batch.length === items.length ? closing : undefined;
-    saidEnd = !!close;
-    const messages = batch.map(({ json }) => json).join(); // JSON already
-    const rest = { token, id: outbox.first, ack: received, close };
-    return `{"messages":[${messages}],${JSON.stringify(rest).slice(1)}`;
+  /** Sends one batch. Returns the shortest wait before the next, or undefined if there was progress. */
+  async function post(open: Hello): Promise<number | undefined> {
+    const { first } = buffer;
+    const batch = buffer.batch(isUnloading ? KEEPALIVE_LIMIT : open.maxPayload);
+    const close = batch.length === buffer.length ? closing : undefined;
+    const closeField = close ? `,"close":${JSON.stringify(close)}` : '';
+    onAck(open);
+    const init: ClientRequestInit = {
+      method: 'POST',
+      // The messages are JSON already.
+      body:
+        `{"token":"${open.token}","id":${first},"ack":${received},` +
+        `"messages":[${batch.join()}]${closeField}}`,
+      signal: AbortSignal.timeout(Math.ceil(open.heartbeat * POST_TIMEOUT_HEARTBEATS)),
+      keepalive: isUnloading,
+    };
+    let response;
+    let text;
+    try {
+      response = await handler.request(init);
+      text = await response.text();
+    } catch {
+      return 0; // the network failed
+    }
+    if (!session()) return 0; // it has ended meanwhile
+    if (response.status !== 200 || !handler.acknowledge(parseFields(text).received)) {
+      const error = readErrorResponse(response, text);
+      handler.onError(error);
+      return error.retryAfter;
+    }
+    if (close) handler.onClosed(close);
+    // Without progress, the batch would be repeated at once, again and again.
+    return batch.length && buffer.first === first ? 0 : undefined;
   }
 }

@@ -1,31 +1,70 @@
-/** What an outbox holds: a message ready for the wire, and its size there. */
-export interface Outgoing {
+/** A message, ready to be sent. */
+interface BufferedMessage {
+  readonly json: string;
+  /** Size of `json` in bytes of UTF-8. */
   readonly byteLength: number;
 }
 
-/**
- * Messages sent and not yet confirmed, numbered from 0 over the session, so that they can be written
- * again. Its owner bounds it: `byteLength` is there to be compared.
- */
-export class SendBuffer<Item extends Outgoing> {
-  /** Those not confirmed, in order. */
-  readonly items: Item[] = [];
-  /** Number of the first of them: how many are confirmed. */
+/** The messages that were sent and not yet acknowledged, numbered from 0 over the whole session. */
+export class SendBuffer {
+  readonly #messages: BufferedMessage[] = [];
+  /** Number of the first message in the buffer, which is the number of acknowledged messages. */
   first = 0;
-  /** Sum of what is held. */
+  /** Sum of the sizes of the messages in the buffer, in bytes. */
   byteLength = 0;
 
-  push(item: Item): void {
-    this.byteLength += item.byteLength;
-    this.items.push(item);
+  /** Number of messages in the buffer. */
+  get length(): number {
+    return this.#messages.length;
   }
 
-  /** Lets go of all before `count`. Never moves backwards, and never past the last. */
-  confirm(count: number): void {
-    // One cut for all of them: an array's `shift` may cost as much for each.
-    for (const { byteLength } of this.items.splice(0, count - this.first)) {
+  /**
+   * Adds a message.
+   *
+   * @throws RangeError if its size exceeds `maxPayload` bytes.
+   */
+  push(json: string, maxPayload = Infinity): void {
+    const { byteLength } = new TextEncoder().encode(json);
+    if (byteLength > maxPayload) {
+      throw new RangeError(
+        `cannot send: ${byteLength} bytes exceed the server's maxPayload, ${maxPayload}`,
+      );
+    }
+    this.#messages.push({ json, byteLength });
+    this.byteLength += byteLength;
+  }
+
+  /**
+   * Removes all messages before number `count`. Returns false if there were never so many.
+   */
+  acknowledge(count: number): boolean {
+    if (count > this.first + this.length) return false;
+    // One `splice` for all: `shift` may take linear time for each. A negative number removes none.
+    for (const { byteLength } of this.#messages.splice(0, count - this.first)) {
       this.byteLength -= byteLength;
       this.first++;
     }
+    return true;
+  }
+
+  /**
+   * Returns the JSON of the first messages, as many as fit into `maxBytes` with a comma between two of
+   * them. The very first one is included even if it does not fit: then the server decides about it.
+   */
+  batch(maxBytes: number): string[] {
+    const jsons: string[] = [];
+    let size = -1; // one comma less than messages
+    for (const { json, byteLength } of this.#messages) {
+      size += byteLength + 1;
+      if (size > maxBytes && jsons.length) break;
+      jsons.push(json);
+    }
+    return jsons;
+  }
+
+  /** Removes all messages. Returns them as they were passed to `send`, oldest first. */
+  clear(): unknown[] {
+    this.byteLength = 0;
+    return this.#messages.splice(0).map(({ json }): unknown => JSON.parse(json));
   }
 }

@@ -1,296 +1,204 @@
-import { createEventStreamDecoder } from '../protocol/event-stream';
-import {
-  CLIENT_ID,
-  CONTROL_CLOSE,
-  PROTOCOL,
-  PROTOCOL_HEADER,
-  PROTOCOL_VERSION,
-} from '../protocol/wire';
 import { CloseCode } from '../protocol/close-code';
-import type { Close, ErrorBody, Hello, Ping } from '../protocol/wire';
+import { parseFields, parseHello, parseJson, readClose } from '../protocol/parse';
+import {
+  EventName,
+  MISSED_INTERVALS,
+  PROTOCOL,
+  PROTOCOL_VERSION,
+  formatLastEventId,
+  isCount,
+} from '../protocol/wire';
+import type { Close, Hello, SseErrorCode } from '../protocol/wire';
+import { CLOSED, CLOSING, CONNECTING, OPEN } from './client-base';
+import type { ClientSession, ReadyState, SessionHost } from './client-base';
+import { MAX_DELAY } from './delay';
+import { createEventStream } from './event-stream';
+import { createSessionId } from './http';
+import type { ErrorResponse, SendRequest } from './http';
+import { defaultBackoff } from './options';
 import type { SseClientOptions } from './options';
 import { createPostQueue } from './post-queue';
-import type { PostSession } from './post-queue';
-import { retryAfter, sleep } from './delay';
+import { SendBuffer } from './send-buffer';
 
-/** Milliseconds until a stream that says nothing at its start is given up. */
-const OPEN_TIMEOUT = 10_000;
-/** Heartbeats without a byte after which a stream is dead. */
-const SILENCE = 2.5;
-/** Milliseconds that there are, at a session's end, to bring up what was sent before it. */
-const DRAIN_TIMEOUT = 10_000;
-/** In UTF-16 code units: more than a server holds for a client by default. */
-const LONGEST_EVENT = 30_000_000;
+/** How long the closing handshake may take, in milliseconds. */
+const CLOSE_TIMEOUT = 10_000;
 
-/** Milliseconds that no session lives, and that timers take also when they are more than doubled. */
-const NEVER = 500_000_000;
+/** Codes of errors that a client can cause, and would again if it repeated the request. */
+const FINAL_CODES: readonly unknown[] = [
+  'bad-request',
+  'forbidden',
+  'content-too-large',
+  'unsupported-media-type',
+] satisfies SseErrorCode[];
 
-/** What a server of the base dialect would say, if it said anything: it has no bounds, nor a pulse. */
-const BASE_SESSION = {
-  token: '',
-  heartbeat: NEVER,
-  received: 0,
-  ackAfter: { idle: NEVER },
-} as PostSession;
-
-export const CONNECTING = 0;
-export const OPEN = 1;
-export const CLOSING = 2;
-export const CLOSED = 3;
-
-/**
- * Opens a session, and the next when the server has lost it, over as many streams as it takes.
- *
- * @param tell is told what happens: an event's type and fields.
- * @param pushback makes the session wait, where it returns a promise, before it reads more.
- */
+/** Opens one session, which may take any number of attempts and of streams. */
 export function openSession(
-  url: string,
-  options: SseClientOptions,
-  tell: (type: string, fields?: object) => void,
-  pushback: () => Promise<void> | undefined,
-) {
-  const {
-    fetch: fetchOption = fetch,
-    headers,
-    credentials,
-    renewSession = true,
-    debugKey = 'sse',
-    backoff = (attempt) => Math.random() * Math.min(10_000, 500 * 2 ** attempt),
-  } = options;
-  let readyState: 0 | 1 | 2 | 3 = CONNECTING;
+  request: SendRequest,
+  { backoff = defaultBackoff, debugKey, renewSession = true }: SseClientOptions,
+  host: SessionHost,
+  minDelay?: number,
+): ClientSession {
+  const { dispatch } = host;
+  let readyState: ReadyState = CONNECTING;
   let id = '';
-  /** The session's proof, once it is open; empty on a server of the base dialect, which knows none. */
-  let token: string | undefined;
-  let queue = newQueue();
-
-  /** Whether a stream stands. */
-  let isConnected = false;
-  /** Ends the GET that is under way; without a reason, as nothing to be told of. */
-  let cut = (_reason: string) => {};
-  /** Ends the wait before the next. */
-  let wake = () => {};
-  /** How many milliseconds that wait takes at least. */
-  let pause = 0;
-  /** Cuts the GET unless it gives a sign of life: so many milliseconds, for what. */
-  let watchdog: ReturnType<typeof setTimeout>;
-  let patience: number;
-  let awaited: string;
-  /** The end, while it is agreed on. */
+  /** What the server has said of the session, while it is open. */
+  let session: Hello | undefined;
+  /** How the session is to end, during the closing handshake. */
   let closing: Close | undefined;
-  let leaving: Promise<void> | undefined;
-  /** Ends what was attached to the page. */
-  const page = new AbortController();
+  /** If the server has lost the session: milliseconds until a new one may be opened. */
+  let renewDelay: number | undefined;
+  let closeTimer: ReturnType<typeof setTimeout> | undefined;
 
-  for (const type of ['pagehide', 'pageshow', 'online']) {
-    (globalThis as Partial<typeof globalThis>).addEventListener?.(
-      type,
-      onPage as EventListener,
-      page,
-    );
-  }
-  void run();
+  const buffer = new SendBuffer();
+  const queue = createPostQueue(buffer, {
+    session: () => session,
+    backoff,
+    request: (init) => request(id, init),
+    acknowledge,
+    onClosed: (close) => end(close, true),
+    onError,
+  });
+  const stream = createEventStream({
+    ...host,
+    backoff,
+    isWanted: () => readyState !== CLOSED && !(session && closing),
+    request: requestStream,
+    onEvent,
+    onError,
+  });
+  void stream.run(minDelay);
 
   return {
-    readyState: () => readyState,
-    bufferedAmount: () => queue.outbox.byteLength,
-    send(message: unknown): void {
-      if (readyState > OPEN) throw new Error('closed');
-      const json = JSON.stringify(message) as string | undefined;
-      if (!json) throw new TypeError('not JSON');
-      queue.push(json);
+    get readyState() {
+      return readyState;
     },
-    close(code: number, reason: string): void {
-      if (code !== CloseCode.normal && !(code >= 3000 && code < 5000)) {
-        throw new RangeError(`bad code: ${code}`);
-      }
-      if (readyState > OPEN) return;
-      const left = leave({ code, reason });
-      if (token) leaving = left; // no stream is opened any more
+    get bufferedAmount() {
+      return buffer.byteLength;
+    },
+    send(json) {
+      buffer.push(json, session?.maxPayload);
+      // Later, so that all that the application sends at once is in one batch.
+      queueMicrotask(queue.flush);
+    },
+    close(close) {
+      readyState = CLOSING;
+      closingHandshake(close);
+    },
+    onPage({ type, persisted }) {
+      if (type !== 'pagehide') wake();
+      else if (persisted) stream.abort(type, MAX_DELAY);
+      else queue.close({ code: CloseCode.goingAway, reason: type }, true);
     },
   };
 
-  // --- The stream ----------------------------------------------------------------------------------
-
-  /** Opens one after the other, until the end. */
-  async function run(): Promise<void> {
-    for (let attempt = 0; ;) {
-      pause = 0;
-      const reason = await read();
-      if (reason && !isConnected) tell('error', { message: reason });
-      await leaving;
-      if (isOver()) return;
-
-      if (isConnected) {
-        isConnected = false;
-        attempt = 0;
-        tell('disconnect', { reason });
-      }
-      await sleep(Math.max(pause, backoff(attempt++)), (wakeUp) => (wake = wakeUp));
-      if (isOver()) return;
-    }
+  function wake(): void {
+    stream.wake();
+    queue.wake();
   }
 
-  /** One GET, to its end. Settles with the reason. */
-  async function read(): Promise<string | undefined> {
-    const controller = new AbortController();
-    const { signal } = controller;
-    cut = (reason) => controller.abort(reason);
-    // An attempt whose answer was lost may have taken the name.
-    if (token === undefined) id = `${debugKey}-${Math.random()}`;
-    try {
-      expect(OPEN_TIMEOUT, 'event (buffered? 6 streams open?)');
-      const proof = token && { 'Last-Event-ID': `${token}.${queue.received()}` };
-      const response = await request(`&${PROTOCOL}=${PROTOCOL_VERSION}`, {
-        headers: { Accept: 'text/event-stream', ...proof },
-        signal,
-      });
-      if (!response.ok) {
-        pause = retryAfter(response);
-        const fault = (await response.json().catch(() => ({}))) as Partial<ErrorBody>;
-        return refused(response.status, fault);
-      }
-      if (response.headers.get(PROTOCOL_HEADER) !== PROTOCOL_VERSION) {
-        opened(BASE_SESSION);
-      }
-
-      const decode = createEventStreamDecoder((type, data) => {
-        if (!signal.aborted) take(type, data);
-      }, LONGEST_EVENT);
-      const utf8 = new TextDecoder();
-      const bytes = (response.body as ReadableStream<Uint8Array>).getReader();
-      for (let chunk; !(chunk = await bytes.read()).done;) {
-        decode(utf8.decode(chunk.value, { stream: true }));
-        signal.throwIfAborted(); // by what it read: Node 20's next read might never settle
-        clearTimeout(watchdog);
-        await pushback();
-        expect();
-      }
-      return 'ended';
-    } catch (error) {
-      return String(signal.reason ?? error);
-    } finally {
-      clearTimeout(watchdog);
-      controller.abort();
-    }
+  function requestStream(signal: AbortSignal): Promise<Response> {
+    const headers: Record<string, string> = { Accept: 'text/event-stream' };
+    if (session) headers['Last-Event-ID'] = formatLastEventId(session.token, queue.received());
+    // A new id for each attempt to open: one whose response was lost may have taken the id.
+    else id = createSessionId(debugKey);
+    return request(id, { headers, signal }, [PROTOCOL, PROTOCOL_VERSION]);
   }
 
-  function take(type: string, data: string): void {
-    if (type === 'message') {
-      queue.take(data.length);
-      tell(type, { data: JSON.parse(data) as unknown });
-    } else if (type === 'hello') {
-      opened(JSON.parse(data) as Hello);
-    } else if (type === 'ping') {
-      const { sent, received } = JSON.parse(data) as Ping;
-      queue.confirm(received);
-      if (sent !== queue.received()) cut('miscount');
-    } else if (type === 'close') {
-      leaving = leave(JSON.parse(data) as Close);
-    } else if (type === 'control' && data === CONTROL_CLOSE) {
-      end({ code: CloseCode.normal, reason: '' }, true);
-    }
+  /** Until the stream has begun with a valid `hello`, no other event is valid. */
+  function onEvent(type: string, data: string): boolean {
+    if (!session || !stream.isConnected()) return type === EventName.hello && onHello(data);
+    if (type === 'message') return onMessage(session, data);
+    if (type === EventName.ping) return onPing(data);
+    if (type === EventName.close) return onClose(data);
+    return true;
   }
 
-  function opened(hello: PostSession): void {
-    const isNew = token === undefined;
-    token = hello.token;
-    isConnected = true;
+  /** Valid if it opens a new session, or continues this one where the client has asked it to. */
+  function onHello(data: string): boolean {
+    const hello = parseHello(data);
+    const isValid =
+      hello?.resumed === !!session &&
+      (!session || hello.token === session.token) &&
+      hello.sent === queue.received() &&
+      acknowledge(hello.received);
+    if (!isValid) return false;
+    const type = session ? 'reconnect' : 'open';
+    session = hello;
     readyState ||= OPEN;
-    expect(SILENCE * hello.heartbeat, 'heartbeat');
-    queue.confirm(hello.received);
-    queue.open(hello);
-    tell(isNew ? 'open' : 'reconnect');
+    stream.onOpen(MISSED_INTERVALS * hello.heartbeat);
+    queue.onAck(hello); // by the stream's request
+    queue.wake();
+    queue.flush();
+    dispatch(type);
+    return true;
   }
 
-  // --- The end -------------------------------------------------------------------------------------
+  function onMessage(open: Hello, data: string): boolean {
+    const message = parseJson(data);
+    if (message === undefined) return false;
+    queue.count(open, data.length);
+    dispatch('message', { data: message });
+    return true;
+  }
 
-  /** Sends what is left, and the end: by the answer both sides know what was taken. */
-  async function leave({ retry, ...close }: Close): Promise<void> {
-    const timeout = token || queue.outbox.byteLength ? DRAIN_TIMEOUT : 0;
-    const left = queue;
-    closing = close;
-    if (retry) pause = Math.random() * retry;
+  function onPing(data: string): boolean {
+    const { sent, received } = parseFields(data);
+    return sent === queue.received() && acknowledge(received);
+  }
+
+  function onClose(data: string): boolean {
+    const close = readClose(parseJson(data));
+    if (!close) return false;
+    const { retry, ...agreed } = close;
+    if (retry) renewDelay = Math.random() * retry;
     else readyState = CLOSING;
-    const isAgreed = await sleep(timeout, (wakeUp) => left.close(close, wakeUp));
-    if (left === queue) end(close, isAgreed, !!retry);
+    closingHandshake(agreed);
+    return true;
   }
 
-  /** The server refused a request: for now, and why is returned; or it ended the session, as is told. */
-  function refused(status: number, { message, close }: Partial<ErrorBody>): string | undefined {
-    const reason = message ?? `HTTP ${status}`;
-    if (token && !message) return reason; // not our server's: a proxy's, say, and it may pass
+  /** Releases acknowledged messages. Returns false if `received` is not a possible number of them. */
+  function acknowledge(received: unknown): boolean {
+    const isPossible = isCount(received) && buffer.acknowledge(received);
+    if (isPossible) dispatch('drain');
+    return isPossible;
+  }
+
+  /** Sends what is left, then `close`. The response tells both sides which messages were received. */
+  function closingHandshake(close: Close): void {
+    closing = close;
+    stream.wake(); // no other stream is opened
+    // Without a session there is nothing to wait for, unless there are messages to send in it.
+    const timeout = session || buffer.length ? CLOSE_TIMEOUT : 0;
+    clearTimeout(closeTimer);
+    closeTimer = setTimeout(() => end(close), timeout);
+    queue.close(close);
+  }
+
+  function onError({ code, reason, close }: ErrorResponse): void {
     const lost = closing ?? { code: CloseCode.abnormal, reason };
-    if (close) {
+    if (close && code === 'session-closed') {
       end(close, true);
-    } else if (status === 404 && token) {
-      end(lost, false, true);
-    } else if (status < 500 && !/408|409|429/.test(String(status))) {
-      tell('error', { message: reason });
-      end(lost, false);
-    } else {
-      return reason;
+    } else if (session && code === 'unknown-session') {
+      renewDelay ??= 0;
+      end(lost);
+    } else if (FINAL_CODES.includes(code)) {
+      dispatch('error', { message: reason });
+      end(lost);
     }
   }
 
-  /** Ends the session, and the client too, unless there may be another. */
-  function end(close: Close, isAgreed: boolean, isRenewable = false): void {
-    if (isOver()) return;
-    const isLast = !isRenewable || !renewSession || readyState === CLOSING;
-    const unacknowledged = queue.outbox.items.map(({ json }) => JSON.parse(json) as unknown);
-    readyState = isLast ? CLOSED : CONNECTING;
-    token = closing = undefined;
-    isConnected = false;
+  function end({ code, reason }: Close, isAcknowledged = false): void {
+    if (readyState === CLOSED) return;
+    const isLast = renewDelay === undefined || !renewSession || readyState === CLOSING;
+    const unacknowledged = buffer.clear();
+    const wasClean = isAcknowledged && !unacknowledged.length;
+    readyState = CLOSED;
+    session = undefined;
+    clearTimeout(closeTimer);
     queue.stop();
-    queue = newQueue();
-    cut('');
     wake();
-    if (isLast) page.abort();
-    tell('drain');
-    const wasClean = isAgreed && !unacknowledged.length;
-    tell(isLast ? 'close' : 'sessionlost', { ...close, wasClean, unacknowledged });
-  }
-
-  // --- Liveness ------------------------------------------------------------------------------------
-
-  /** Cuts a stream that is silent for too long. */
-  function expect(milliseconds = patience, what = awaited): void {
-    clearTimeout(watchdog);
-    patience = milliseconds;
-    awaited = what;
-    watchdog = setTimeout(() => cut(`no ${awaited} in ${patience} ms`), patience);
-  }
-
-  /** Says goodbye as the page goes, and comes back with it from the back/forward cache. */
-  function onPage({ type, persisted }: PageTransitionEvent): void {
-    if (type !== 'pagehide') {
-      wake();
-      queue.wake();
-    } else if (persisted) {
-      pause = NEVER; // the browser would keep the stream open, and nobody would read
-      cut('pagehide');
-    } else {
-      queue.close({ code: CloseCode.goingAway, reason: 'pagehide' }, () => {}, true);
-    }
-  }
-
-  // --- Small parts ---------------------------------------------------------------------------------
-
-  function isOver(): boolean {
-    return readyState === CLOSED;
-  }
-
-  function newQueue() {
-    return createPostQueue(request, backoff, () => tell('drain'), refused);
-  }
-
-  function request(query: string, init: RequestInit): Promise<Response> {
-    const target = new URL(url);
-    target.searchParams.set(CLIENT_ID, id);
-    return fetchOption(target.href + query, {
-      ...init,
-      credentials,
-      headers: { ...headers, ...(init.headers as Record<string, string>) },
-    });
+    stream.abort('');
+    dispatch('drain'); // `bufferedAmount` is 0: no writer has to wait any longer
+    host.onEnd({ code, reason, wasClean, unacknowledged }, isLast ? undefined : renewDelay);
   }
 }

@@ -19,8 +19,8 @@ export const CloseCode = {
 /** Largest close reason, in bytes of UTF-8 [RFC 6455 §5.5]. */
 export const MAX_CLOSE_REASON_BYTES = 123;
 
-/** Codes between 1000 and 1014 that no endpoint may send [RFC 6455 §7.4.1]. */
-const UNSENDABLE_CODES = [1004, 1005, 1006];
+/** The codes that an endpoint may send: 1004, 1005 and 1006 are reserved [RFC 6455 §7.4.1]. */
+const SENDABLE_CODE = /^(100[0-37-9]|101[0-4]|[34]\d{3})$/;
 
 /**
  * Checks the code and the reason that one side closes a session with. The rule is the same for both
@@ -30,7 +30,7 @@ const UNSENDABLE_CODES = [1004, 1005, 1006];
  * @returns what is wrong, or undefined if both are valid.
  */
 export function validateClose(code: unknown, reason: unknown): string | undefined {
-  if (!isSendableCode(code)) {
+  if (typeof code !== 'number' || !SENDABLE_CODE.test(String(code))) {
     return `invalid close code ${String(code)}: use 1000, or 3000 to 4999 for your own codes`;
   }
   if (typeof reason !== 'string') {
@@ -41,10 +41,4 @@ export function validateClose(code: unknown, reason: unknown): string | undefine
     return `invalid close reason: ${length} bytes of UTF-8 exceed the limit of ${MAX_CLOSE_REASON_BYTES}`;
   }
   return undefined;
-}
-
-function isSendableCode(code: unknown): boolean {
-  if (typeof code !== 'number' || !Number.isInteger(code)) return false;
-  if (UNSENDABLE_CODES.includes(code)) return false;
-  return (code >= 1000 && code <= 1014) || (code >= 3000 && code <= 4999);
 }

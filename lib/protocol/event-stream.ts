@@ -22,6 +22,9 @@ export interface EventFields {
   data?: string;
 }
 
+/** A field's name and, after a colon and at most one space, its value [spec]. */
+const FIELD = /^([^:]*):? ?(.*)$/s;
+
 const LINE_BREAK = /\r\n|\n|\r/g;
 
 /**
@@ -97,10 +100,8 @@ export function createEventStreamDecoder(
       data = undefined;
       return;
     }
-    const colon = line.indexOf(':');
     // A comment begins with a colon. Its field name is empty and therefore ignored.
-    const field = colon < 0 ? line : line.slice(0, colon);
-    const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1);
+    const [, field, value = ''] = FIELD.exec(line) ?? [];
     if (field === 'data') data = data === undefined ? value : `${data}\n${value}`;
     else if (field === 'event') type = value;
   }

@@ -3,10 +3,10 @@
  * is what encoders write for it.
  */
 export function utf8Length(text: string): number {
-  let length = 0;
+  let length = text.length;
   for (const character of text) {
-    const codePoint = character.codePointAt(0) ?? 0;
-    length += codePoint < 0x80 ? 1 : codePoint < 0x800 ? 2 : codePoint < 0x10000 ? 3 : 4;
+    // A character beyond U+FFFF has two code units and four bytes.
+    if (character > '\x7f') length += character > '\u07ff' ? 2 : 1;
   }
   return length;
 }

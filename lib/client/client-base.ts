@@ -1,0 +1,212 @@
+import { CloseCode, validateClose } from '../protocol/close-code';
+import type { Close } from '../protocol/wire';
+import { ClientEventTarget, createDispatch } from './events';
+import type { Dispatch } from './events';
+import { observePage } from './page-lifecycle';
+
+/** Unacknowledged bytes from which on a writer of `sink` waits. */
+const HIGH_WATER_MARK = 60_000;
+
+/** The values of `readyState` [HTML, WebSocket]. */
+export const CONNECTING = 0;
+export const OPEN = 1;
+export const CLOSING = 2;
+export const CLOSED = 3;
+
+/** The type of `readyState`. */
+export type ReadyState = 0 | 1 | 2 | 3;
+
+/** What carries a client's messages. Each kind of client has its own. */
+export interface ClientSession {
+  /** See {@link ClientBase.readyState}. */
+  readonly readyState: ReadyState;
+  /** See {@link ClientBase.bufferedAmount}. */
+  readonly bufferedAmount: number;
+  /** Sends a message, given as JSON. Called only while connecting or open. */
+  send(json: string): void;
+  /** Closes. Called only while connecting or open, with a valid code and reason. */
+  close(close: Close): void;
+  /** Something has happened to the page. */
+  onPage(event: PageTransitionEvent): void;
+}
+
+/** How a session has ended. */
+export interface SessionEnd {
+  code: number;
+  reason: string;
+  wasClean: boolean;
+  unacknowledged: unknown[];
+}
+
+/** What a session needs of its client. */
+export interface SessionHost {
+  /** Dispatches an event on the client. */
+  dispatch: Dispatch;
+  /** Returns a promise while the application reads slowly: until it resolves, nothing is read. */
+  backpressure(): Promise<void> | undefined;
+  /**
+   * The session has ended. Called once, as the last.
+   *
+   * @param renewDelay after how many milliseconds a new one may be opened; undefined: never.
+   */
+  onEnd(end: SessionEnd, renewDelay?: number): void;
+}
+
+/**
+ * Opens a session.
+ *
+ * @param url is absolute.
+ * @param minDelay if given, is how many milliseconds to wait before the first attempt.
+ */
+export type OpenSession = (url: string, host: SessionHost, minDelay?: number) => ClientSession;
+
+/** The public interface that all clients have: that of a WebSocket, and Web Streams. */
+export class ClientBase<Incoming, Outgoing> extends ClientEventTarget<Incoming, Outgoing> {
+  /** `readyState` before the first session, and between a lost one and the next: 0. */
+  static readonly CONNECTING = CONNECTING;
+  /** `readyState` while a session is open, also while its stream is lost: 1. */
+  static readonly OPEN = OPEN;
+  /** `readyState` after `close()`, until the server has acknowledged it: 2. */
+  static readonly CLOSING = CLOSING;
+  /** `readyState` after the `close` event: 3. */
+  static readonly CLOSED = CLOSED;
+
+  /** The absolute URL of the middleware. */
+  readonly url: string;
+
+  /**
+   * Sends what is written to it. `write()` resolves when less than 60,000 bytes are unacknowledged,
+   * and rejects where `send` throws. Closing or aborting it closes the client.
+   */
+  readonly sink = new WritableStream<Outgoing>({
+    write: async (message) => {
+      this.send(message);
+      while (this.bufferedAmount >= HIGH_WATER_MARK) {
+        await new Promise((resolve) => this.addEventListener('drain', resolve, { once: true }));
+      }
+    },
+    close: () => this.close(),
+    abort: () => this.close(),
+  });
+
+  #session: ClientSession;
+  #stream: ReadableStream<Incoming> | undefined;
+  /** Pending while the reader of `stream` does not read. */
+  #backpressure: Promise<void> | undefined;
+
+  /** @param openSession opens the first session, and another one when that is lost. */
+  constructor(url: string | URL, openSession: OpenSession) {
+    super();
+    this.url = new URL(url, 'location' in globalThis ? location.href : undefined).href;
+    const dispatch = createDispatch(this);
+    const open = (minDelay?: number) => openSession(this.url, host, minDelay);
+    const host: SessionHost = {
+      dispatch,
+      backpressure: () => this.#backpressure,
+      onEnd: (end, renewDelay) => {
+        if (renewDelay === undefined) {
+          page.abort();
+          dispatch('close', end);
+        } else {
+          this.#session = open(renewDelay);
+          dispatch('sessionlost', end);
+        }
+      },
+    };
+    this.#session = open();
+    const page = observePage((event) => this.#session.onPage(event));
+  }
+
+  /**
+   * The state, with the numbers of WebSocket: 0 (CONNECTING), 1 (OPEN), 2 (CLOSING) or 3 (CLOSED).
+   * It stays OPEN while the event stream is lost, since the session continues.
+   */
+  get readyState(): ReadyState {
+    return this.#session.readyState;
+  }
+
+  /** Size of the messages that the server has not acknowledged, in bytes of JSON. */
+  get bufferedAmount(): number {
+    return this.#session.bufferedAmount;
+  }
+
+  /**
+   * The messages of the server, from the first access on. The stream ends when the client closes. While
+   * it is not read, back-pressure is applied to the server. Cancelling it closes the client.
+   */
+  get stream(): ReadableStream<Incoming> {
+    return (this.#stream ??= this.#openStream());
+  }
+
+  /** The same as {@link stream}: with `writable`, it makes the client a pair for `pipeThrough`. */
+  get readable(): ReadableStream<Incoming> {
+    return this.stream;
+  }
+
+  /** The same as {@link sink}. */
+  get writable(): WritableStream<Outgoing> {
+    return this.sink;
+  }
+
+  /**
+   * Sends a message. Before the `open` event and while the event stream is lost, it waits in the
+   * client.
+   *
+   * @param message any value that has a JSON form.
+   * @throws TypeError if the message has no JSON form: undefined, a function, a symbol, a BigInt, or
+   * an object that contains itself.
+   * @throws RangeError if its JSON is larger than the server's `maxPayload`. Before the `open` event,
+   * that is not known; then the server rejects it and the client closes.
+   * @throws Error if the client is closing or closed.
+   */
+  send(message: Outgoing): void {
+    const { readyState } = this;
+    if (readyState > OPEN) {
+      throw new Error(`cannot send: closed (readyState ${readyState}), use a new client`);
+    }
+    const json = JSON.stringify(message) as string | undefined;
+    if (!json) throw new TypeError(`cannot send: ${typeof message} has no JSON form`);
+    this.#session.send(json);
+  }
+
+  /**
+   * Closes the session: the peer receives everything that was sent before, then the code and the
+   * reason. A `close` event follows when the server has acknowledged it, or after 10 s. No effect
+   * unless connecting or open.
+   *
+   * @param code default 1000; 1000 to 1003 and 1007 to 1014 as RFC 6455 §7.4.1 defines them, or 3000
+   * to 4999 for the application's own.
+   * @param reason at most 123 bytes of UTF-8, default ''.
+   * @throws RangeError if the code or the reason is invalid; the session stays open.
+   */
+  close(code: number = CloseCode.normal, reason = ''): void {
+    const problem = validateClose(code, reason);
+    if (problem) throw new RangeError(problem);
+    if (this.readyState <= OPEN) this.#session.close({ code, reason });
+  }
+
+  #openStream(): ReadableStream<Incoming> {
+    const listening = new AbortController();
+    let endBackpressure = () => {};
+    const pull = () => {
+      this.#backpressure = undefined;
+      endBackpressure();
+    };
+    return new ReadableStream<Incoming>({
+      start: (controller) => {
+        const enqueue = ({ data }: MessageEvent<Incoming>) => {
+          controller.enqueue(data);
+          this.#backpressure ??= new Promise((resolve) => (endBackpressure = resolve));
+        };
+        this.addEventListener('message', enqueue, listening);
+        this.addEventListener('close', () => controller.close(), listening);
+      },
+      pull,
+      cancel: () => {
+        listening.abort();
+        pull();
+        this.close();
+      },
+    });
+  }
+}

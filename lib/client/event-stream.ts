@@ -1,0 +1,138 @@
+import { createEventStreamDecoder } from '../protocol/event-stream';
+import { createDelay } from './delay';
+import type { Dispatch } from './events';
+import { readErrorResponse } from './http';
+import type { ErrorResponse } from './http';
+
+/** How long a stream may take until its first event, in milliseconds. */
+const OPEN_TIMEOUT = 10_000;
+
+/** Longest event, in UTF-16 code units: more than a server buffers for one client by default. */
+const MAX_EVENT_LENGTH = 30_000_000;
+
+/** What an event stream calls. Only `request` may throw or reject: if the network fails. */
+export interface EventStreamHandler {
+  dispatch: Dispatch;
+  /** Whether another GET may be sent. */
+  isWanted: () => boolean;
+  /** Sends a GET. */
+  request(signal: AbortSignal): Promise<Response>;
+  /** Reads an event. Returns false if it is invalid: then nothing more is read from the response. */
+  onEvent(type: string, data: string): boolean;
+  /** Handles an error response. */
+  onError(error: ErrorResponse): void;
+  /** Returns a promise while the application reads slowly: until it resolves, nothing is read. */
+  backpressure(): Promise<void> | undefined;
+  /** Returns how many milliseconds to wait after so many failures in a row. */
+  backoff(attempt: number): number;
+}
+
+/**
+ * A session's event stream, over as many GETs as it takes: sends each, checks its response, reads it to
+ * its end, and sends the next, with back-off.
+ */
+export function createEventStream(handler: EventStreamHandler) {
+  const { dispatch, isWanted } = handler;
+  const delay = createDelay();
+  let isConnected = false;
+  let controller = new AbortController();
+  let abortReason = '';
+  /** The shortest wait before the next GET, in milliseconds. */
+  let minDelay = 0;
+  let watchdog: ReturnType<typeof setTimeout> | undefined;
+  let rearmWatchdog = () => {};
+
+  return { isConnected: () => isConnected, run, onOpen, abort, wake: delay.end };
+
+  /**
+   * Sends GETs, as long as they are wanted.
+   *
+   * @param firstDelay if given, the first one waits for so many milliseconds, and for the back-off after
+   * one failure.
+   */
+  async function run(firstDelay?: number): Promise<void> {
+    let attempt = 0;
+    if (firstDelay !== undefined) await wait(firstDelay);
+    while (isWanted()) {
+      const reason = await read();
+      if (!isWanted()) return;
+      if (isConnected) {
+        isConnected = false;
+        attempt = 0;
+        dispatch('disconnect', { reason });
+      } else {
+        dispatch('error', { message: reason });
+      }
+      await wait(minDelay);
+    }
+
+    function wait(milliseconds: number): Promise<void> {
+      return delay.wait(Math.max(milliseconds, handler.backoff(attempt++)));
+    }
+  }
+
+  /** The stream is open. It is aborted when it is silent for so many milliseconds. */
+  function onOpen(milliseconds: number): void {
+    isConnected = true;
+    armWatchdog(milliseconds, 'dead or buffered by a proxy');
+  }
+
+  /** Ends the current response. The next GET follows after so many milliseconds at least. */
+  function abort(reason: string, milliseconds = 0): void {
+    abortReason ||= reason;
+    minDelay = milliseconds;
+    controller.abort();
+  }
+
+  /** Sends one GET, and reads its response to the end. Returns why it ended. */
+  async function read(): Promise<string> {
+    controller = new AbortController();
+    const { signal } = controller;
+    abortReason = '';
+    minDelay = 0;
+    armWatchdog(OPEN_TIMEOUT, 'buffered by a proxy or 6 streams open on HTTP/1.1');
+    try {
+      const response = await handler.request(signal);
+      const { body } = response;
+      if (!body || !isEventStream(response)) {
+        const error = readErrorResponse(response, await response.text());
+        minDelay = error.retryAfter;
+        handler.onError(error);
+        return error.reason;
+      }
+      const decode = createEventStreamDecoder((name, data) => {
+        if (signal.aborted || handler.onEvent(name, data)) return;
+        abort(`invalid ${name}: messages lost, or answered by a cache`);
+      }, MAX_EVENT_LENGTH);
+      const utf8 = new TextDecoder();
+      const reader = body.getReader();
+      for (let chunk; !(chunk = await reader.read()).done;) {
+        decode(utf8.decode(chunk.value, { stream: true }));
+        signal.throwIfAborted(); // in Node 20, the next read might never settle
+        clearTimeout(watchdog); // a slow reader does not make the connection dead
+        await handler.backpressure();
+        rearmWatchdog();
+      }
+      return 'response ended';
+    } catch (error) {
+      return abortReason || String(error);
+    } finally {
+      clearTimeout(watchdog);
+      controller.abort(); // closes the connection, also after a response that was not read
+    }
+  }
+
+  /** Aborts the response when no byte arrives for so many milliseconds, for the cause that this may have. */
+  function armWatchdog(maxSilence: number, cause: string): void {
+    rearmWatchdog = () => {
+      clearTimeout(watchdog);
+      watchdog = setTimeout(() => abort(`no event in ${maxSilence} ms: ${cause}`), maxSilence);
+    };
+    rearmWatchdog();
+  }
+}
+
+/** Whether a response is an event stream, and not a login page, say. */
+export function isEventStream({ status, headers }: Response): boolean {
+  return status === 200 && /^text\/event-stream\b/i.test(headers.get('Content-Type') ?? '');
+}

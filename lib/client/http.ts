@@ -1,0 +1,67 @@
+import { parseFields, readClose } from '../protocol/parse';
+import { CLIENT_ID } from '../protocol/wire';
+import type { Close } from '../protocol/wire';
+import type { SseClientOptions } from './options';
+
+/** The fields of `RequestInit` that a client uses. */
+export interface ClientRequestInit {
+  method?: 'POST';
+  body?: string;
+  headers?: Record<string, string>;
+  signal?: AbortSignal;
+  keepalive?: boolean;
+}
+
+/**
+ * Sends a request of a session to the middleware. Rejects if the network fails or the signal is
+ * aborted.
+ *
+ * @param parameter another query parameter than the session id: its name and value.
+ */
+export type SendRequest = (
+  sessionId: string,
+  init: ClientRequestInit,
+  parameter?: [name: string, value: string],
+) => Promise<Response>;
+
+/** Creates the function that sends a client's requests to `url`, with the client's options. */
+export function createSendRequest(url: string, options: SseClientOptions): SendRequest {
+  return (sessionId, init, parameter) => {
+    const { fetch = globalThis.fetch, headers, credentials } = options;
+    const target = new URL(url);
+    target.searchParams.set(CLIENT_ID, sessionId);
+    if (parameter) target.searchParams.set(...parameter);
+    return fetch(target.href, { ...init, credentials, headers: { ...headers, ...init.headers } });
+  };
+}
+
+/** Creates a session id that no other client has. */
+export function createSessionId(debugKey = 'sse'): string {
+  return `${debugKey}-${Math.random()}`;
+}
+
+/** A response that is not the one that was asked for. */
+export interface ErrorResponse {
+  /** The code of this package's server, or anything. */
+  code: unknown;
+  /** The cause and the remedy, for an error text. */
+  reason: string;
+  /** How the session ended: defined with the code `session-closed`. */
+  close: Close | undefined;
+  /** How many milliseconds the server asks to wait, in the header `Retry-After`; else 0. */
+  retryAfter: number;
+}
+
+/** Reads a response that is not the one that was asked for; `text` is its body. */
+export function readErrorResponse({ status, headers }: Response, text: string): ErrorResponse {
+  const { code, message, close } = parseFields(text);
+  return {
+    code,
+    reason:
+      code && typeof message === 'string'
+        ? message
+        : `HTTP ${status} from a proxy? Check URL and login`,
+    close: readClose(close),
+    retryAfter: Number(headers.get('Retry-After')) * 1000 || 0, // a date is ignored
+  };
+}

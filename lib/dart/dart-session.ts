@@ -1,0 +1,147 @@
+import { CLOSED, CLOSING, CONNECTING, OPEN } from '../client/client-base';
+import type { ClientSession, ReadyState, SessionHost } from '../client/client-base';
+import { MAX_DELAY } from '../client/delay';
+import { createEventStream, isEventStream } from '../client/event-stream';
+import { createSessionId } from '../client/http';
+import type { SendRequest } from '../client/http';
+import { defaultBackoff } from '../client/options';
+import type { SseClientOptions } from '../client/options';
+import { SendBuffer } from '../client/send-buffer';
+import { CloseCode } from '../protocol/close-code';
+import { parseJson } from '../protocol/parse';
+import { CONTROL_CLOSE, EventName, MESSAGE_ID } from '../protocol/wire';
+import type { Close } from '../protocol/wire';
+
+/** How long the messages that are left may take to be sent when the client closes, in milliseconds. */
+const DRAIN_TIMEOUT = 10_000;
+
+/** Opens a session of the Dart dialect: PROTOCOL.md. `[dart]` marks what `package:sse` 4.2.0 demands. */
+export function openDartSession(
+  request: SendRequest,
+  { backoff = defaultBackoff, debugKey }: SseClientOptions,
+  host: SessionHost,
+): ClientSession {
+  const { dispatch } = host;
+  /** The same for all streams: the server recognises the client by it [dart]. */
+  const id = createSessionId(debugKey);
+  const buffer = new SendBuffer();
+  let readyState: ReadyState = CONNECTING;
+  let hasOpened = false;
+  let isSending = false;
+  let closing: Close | undefined;
+  let closeTimer: ReturnType<typeof setTimeout> | undefined;
+  /** HTTP status of the GET's response. */
+  let status = 0;
+
+  const stream = createEventStream({
+    ...host,
+    backoff,
+    isWanted: () => readyState !== CLOSED,
+    request: requestStream,
+    onEvent,
+    onError({ reason }) {
+      // Other errors may pass: the server's own, a timeout, too many requests.
+      const isFinal = status >= 400 && status < 500 && status !== 408 && status !== 429;
+      if (isFinal) fail(reason);
+    },
+  });
+  void stream.run();
+
+  return {
+    get readyState() {
+      return readyState;
+    },
+    get bufferedAmount() {
+      return buffer.byteLength;
+    },
+    send(json) {
+      buffer.push(json);
+      void sendAll();
+    },
+    close(close) {
+      readyState = CLOSING;
+      closing = close;
+      closeTimer = setTimeout(() => end(close, !buffer.length), buffer.length ? DRAIN_TIMEOUT : 0);
+    },
+    onPage({ type, persisted }) {
+      if (type !== 'pagehide') stream.wake();
+      else if (persisted) stream.abort(type, MAX_DELAY);
+    },
+  };
+
+  async function requestStream(signal: AbortSignal): Promise<Response> {
+    const response = await request(id, { headers: { Accept: 'text/event-stream' }, signal });
+    ({ status } = response);
+    if (isEventStream(response)) onOpen();
+    return response;
+  }
+
+  /** The stream is open with its response: the server sends neither a first event nor heartbeats. */
+  function onOpen(): void {
+    const type = hasOpened ? 'reconnect' : 'open';
+    hasOpened = true;
+    if (readyState === CONNECTING) readyState = OPEN;
+    stream.onOpen(MAX_DELAY);
+    dispatch(type);
+    void sendAll();
+  }
+
+  function onEvent(type: string, data: string): boolean {
+    if (type === 'message') {
+      const message = parseJson(data);
+      if (message === undefined) return false;
+      dispatch('message', { data: message });
+    } else if (type === EventName.control && data === CONTROL_CLOSE) {
+      end({ code: CloseCode.normal, reason: '' }, true);
+    }
+    return true;
+  }
+
+  /** Sends one message a POST, one POST at a time, numbered from 0, and none twice [dart]. */
+  async function sendAll(): Promise<void> {
+    if (isSending || !hasOpened) return;
+    isSending = true;
+    for (;;) {
+      const [message] = buffer.batch(0);
+      if (message === undefined || readyState === CLOSED) break;
+      const number = buffer.first;
+      const reason = await post(message, number);
+      if (reason !== undefined) return fail(reason);
+      buffer.acknowledge(number + 1);
+      dispatch('drain');
+    }
+    isSending = false;
+    if (closing) end(closing, true);
+  }
+
+  /** Returns what failed, if something did. */
+  async function post(message: string, number: number): Promise<string | undefined> {
+    try {
+      const response = await request(id, { method: 'POST', body: message }, [
+        MESSAGE_ID,
+        String(number),
+      ]);
+      return response.ok ? undefined : `HTTP ${response.status} for message ${number}`;
+    } catch (error) {
+      return String(error);
+    }
+  }
+
+  function fail(reason: string): void {
+    if (readyState === CLOSED) return;
+    dispatch('error', { message: reason });
+    end(closing ?? { code: CloseCode.abnormal, reason }, false);
+  }
+
+  function end({ code, reason }: Close, isComplete: boolean): void {
+    if (readyState === CLOSED) return;
+    const unacknowledged = buffer.clear();
+    readyState = CLOSED;
+    clearTimeout(closeTimer);
+    stream.wake();
+    stream.abort('');
+    dispatch('drain'); // `bufferedAmount` is 0: no writer has to wait any longer
+    const wasClean = isComplete && unacknowledged.length === 0;
+    host.onEnd({ code, reason, wasClean, unacknowledged });
+  }
+}
