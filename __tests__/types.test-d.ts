@@ -8,6 +8,7 @@ import { expectTypeOf } from 'expect-type';
 import express from 'express';
 import type { Request } from 'express';
 import { SseClient } from '../lib/client/index';
+import { DartSseClient } from '../lib/dart/index';
 import { SseRequestError, createSseMiddleware } from '../lib/index';
 import type { SseErrorCode, SseConnection, SseMiddleware, SseOptions } from '../lib/index';
 
@@ -155,6 +156,8 @@ export function clientTypes(): void {
   expectTypeOf(client.readyState).toEqualTypeOf<0 | 1 | 2 | 3>();
   expectTypeOf(client.stream).toEqualTypeOf<ReadableStream<Answer>>();
   expectTypeOf(client.sink).toEqualTypeOf<WritableStream<Question>>();
+  expectTypeOf(client.readable).toEqualTypeOf<ReadableStream<Answer>>();
+  expectTypeOf(client.writable).toEqualTypeOf<WritableStream<Question>>();
 
   client.onmessage = (event) => expectTypeOf(event.data).toEqualTypeOf<Answer>();
   client.onsessionlost = (event) => expectTypeOf(event.unacknowledged).toEqualTypeOf<Question[]>();
@@ -197,4 +200,15 @@ export function clientTypes(): void {
   const untyped = new SseClient(new URL('http://localhost/sse'));
   untyped.onmessage = (event) => expectTypeOf(event.data).toEqualTypeOf<unknown>();
   untyped.send(['anything']);
+}
+
+export function dartClientTypes(): void {
+  const client = new DartSseClient<string, string>('/sse', { debugKey: 'x' });
+  client.onmessage = ({ data }) => expectTypeOf(data).toEqualTypeOf<string>();
+  client.onclose = ({ unacknowledged }) => expectTypeOf(unacknowledged).toEqualTypeOf<string[]>();
+  client.send('x');
+  // @ts-expect-error a message of another type
+  client.send(1);
+  // @ts-expect-error the Dart dialect has no sessions to renew
+  new DartSseClient('/sse', { renewSession: false });
 }

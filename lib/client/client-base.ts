@@ -162,7 +162,7 @@ export class ClientBase<Incoming, Outgoing> extends ClientEventTarget<Incoming, 
   send(message: Outgoing): void {
     const { readyState } = this;
     if (readyState > OPEN) {
-      throw new Error(`cannot send: closed (readyState ${readyState}), use a new client`);
+      throw new Error(`cannot send in readyState ${readyState}: use a new client`);
     }
     const json = JSON.stringify(message) as string | undefined;
     if (!json) throw new TypeError(`cannot send: ${typeof message} has no JSON form`);
