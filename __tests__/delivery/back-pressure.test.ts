@@ -7,10 +7,10 @@ const MIB = 1024 * 1024;
 
 describe('A server that writes through `sink`', () => {
   it.each([
-    ['while it does not read, and holds the POST with the acknowledgements', MIB, true],
-    ['when the bound is smaller than what a client acknowledges at a time', 128 * 1024, false],
-  ])('does not run into the bound on what is unacknowledged, %s', async (_, bound, isPaused) => {
-    const { sse, port, close } = await openServer<string, string>({ maxBufferedAmount: bound });
+    ['while the connection is paused and blocks the POST with the acknowledgements', MIB, true],
+    ['if the limit is smaller than what a client acknowledges at once', 128 * 1024, false],
+  ])('never exceeds `maxBufferedAmount` %s', async (_, maxBufferedAmount, isPaused) => {
+    const { sse, port, close } = await openServer<string, string>({ maxBufferedAmount });
     const client = new SseClient<string, string>(`http://127.0.0.1:${port}/sse`);
     const received: string[] = [];
     client.onmessage = ({ data }) => received.push(data);
@@ -22,17 +22,17 @@ describe('A server that writes through `sink`', () => {
       connection!.pause();
       for (let i = 0; i < 10; i++) client.send('x'.repeat(20_000));
       await waitFor(() => client.bufferedAmount === 0);
-      client.send('the one that is held');
+      client.send('blocked');
     }
 
     const message = 'y'.repeat(10_000);
-    const count = Math.ceil((4 * bound) / message.length);
+    const count = Math.ceil((4 * maxBufferedAmount) / message.length);
     const writer = connection!.sink.getWriter();
     const written = (async () => {
       for (let i = 0; i < count; i++) await writer.write(message);
     })();
     if (isPaused) {
-      await waitFor(() => connection!.unacknowledgedAmount > bound / 2);
+      await waitFor(() => connection!.unacknowledgedAmount > maxBufferedAmount / 2);
       await sleep(300);
       connection!.on('message', () => {}).resume();
     }

@@ -4,10 +4,9 @@ import { waitFor } from '../helpers/wait-for';
 import { openServer } from './open-server';
 
 const COUNT = 100_000;
-/** Milliseconds: some seconds' work, on a machine that may be busy. */
-const PATIENCE = 30_000;
+const TIMEOUT = 30_000;
 
-/** Hashes what it is told, in the order in which it is told it. */
+/** Hashes messages in the order in which they are added. */
 function createDigest() {
   const hash = createHash('sha256');
   let count = 0;
@@ -22,7 +21,7 @@ function createDigest() {
 
 describe('One connection', () => {
   it(
-    'carries 100,000 messages each way, in order',
+    'delivers 100,000 messages in each direction in order',
     async () => {
       const { sse, port, close } = await openServer({});
       const [up, down] = [
@@ -44,13 +43,13 @@ describe('One connection', () => {
         client.send(message);
         up.sent.add(message);
       }
-      const isThere = () => up.received.count() >= COUNT && down.received.count() >= COUNT;
-      await waitFor(isThere, PATIENCE);
+      const isComplete = () => up.received.count() >= COUNT && down.received.count() >= COUNT;
+      await waitFor(isComplete, TIMEOUT);
       client.close();
       await close();
       expect(up.received.end()).toBe(up.sent.end());
       expect(down.received.end()).toBe(down.sent.end());
     },
-    2 * PATIENCE,
+    2 * TIMEOUT,
   );
 });

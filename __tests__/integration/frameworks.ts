@@ -30,13 +30,10 @@ export interface Framework {
 
 const express4 = jest.requireActual<typeof express>('express4');
 
-const tls = () => ({ key: certificate(), cert: certificate() });
+const tls = { key: certificate, cert: certificate };
 
 const serveHttp2 = (handlers: Handler[]) =>
-  createSecureServer(
-    { ...tls(), allowHTTP1: true },
-    inTurn(handlers) as never,
-  ) as unknown as Server;
+  createSecureServer({ ...tls, allowHTTP1: true }, inTurn(handlers) as never) as unknown as Server;
 
 export const FRAMEWORKS: Record<string, Framework> = {
   'Express 5': {
@@ -61,7 +58,7 @@ export const FRAMEWORKS: Record<string, Framework> = {
   },
   'node:http': { serve: (handlers) => createServer(inTurn(handlers)), speak: speakHttp1 },
   'node:https': {
-    serve: (handlers) => createTlsServer(tls(), inTurn(handlers)),
+    serve: (handlers) => createTlsServer(tls, inTurn(handlers)),
     speak: speakHttp1,
   },
   'node:http2': { serve: serveHttp2, speak: speakHttp2 },

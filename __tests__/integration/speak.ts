@@ -37,12 +37,12 @@ export interface Answer {
 /** One request to a server. */
 export type Speak = (path: string, spoken?: Spoken) => Promise<Answer>;
 
-export function speakHttp1(origin: string, ca: () => string): Speak {
+export function speakHttp1(origin: string, ca: string): Speak {
   return (path, { method = 'GET', headers, body, isWhole = true, signal } = {}) =>
     new Promise((resolve, reject) => {
       const options = { method, headers, signal, agent: false } as const;
       const sent = origin.startsWith('https:')
-        ? httpsRequest(origin + path, { ...options, ca: ca() })
+        ? httpsRequest(origin + path, { ...options, ca })
         : httpRequest(origin + path, options);
       onTestFinished(() => sent.destroy());
       sent.on('error', reject).on('response', (response: IncomingMessage) => {
@@ -54,8 +54,8 @@ export function speakHttp1(origin: string, ca: () => string): Speak {
 }
 
 /** All requests go over one connection. */
-export function speakHttp2(origin: string, ca: () => string): Speak {
-  const session = connect(origin, { ca: ca() });
+export function speakHttp2(origin: string, ca: string): Speak {
+  const session = connect(origin, { ca });
   onTestFinished(() => session.destroy());
   return (path, { method = 'GET', headers, body, isWhole = true, signal } = {}) =>
     new Promise((resolve, reject) => {

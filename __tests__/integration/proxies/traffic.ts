@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SseClient } from '../../lib/client/index';
-import type { SseOptions } from '../../lib/index';
-import { openServer } from '../delivery/open-server';
-import { Direction } from '../delivery/direction';
-import type { Message, DirectionReport } from '../delivery/direction';
-import { createRandom } from '../helpers/random';
-import { waitFor } from '../helpers/wait-for';
+import { SseClient } from '../../../lib/client/index';
+import type { SseOptions } from '../../../lib/index';
+import { openServer } from '../../delivery/open-server';
+import { Direction } from '../../delivery/direction';
+import type { Message, DirectionReport } from '../../delivery/direction';
+import { createRandom } from '../../helpers/random';
+import { waitFor } from '../../helpers/wait-for';
 
 /** Starts a proxy ahead of a port. */
 export type StartProxy = (targetPort: number) => Promise<{ port: number; stop(): Promise<void> }>;

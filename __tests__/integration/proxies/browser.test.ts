@@ -1,12 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LaunchOptions } from 'puppeteer-core';
-import type { SseClient } from '../../lib/client';
-import { launchChromium } from '../browser/helpers/engines';
-import { Host } from '../browser/helpers/host';
-import { certificate } from '../helpers/certificate';
-import { onTestFinished } from '../helpers/on-test-finished';
+import type { SseClient } from '../../../lib/client';
+import { launchChromium } from '../../browser/helpers/engines';
+import { Host } from '../../browser/helpers/host';
+import { CERTIFICATE_FILE } from '../../helpers/certificate';
+import { onTestFinished } from '../../helpers/on-test-finished';
 import { startNginx } from './nginx';
 import type { Nginx, NginxOptions } from './nginx';
 
@@ -52,14 +51,13 @@ async function open(nginxOptions: NginxOptions, browserOptions: LaunchOptions) {
 
 describe('Behind nginx that ends TLS and speaks HTTP/2, the drop-in client', () => {
   it('carries 1,000 messages each way, also when its connection is ended after each 100 requests', async () => {
-    const file = writeCertificate();
     const { host, nginx, page } = await open(
       {
         listen: 'ssl http2',
         http: "log_format request '$connection $server_protocol $request_method';",
         server: `
-          ssl_certificate ${file};
-          ssl_certificate_key ${file};
+          ssl_certificate ${CERTIFICATE_FILE};
+          ssl_certificate_key ${CERTIFICATE_FILE};
           keepalive_requests 100;
           access_log requests.log request;`,
       },
@@ -120,15 +118,6 @@ describe('Behind nginx without TLS, the drop-in client', () => {
     expect(messages).toEqual(['hello']);
   });
 });
-
-/** Where nginx can read it. */
-function writeCertificate(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'sse-duplex-tls-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  const file = join(folder, 'certificate.pem');
-  writeFileSync(file, certificate());
-  return file;
-}
 
 function readRequests({ folder }: Nginx) {
   const lines = readFileSync(join(folder, 'requests.log'), 'utf8').trim().split('\n');

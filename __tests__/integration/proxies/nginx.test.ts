@@ -1,4 +1,4 @@
-import { seeds } from '../helpers/random';
+import { seeds } from '../../helpers/random';
 import { startNginx } from './nginx';
 import { measureFirstMessages, runSilence, runTraffic } from './traffic';
 

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { requireProgram, startProgram } from '../helpers/programs';
+import { requireProgram, startProgram } from '../../helpers/programs';
 
 export interface NginxOptions {
   /** What `listen` has beside the address. */

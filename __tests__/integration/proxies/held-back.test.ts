@@ -1,8 +1,8 @@
 import { get } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { listen, openChannel } from '../helpers/channel';
-import { onTestFinished } from '../helpers/on-test-finished';
-import { eventsOf, next, openClient } from '../helpers/client';
+import { listen, openChannel } from '../../helpers/channel';
+import { onTestFinished } from '../../helpers/on-test-finished';
+import { eventsOf, next, openClient } from '../../helpers/client';
 import { startNginx } from './nginx';
 
 /** Passes on the head of an answer, but its body only once it has all of it. */

@@ -1,4 +1,4 @@
-import { seeds } from '../helpers/random';
+import { seeds } from '../../helpers/random';
 import { startHaproxy } from './haproxy';
 import { runSilence, runTraffic } from './traffic';
 
