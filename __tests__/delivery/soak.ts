@@ -1,5 +1,6 @@
 import { seeds } from '../helpers/random';
 import { soakProxies } from '../integration/proxies/soak';
+import { runSlowBodies } from '../integration/slow-bodies';
 import { runChaos } from './chaos';
 import { runChurn } from './churn';
 import { cutResponsesToDartClient, cutResponsesToDuplexClient } from './cut-responses';
@@ -148,6 +149,21 @@ const soaks: Record<string, () => AsyncGenerator<Result>> = {
       { sessions, connected, listeners, resources },
     ];
     yield ['heap at most 2 MB above the start', heapBytes <= 2e6 && !!globalThis.gc, heapBytes];
+  },
+
+  async *'slow-bodies'() {
+    const report = await runSlowBodies(1_000, 200, { bodyTimeout: 1_000 });
+    const { statuses, slowest, medianBefore, medianDuring } = report;
+    yield [
+      '1,000 slow bodies: 408 within 30 s',
+      statuses[408] === 1_000 && slowest < 30_000,
+      report,
+    ];
+    yield [
+      "another client's echo at most 20 ms and 10 times slower",
+      medianDuring < 20 + 10 * medianBefore,
+      { medianBefore, medianDuring },
+    ];
   },
 
   proxies: soakProxies,
