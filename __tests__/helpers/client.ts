@@ -3,7 +3,10 @@ import type { SseClientEventMap, SseClientOptions } from '../../lib/client/index
 import { onTestFinished } from './on-test-finished';
 import { waitFor } from './wait-for';
 
-/** A client that tries again soon, and ends with the test: by then a server takes all it has. */
+/**
+ * Opens a client that retries after 5 ms. When the test is finished, it gets responses that acknowledge
+ * everything, so that it can close.
+ */
 export function openClient(url: string, options: SseClientOptions = {}): SseClient {
   let end = () => {};
   const over = new Promise<void>((resolve) => (end = resolve));
@@ -25,7 +28,7 @@ export function openClient(url: string, options: SseClientOptions = {}): SseClie
   return client;
 }
 
-/** The client's events of a type, as they come. */
+/** Records the client's events of one type. */
 export function eventsOf<Type extends keyof SseClientEventMap>(
   client: SseClient,
   type: Type,
@@ -35,14 +38,14 @@ export function eventsOf<Type extends keyof SseClientEventMap>(
   return events;
 }
 
-/** What the client's messages hold. */
+/** Records the data of the client's messages. */
 export function messagesOf(client: SseClient): unknown[] {
   const messages: unknown[] = [];
   client.addEventListener('message', ({ data }) => messages.push(data));
   return messages;
 }
 
-/** The next event of a type. */
+/** Waits for the next event of one type. */
 export function next<Type extends keyof SseClientEventMap>(
   client: SseClient,
   type: Type,

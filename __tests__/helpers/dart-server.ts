@@ -2,12 +2,12 @@ import type { ServerResponse } from 'node:http';
 import { listen } from './channel';
 
 /**
- * As Dart's package:sse 4.2.0 serves one client: numbered POSTs from 0, each one JSON string, answered
- * with 200 whatever they hold; messages as JSON strings without ids.
+ * A server for one client that behaves like Dart's package:sse 4.2.0. It expects POSTs numbered from 0 that
+ * each contain one JSON string, responds with 200 in any case, and sends JSON strings without event ids.
  */
 export async function openDartServer() {
   const received: string[] = [];
-  /** Of each POST, as it came. */
+  /** The number of each POST, in order of arrival. */
   const numbers: number[] = [];
   const early = new Map<number, string>();
   let stream: ServerResponse | undefined;

@@ -1,25 +1,25 @@
 import { onTestFinished } from './on-test-finished';
 import { waitFor } from './wait-for';
 
-/** A request that waits for its answer. */
+/** A request that waits for its response. */
 export interface PendingRequest {
   url: URL;
   method: string;
   headers: Record<string, string>;
   init: RequestInit;
-  /** A POST's envelope, or the base dialect's message. */
+  /** A POST's envelope, or its message in the Dart dialect. */
   body: unknown;
-  /** Whether the client has given it up. */
+  /** Whether the client has aborted the request. */
   isAborted(): boolean;
   answer(status: number, body?: object, headers?: Record<string, string>): void;
   fail(): void;
-  /** Answers with an event stream. */
+  /** Responds with an event stream. */
   stream(headers?: Record<string, string>): {
     write(text: string): void;
     end(): void;
     fail(): void;
   };
-  /** As a duplex server's stream begins. */
+  /** Responds with an event stream that begins with a `hello` event. */
   hello(fields?: object): ReturnType<PendingRequest['stream']>;
 }
 
@@ -33,7 +33,7 @@ export const HELLO = {
   maxPayload: 100,
 };
 
-/** A `fetch` that the test answers, request by request. */
+/** A `fetch` whose requests the test responds to one by one. */
 export function scriptFetch() {
   const waiting: PendingRequest[] = [];
 
@@ -42,7 +42,7 @@ export function scriptFetch() {
       const { signal } = init;
       const method = init.method ?? 'GET';
       signal?.addEventListener('abort', () => reject(signal.reason as Error));
-      const pending: PendingRequest = {
+      const request: PendingRequest = {
         url: new URL(url),
         method,
         headers: init.headers as Record<string, string>,
@@ -73,18 +73,18 @@ export function scriptFetch() {
           };
         },
         hello(fields = {}) {
-          const stream = pending.stream();
+          const stream = request.stream();
           stream.write(`event: hello\ndata: ${JSON.stringify({ ...HELLO, ...fields })}\n\n`);
           return stream;
         },
       };
-      waiting.push(pending);
+      waiting.push(request);
     });
   }
 
-  /** The next request of the method, in the order in which they came. */
+  /** Waits for the next request of a method, in order of arrival. */
   async function next(method: 'GET' | 'POST'): Promise<PendingRequest> {
-    const find = () => waiting.findIndex((pending) => pending.method === method);
+    const find = () => waiting.findIndex((request) => request.method === method);
     await waitFor(() => find() >= 0);
     return waiting.splice(find(), 1)[0]!;
   }

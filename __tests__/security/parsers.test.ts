@@ -70,7 +70,7 @@ function firstDifference(events: Event[], intended: Event[]): [Event?, Event?][]
 /** Whether JSON has a form of the value. */
 function hasJson(value: unknown): boolean {
   try {
-    return JSON.stringify(value) !== undefined;
+    return typeof JSON.stringify(value) === 'string';
   } catch {
     return false;
   }

@@ -32,7 +32,7 @@ const PAGE = `<!doctype html><title>page</title>
     Object.assign(window, { client, received, events });
   </script>`;
 
-/** A server with a page, nginx ahead of it, and Chromium. */
+/** Starts a server with a page, nginx in front of it, and Chromium. */
 async function open(nginxOptions: NginxOptions, browserOptions: LaunchOptions) {
   const host = await Host.open({
     pages: (app) => {
@@ -49,8 +49,8 @@ async function open(nginxOptions: NginxOptions, browserOptions: LaunchOptions) {
   return { host, nginx, page };
 }
 
-describe('Behind nginx that ends TLS and speaks HTTP/2, the drop-in client', () => {
-  it('carries 1,000 messages each way, also when its connection is ended after each 100 requests', async () => {
+describe('Behind nginx that terminates TLS and speaks HTTP/2, the drop-in client', () => {
+  it('exchanges 1,000 messages in each direction although nginx closes the connection every 100 requests', async () => {
     const { host, nginx, page } = await open(
       {
         listen: 'ssl http2',
@@ -68,7 +68,7 @@ describe('Behind nginx that ends TLS and speaks HTTP/2, the drop-in client', () 
     for (let number = 0; number < 1_000; number++) connection.send({ number });
     const { received, events } = await page.evaluate(async () => {
       const { client, received, events } = window;
-      // Each in a POST of its own.
+      // Waiting for `drain` makes each message a POST of its own.
       for (let number = 0; number < 1_000; number++) {
         client.send({ number });
         while (client.bufferedAmount > 0) {
@@ -89,11 +89,11 @@ describe('Behind nginx that ends TLS and speaks HTTP/2, the drop-in client', () 
   });
 });
 
-// Over plain HTTP a browser does not say that a page is of the same origin, except on the loopback.
+// Over plain HTTP browsers send no Sec-Fetch-Site, except on the loopback.
 describe('Behind nginx without TLS, the drop-in client', () => {
   const asBoard = { args: ['--host-resolver-rules=MAP board.test 127.0.0.1'] };
 
-  it('is refused at its first message where nginx rewrites Host, and told what to do', async () => {
+  it('gets a 403 for its first message that names the fix if nginx rewrites Host', async () => {
     const { nginx, page } = await open({}, asBoard);
     await page.goto(`http://board.test:${nginx.port}/page`);
     const events = await page.evaluate(async () => {
@@ -108,7 +108,7 @@ describe('Behind nginx without TLS, the drop-in client', () => {
     ]);
   });
 
-  it('is served where nginx passes it on', async () => {
+  it('works if nginx passes Host on', async () => {
     const passHost = { location: 'proxy_set_header Host $http_host;' };
     const { host, nginx, page } = await open(passHost, asBoard);
     await page.goto(`http://board.test:${nginx.port}/page`);
