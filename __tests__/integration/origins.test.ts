@@ -21,13 +21,14 @@ interface OriginHeaders {
 
 const ALLOWED = 'https://listed.example:8443';
 const allowing: SseOptions<Request> = { allowedOrigins: [ALLOWED] };
-const decide = (answer: () => unknown): SseOptions<Request> => ({
-  allowedOrigins: answer as () => boolean,
+const decide = (result: () => unknown): SseOptions<Request> => ({
+  allowedOrigins: result as () => boolean,
 });
 const hosts = (...allowedHosts: string[]): SseOptions<Request> => ({ allowedHosts });
-const throwError = () => {
-  throw new Error('from the application');
+const throwValue = (value: unknown) => {
+  throw value;
 };
+const throwError = () => throwValue(new Error('from the application'));
 
 // The host is app.example unless given, and no option is set unless given.
 const CASES: [string, OriginHeaders, Outcome, SseOptions<Request>?][] = [
@@ -256,7 +257,7 @@ describe("When `authorize` changes within ann's session, it", () => {
     ['returns an array', () => ['ann'], 403],
     ['returns a function', () => () => 'ann', 403],
     ['throws', throwError, 403],
-    ['throws with ann as this', () => throwError.call('ann'), 403],
+    ['throws ann', () => throwValue('ann'), 403],
     ['rejects', () => Promise.reject(new Error('from the application')), 403],
     ['returns a thenable that throws', () => ({ then: throwError }), 403],
   ];
@@ -320,15 +321,15 @@ describe("When `authorize` changes within ann's session, it", () => {
 
   it('resolves after the time limit, and the message is not delivered', async () => {
     const { authorizeWith, authorize, duplex, messages } = await openAsAnn();
-    let answer = (_principal: string) => {};
-    authorizeWith(() => new Promise<string>((resolve) => (answer = resolve)));
+    let resolvePrincipal = (_principal: string) => {};
+    authorizeWith(() => new Promise<string>((resolve) => (resolvePrincipal = resolve)));
     useFakeTimeouts();
     const calls = authorize.mock.calls.length;
     const reply = duplex.post({ messages: ['x'] });
     await waitFor(() => authorize.mock.calls.length > calls);
     jest.advanceTimersByTime(10_000);
     expect((await reply).status).toBe(403);
-    answer('ann');
+    resolvePrincipal('ann');
     authorizeWith(() => 'ann');
     expect((await duplex.post()).json).toEqual({ received: 0 });
     expect(messages[0]).toEqual([]);
