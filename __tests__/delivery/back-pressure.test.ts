@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SseClient } from '../../lib/client/index';
+import { openChannel } from '../helpers/channel';
+import { messagesOf, openClient } from '../helpers/client';
 import { waitFor } from '../helpers/wait-for';
-import { openServer } from './open-server';
 
 const MIB = 1024 * 1024;
 
@@ -10,14 +11,13 @@ describe('A server that writes through `sink`', () => {
     ['while the connection is paused and blocks the POST with the acknowledgements', MIB, true],
     ['if the limit is smaller than what a client acknowledges at once', 128 * 1024, false],
   ])('never exceeds `maxBufferedAmount` %s', async (_, maxBufferedAmount, isPaused) => {
-    const { sse, port, close } = await openServer<string, string>({ maxBufferedAmount });
-    const client = new SseClient<string, string>(`http://127.0.0.1:${port}/sse`);
-    const received: string[] = [];
-    client.onmessage = ({ data }) => received.push(data);
+    const { connections, url } = await openChannel({ maxBufferedAmount });
+    const client = openClient(url);
+    const received = messagesOf(client);
     let code: number | undefined;
     client.onclose = (event) => (code = event.code);
-    await waitFor(() => client.readyState === SseClient.OPEN && sse.connections.size === 1);
-    const [connection] = [...sse.connections];
+    await waitFor(() => client.readyState === SseClient.OPEN && connections.length === 1);
+    const [connection] = connections;
     if (isPaused) {
       connection!.pause();
       for (let i = 0; i < 10; i++) client.send('x'.repeat(20_000));
@@ -40,6 +40,5 @@ describe('A server that writes through `sink`', () => {
     await waitFor(() => received.length === count || code !== undefined);
     expect(code).toBeUndefined();
     expect(received).toEqual(Array.from({ length: count }, () => message));
-    await close();
   });
 });

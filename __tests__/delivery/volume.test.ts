@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { SseClient } from '../../lib/client/index';
+import { openChannel } from '../helpers/channel';
+import { openClient } from '../helpers/client';
 import { waitFor } from '../helpers/wait-for';
-import { openServer } from './open-server';
 
 const COUNT = 100_000;
 const TIMEOUT = 30_000;
@@ -23,7 +23,7 @@ describe('One connection', () => {
   it(
     'delivers 100,000 messages in each direction in order',
     async () => {
-      const { sse, port, close } = await openServer({});
+      const { sse, url } = await openChannel();
       const [up, down] = [
         { sent: createDigest(), received: createDigest() },
         { sent: createDigest(), received: createDigest() },
@@ -36,7 +36,7 @@ describe('One connection', () => {
           down.sent.add(message);
         }
       });
-      const client = new SseClient(`http://127.0.0.1:${port}/sse`);
+      const client = openClient(url);
       client.onmessage = ({ data }) => down.received.add(data);
       for (let number = 0; number < COUNT; number++) {
         const message = { up: number };
@@ -45,8 +45,6 @@ describe('One connection', () => {
       }
       const isComplete = () => up.received.count() >= COUNT && down.received.count() >= COUNT;
       await waitFor(isComplete, TIMEOUT);
-      client.close();
-      await close();
       expect(up.received.end()).toBe(up.sent.end());
       expect(down.received.end()).toBe(down.sent.end());
     },
