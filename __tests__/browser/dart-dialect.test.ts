@@ -364,7 +364,7 @@ describe('A Dart-dialect client in Chromium', () => {
     const { connection, messages } = await host.visit(1);
     expect(old.end).toMatchObject({
       code: 1006,
-      reason: 'its client came back without what it takes to resume',
+      reason: 'the client came back without resuming the session',
     });
     await send(claimant, compose(0, 3));
     connection.send('for the second');
@@ -409,7 +409,10 @@ describe('A Dart-dialect client in Chromium', () => {
     expect(host.visits).toHaveLength(1);
     expect(host.visits[0]).toMatchObject({
       messages: compose(0, 3),
-      end: { code: 1002, reason: 'message 3 did not arrive within 500 ms (reorderTimeout)' },
+      end: {
+        code: 1002,
+        reason: 'message 3 did not arrive within 500 ms (option "reorderTimeout")',
+      },
     });
   });
 

@@ -19,7 +19,7 @@ describe('When one of ten clients does not read its stream, the server', () => {
         interval: 5,
         maxBufferedAmount,
       });
-      const reason = `over ${maxBufferedAmount} bytes unacknowledged (maxBufferedAmount)`;
+      const reason = `more than ${maxBufferedAmount} bytes unacknowledged (option "maxBufferedAmount")`;
       expect(serverClose).toEqual({ code: 1008, reason });
       expect(clientClose).toEqual(serverClose);
       expect(held).toBeGreaterThan(maxBufferedAmount / 2);

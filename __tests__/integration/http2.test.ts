@@ -81,7 +81,9 @@ describe('Over HTTP/2', () => {
     await send('/sse'); // when this exchange is over, the server has received the first bytes
     controller.abort();
     await waitFor(() => errors.length > 1);
-    expect(errors[1]![0]).toMatchObject({ message: 'the body was cut before its end' });
+    expect(errors[1]![0]).toMatchObject({
+      message: 'the connection closed before the end of the request body',
+    });
     const body = '"a"';
     await send('/sse?sseClientId=a&messageId=0', { method: 'POST', body });
     expect(messages).toEqual([['a']]);
@@ -113,7 +115,9 @@ describe('Over HTTP/2', () => {
     settle(true);
     await waitFor(() => errors.length > 1);
     expect(messages).toEqual([]);
-    expect(errors[1]![0]).toMatchObject({ message: 'the body was cut before its end' });
+    expect(errors[1]![0]).toMatchObject({
+      message: 'the connection closed before the end of the request body',
+    });
   });
 
   it('closes an incomplete request after bodyTimeout, although it was answered with 408', async () => {

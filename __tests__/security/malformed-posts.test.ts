@@ -389,7 +389,9 @@ describe('A Dart-dialect session', () => {
     await exchange(url, lost, { isCut: true });
     admit();
     await waitFor(() => errors.length > 0);
-    expect(errors[0]![0]).toMatchObject({ message: 'the body was cut before its end' });
+    expect(errors[0]![0]).toMatchObject({
+      message: 'the connection closed before the end of the request body',
+    });
 
     admit = () => {};
     const again = post(addressOf(url, 'a', 0), '"a"'); // as a browser repeats it

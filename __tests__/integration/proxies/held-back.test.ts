@@ -43,7 +43,7 @@ describe('SseClient behind a proxy that buffers the stream', () => {
       openBufferingProxy(url).then(readError),
       readError(`http://127.0.0.1:${nginx.port}`),
     ]);
-    const message = 'no event (buffered? 6 streams open?) in 10000 ms';
+    const message = expect.stringMatching(/^no event .*10000 ms/) as string;
     expect([ofBody, ofAll]).toEqual([
       { message, opens: 0 },
       { message, opens: 0 },
