@@ -70,4 +70,5 @@ module.exports = {
   ],
   coverageDirectory: 'coverage',
   collectCoverageFrom: ['lib/**/*.ts', '!lib/**/index.ts', '!lib/client/global.ts'],
+  coverageThreshold: { global: { statements: 99, branches: 97, functions: 97, lines: 99 } },
 };
