@@ -216,13 +216,13 @@ describe('A Dart-dialect client in Chromium', () => {
     const messages = compose(0, 500);
     const kills = 200;
     const killed = new Set<number>();
-    const answered = new WeakSet<Socket>();
+    const reusable = new WeakSet<Socket>();
     const host = await Host.open({
       ahead: ({ socket, method, query }, response, next) => {
         const messageId = Number(query.messageId);
         // Chromium repeats a POST only if its socket had carried a response before.
-        const isReused = answered.has(socket);
-        response.on('finish', () => answered.add(socket));
+        const isReused = reusable.has(socket);
+        response.on('finish', () => reusable.add(socket));
         if (method === 'POST' && isReused && killed.size < kills && !killed.has(messageId)) {
           killed.add(messageId);
           // `end` is called after the message was delivered.

@@ -72,8 +72,8 @@ type StepName = keyof typeof STEPS;
 type Step = { [Name in StepName]: [Name, Parameters<(typeof STEPS)[Name]>[1]?] }[StepName];
 
 const breaking = {
-  told: fc.constantFrom('both', 'client', 'server', 'neither'),
-  serverToldAfter: fc.option(fc.nat(1_000), { nil: undefined }),
+  noticedBy: fc.constantFrom('both', 'client', 'server', 'neither'),
+  serverNoticesAfter: fc.option(fc.nat(1_000), { nil: undefined }),
 };
 const method = fc.constantFrom('GET', 'POST');
 const from = fc.constantFrom('client', 'server');

@@ -105,7 +105,7 @@ export class Simulation {
       end.wasKilled = true;
       end.connection.removeAllListeners();
     }
-    this.network.break({ told: 'both' });
+    this.network.break({ noticedBy: 'both' });
     void this.sse.close(1001); // stops the timers
     this.openServer();
   }

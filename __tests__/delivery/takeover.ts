@@ -1,10 +1,10 @@
 import { Simulation } from './simulation';
 
 /**
- * Breaks a stream so that the client notices at once and the server only after `serverToldAfter`
+ * Breaks a stream so that the client notices at once and the server only after `serverNoticesAfter`
  * milliseconds, and expects the client's next GET to take the session over.
  */
-export async function takeOver(serverToldAfter: number): Promise<void> {
+export async function takeOver(serverNoticesAfter: number): Promise<void> {
   const simulation = new Simulation({});
   const { clock, network, sessions, connections } = simulation;
   try {
@@ -14,13 +14,13 @@ export async function takeOver(serverToldAfter: number): Promise<void> {
     end!.connection.on('disconnect', () => events.push('disconnect'));
     end!.connection.on('reconnect', () => events.push('reconnect'));
     simulation.sendDown(end!, 10);
-    network.break({ told: 'client', serverToldAfter }, 'GET');
+    network.break({ noticedBy: 'client', serverNoticesAfter }, 'GET');
     simulation.sendDown(end!, 10);
     simulation.sendUp(10);
     await clock.advance(60);
     expect(countStreams(simulation)).toBe(1);
     simulation.sendDown(end!, 10);
-    await clock.advance(serverToldAfter);
+    await clock.advance(serverNoticesAfter);
     simulation.sendDown(end!, 10);
     simulation.sendUp(10);
     await clock.advance(5);

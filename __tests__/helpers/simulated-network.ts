@@ -9,9 +9,9 @@ type Method = 'GET' | 'POST';
 /** How a connection breaks. */
 export interface Break {
   /** Which side notices the break. Bytes of the other side are discarded from then on. */
-  told: 'both' | Side | 'neither';
-  /** Milliseconds until the server notices. @default never, unless `told` says so */
-  serverToldAfter?: number;
+  noticedBy: 'both' | Side | 'neither';
+  /** Milliseconds until the server notices. @default never, unless `noticedBy` says so */
+  serverNoticesAfter?: number;
 }
 
 /** What happens to the next connection of a method. */
@@ -145,13 +145,13 @@ class Link {
     if (this.client.destroyed && this.server.destroyed) this.#network.links.delete(this);
   }
 
-  break({ told, serverToldAfter }: Break): void {
+  break({ noticedBy, serverNoticesAfter }: Break): void {
     if (this.#isBroken) return;
     this.#isBroken = true;
-    if (told === 'both' || told === 'client') this.client.destroy(reset());
-    if (told === 'both' || told === 'server') this.server.destroy(reset());
-    if (serverToldAfter !== undefined) {
-      setTimeout(() => this.server.destroy(reset()), serverToldAfter);
+    if (noticedBy === 'both' || noticedBy === 'client') this.client.destroy(reset());
+    if (noticedBy === 'both' || noticedBy === 'server') this.server.destroy(reset());
+    if (serverNoticesAfter !== undefined) {
+      setTimeout(() => this.server.destroy(reset()), serverNoticesAfter);
     }
   }
 

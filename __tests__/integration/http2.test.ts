@@ -120,7 +120,7 @@ describe('Over HTTP/2', () => {
     });
   });
 
-  it('closes an incomplete request after bodyTimeout, although it was answered with 408', async () => {
+  it('closes an incomplete request after bodyTimeout, although it responded with 408', async () => {
     const { send } = await openHttp2({ bodyTimeout: 50 });
     const response = await send('/sse?sseClientId=a', {
       method: 'POST',
