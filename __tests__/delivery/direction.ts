@@ -20,7 +20,7 @@ export interface DirectionReport {
 
 const LARGEST = 65_536;
 /** Characters of one to four bytes in UTF-8, and some that JSON or the stream has to escape. */
-const ALPHABET = [...'a7 "\\\n\ré漢😀\u2028\0:', '\r\n'];
+const ALPHABET = [...Array.from('a7 "\\\n\ré漢😀\u2028\0:'), '\r\n'];
 
 /** The messages of one direction: the sender draws them, and the receiver compares them. */
 export class Direction {
