@@ -25,8 +25,11 @@ export async function runSlowBodies(
     '__tests__/integration/processes/server.ts',
     [JSON.stringify(options)],
   );
-  const client = new SseClient(`http://127.0.0.1:${String(port)}/sse`);
+  const url = `http://127.0.0.1:${String(port)}/sse`;
+  const client = new SseClient(url);
+  const stream = new AbortController();
   try {
+    await fetch(`${url}?sseClientId=slow`, { signal: stream.signal });
     await waitFor(() => client.readyState === SseClient.OPEN);
     const echo = () =>
       new Promise<number>((resolve) => {
@@ -58,6 +61,7 @@ export async function runSlowBodies(
       medianDuring: median(during),
     };
   } finally {
+    stream.abort();
     client.close();
     await waitFor(() => client.readyState === SseClient.CLOSED);
     server.kill('SIGKILL');

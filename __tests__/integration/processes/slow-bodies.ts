@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 
 /**
- * Clients that each send the body of a POST byte by byte. Reports `open` when all are connected, then the
+ * Clients that each send the body of a POST of the session `slow` byte by byte. Reports `open` when all are connected, then the
  * status of each response and its milliseconds since the start.
  *
  * Arguments: port, number of clients, milliseconds between two bytes.
@@ -11,9 +11,9 @@ async function main(): Promise<void> {
   const [port, count, interval] = process.argv.slice(2).map(Number) as [number, number, number];
   const sockets = await Promise.all(Array.from({ length: count }, () => open(port)));
   const start = performance.now();
-  const responses = sockets.map(async (socket, index) => {
+  const responses = sockets.map(async (socket) => {
     socket.write(
-      `POST /sse?sseClientId=${index} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n`,
+      'POST /sse?sseClientId=slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n',
     );
     const timer = setInterval(() => socket.write('1'), interval);
     const chunk = await new Promise<string>((resolve) => {
