@@ -1,11 +1,15 @@
 'use strict';
 
+const { readFileSync, readdirSync } = require('node:fs');
+const { join } = require('node:path');
 const { buildClientScript } = require('./scripts/build-client');
+
+const TESTS = join(__dirname, '__tests__');
 
 const project = {
   preset: 'ts-jest',
   testEnvironment: 'node',
-  // tsconfig.json is for a bundler; Node runs the tests as CommonJS. `npm run lint` checks their types.
+  // tsconfig.json is for a bundler, but Node runs the tests as CommonJS. `npm run lint` checks the types.
   transform: {
     '^.+\\.ts$': [
       'ts-jest',
@@ -24,30 +28,47 @@ const project = {
   globals: { SSE_CLIENT_SCRIPT: buildClientScript() },
 };
 
+/** A project of the tests in one folder. */
+const tier = (name) => ({
+  ...project,
+  displayName: name,
+  testMatch: [`<rootDir>/__tests__/${name}/**/*.test.ts`],
+});
+
+/** The test files of `server` and `client` that send requests to an Express application. */
+function findChannelTests() {
+  return ['server', 'client']
+    .flatMap((folder) => readdirSync(join(TESTS, folder)).map((file) => join(folder, file)))
+    .filter((file) => file.endsWith('.test.ts'))
+    .filter((file) => readFileSync(join(TESTS, file), 'utf8').includes('openChannel('));
+}
+
 module.exports = {
+  maxWorkers: '100%',
   projects: [
     {
       ...project,
       displayName: 'unit',
-      testMatch: ['<rootDir>/__tests__/{,!(browser|consumer|proxies)/**/}*.test.ts'],
+      testMatch: [
+        '<rootDir>/__tests__/*.test.ts',
+        '<rootDir>/__tests__/{protocol,server,client}/**/*.test.ts',
+        '<rootDir>/__tests__/delivery/short.test.ts',
+      ],
     },
     {
       ...project,
       displayName: 'attached',
+      // Runs these tests again with `attach`: the channel receives requests ahead of Express.
       globals: { ...project.globals, IS_ATTACHED: true },
-      testMatch: [
-        '<rootDir>/__tests__/client/!(dart-sse-client|size)*.test.ts',
-        '<rootDir>/__tests__/server/{create-sse,diagnostics,request-policy,session,sse-connection}*.test.ts',
-      ],
+      testMatch: findChannelTests().map((file) => `<rootDir>/__tests__/${file}`),
     },
-    { ...project, displayName: 'browser', testMatch: ['<rootDir>/__tests__/browser/**/*.test.ts'] },
-    { ...project, displayName: 'proxies', testMatch: ['<rootDir>/__tests__/proxies/**/*.test.ts'] },
-    {
-      ...project,
-      displayName: 'consumer',
-      testMatch: ['<rootDir>/__tests__/consumer/**/*.test.ts'],
-    },
+    { ...tier('delivery'), testPathIgnorePatterns: ['/node_modules/', '/short\\.test\\.ts$'] },
+    tier('security'),
+    tier('integration'),
+    tier('browser'),
+    tier('consumer'),
   ],
   coverageDirectory: 'coverage',
   collectCoverageFrom: ['lib/**/*.ts', '!lib/**/index.ts', '!lib/client/global.ts'],
+  coverageThreshold: { global: { statements: 99, branches: 97, functions: 97, lines: 99 } },
 };

@@ -6,13 +6,13 @@ import { dependencies } from '../package.json';
 const ROOT = join(__dirname, '..');
 
 interface Import {
-  /** As written, or from lib's folder where it is relative. */
+  /** The module specifier. A relative one is converted to a path from `lib`. */
   from: string;
   typeOnly: boolean;
   kind: 'import' | 'export';
 }
 
-/** Every module that a source names: imports, re-exports, `import()` and `require()`. */
+/** Returns every module that a source file imports or re-exports, also by `import()` and `require()`. */
 function importsOf(file: string, source: string): Import[] {
   const imports: Import[] = [];
   const add = (specifier: ts.Expression, typeOnly: boolean, kind: Import['kind']) => {
@@ -45,8 +45,8 @@ function importsOf(file: string, source: string): Import[] {
   return imports;
 }
 
-/** What the layering says against a file of lib. */
-function breaches(file: string, source: string): string[] {
+/** Returns the imports of a file of `lib` that its layer does not allow. */
+function findViolations(file: string, source: string): string[] {
   const [layer] = file.split('/');
   return importsOf(file, source)
     .filter((each) => !isAllowed(layer!, file, each))
@@ -77,7 +77,7 @@ function isAllowed(layer: string, file: string, { from, typeOnly, kind }: Import
   }
 }
 
-/** Names that an entry exports without a docstring. */
+/** Returns the names that an entry point exports without a docstring. */
 function undocumented(entry: string, program: ts.Program): string[] {
   const checker = program.getTypeChecker();
   const module = checker.getSymbolAtLocation(program.getSourceFile(join(ROOT, entry))!)!;
@@ -91,14 +91,14 @@ function undocumented(entry: string, program: ts.Program): string[] {
     .map(({ name }) => name);
 }
 
-describe('the layers of lib', () => {
+describe('The layers of lib', () => {
   const files = readdirSync(join(ROOT, 'lib'), { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts'))
     .map((file) => file.split(sep).join('/'));
 
-  it.each(files)('%s imports only downward', (file) => {
+  it.each(files)('%s imports only from its own and lower layers', (file) => {
     const source = readFileSync(join(ROOT, 'lib', file), 'utf8');
-    expect(breaches(file, source)).toEqual([]);
+    expect(findViolations(file, source)).toEqual([]);
   });
 
   it.each([
@@ -118,14 +118,14 @@ describe('the layers of lib', () => {
     ['index.ts', "export { x } from './protocol/wire';"],
     ['index.ts', "export { x } from './client/sse-client';"],
     ['elsewhere/a.ts', "import './b';"],
-  ])('a breach in %s is named: %s', (file, source) => {
-    expect(breaches(file, source)).toHaveLength(1);
+  ])('the check reports in %s: %s', (file, source) => {
+    expect(findViolations(file, source)).toHaveLength(1);
   });
 
-  it('explains every name that it exports', () => {
+  it('have a docstring for every exported name', () => {
     const entries = ['lib/index.ts', 'lib/client/index.ts'];
     const paths = entries.map((entry) => join(ROOT, entry));
-    // Nothing of the platform's types is pending for.
+    // The check does not need the types of the platform.
     const program = ts.createProgram(paths, { noLib: true, types: [], noResolve: false });
     for (const entry of entries) expect(undocumented(entry, program)).toEqual([]);
   });

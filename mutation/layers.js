@@ -1,11 +1,14 @@
 'use strict';
 
-/** Of each layer: the files to be broken, and the tests that must notice. */
+/** For each layer, the files to mutate and the tests that must detect the mutations. */
 module.exports = {
   protocol: { mutate: ['lib/protocol/*.ts'], tests: 'protocol/*' },
   server: {
-    mutate: ['lib/server/{session,send-buffer,batch}.ts'],
-    tests: 'server/{s,diagnostics}*',
+    mutate: ['lib/server/{session,sender,receiver,send-buffer,batch}.ts'],
+    tests: 'server/{s,batch,receiver,diagnostics}*',
   },
-  client: { mutate: ['lib/client/{session,post-queue,send-buffer}.ts'], tests: 'client/!(size)' },
+  client: {
+    mutate: ['lib/client/*.ts', '!lib/client/{index,global,options}.ts'],
+    tests: 'client/!(size|dart)*',
+  },
 };

@@ -1,5 +1,6 @@
-// Breaks the files that keep the promise, one expression at a time, and counts what their tests notice:
-// `npm run mutate`, or `npm run mutate server` for one layer. Exits with 1 below the score.
+// Mutates the files that implement the guarantees, one expression at a time, and reports how many mutations
+// the tests detect: `npm run mutate`, or `npm run mutate server` for one layer. Exits with 1 if the score is
+// too low.
 import { spawnSync } from 'node:child_process';
 import layers from './layers.js';
 

@@ -3,11 +3,14 @@ import layers from './layers.js';
 /** @type {import('@stryker-mutator/api/core').PartialStrykerOptions} */
 export default {
   mutate: layers[process.env.LAYER].mutate,
-  tsconfigFile: 'none', // the tests' compiler has its own options
+  tsconfigFile: 'none', // jest.config.js has the compiler options of the tests
   testRunner: 'jest',
   jest: { configFile: 'mutation/jest.config.js', enableFindRelatedTests: false },
   coverageAnalysis: 'perTest',
   concurrency: 2,
+  // Most timeouts are tests that wait for an event that a mutation prevents: `waitFor` gives up after 5 s.
+  timeoutMS: 2_000,
+  timeoutFactor: 1.25,
   thresholds: { high: 90, low: 85, break: 85 },
   reporters: ['clear-text', 'json', 'progress-append-only'],
   jsonReporter: { fileName: `reports/mutation/${process.env.LAYER}.json` },

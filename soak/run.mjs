@@ -1,10 +1,10 @@
-// The long versions of the delivery tests: `npm run soak`, or `npm run soak chaos` for one of them.
-// SEED=n replays a random one. Exits with 1 when a figure is not met.
+// Runs the long versions of the tests, and what is measured in wall-clock time: `npm run soak`, or
+// `npm run soak chaos` for one of them. SEED=n repeats a random run. Exits with 1 if a requirement is not met.
 import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { buildSync } from 'esbuild';
 
-// Where Node finds the packages that stay outside the bundle.
+// In this folder Node finds the packages that are not bundled.
 const folder = `node_modules/.cache/sse-duplex/soak-${process.pid}`;
 const outfile = `${folder}/soak.js`;
 buildSync({

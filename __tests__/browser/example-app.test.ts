@@ -18,7 +18,7 @@ interface ChatLine {
 
 declare global {
   interface Window {
-    /** What the example app shows to the curious in the console. */
+    /** The object that the example app exposes in the console. */
     board: {
       log: { strokes: Stroke[]; chat: ChatLine[] };
       fingerprint: string;
@@ -28,12 +28,12 @@ declare global {
   }
 }
 
-const PATIENCE = 30_000;
-const NOTHING_AMISS = { lost: 0, twice: 0, waiting: 0 };
+const TIMEOUT = 30_000;
+const NO_ERRORS = { lost: 0, twice: 0, waiting: 0 };
 
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
 
-// Each stroke has a place of its own on the board, so that a log tells which strokes it holds.
+// Each stroke has its own place on the board, so that its index can be read from its coordinates.
 const BOARD_WIDTH = 1600;
 const COLUMNS = 20;
 const COLUMN = 76;
@@ -55,11 +55,11 @@ let pageErrors: Error[] = [];
 
 beforeAll(async () => {
   browser = await launchChromium();
-}, PATIENCE);
+}, TIMEOUT);
 
 afterAll(() => (browser as Browser | undefined)?.close());
 
-// A server for each test: an empty board.
+// Each test starts its own server, with an empty board.
 beforeEach(async () => {
   server = spawn(process.execPath, ['example-app/server.mjs'], {
     cwd: resolve(__dirname, '../..'),
@@ -76,7 +76,7 @@ beforeEach(async () => {
     server.once('error', failed);
     server.once('exit', (code) => failed(new Error(`The example app ended with ${code}`)));
   });
-}, PATIENCE);
+}, TIMEOUT);
 
 afterEach(async () => {
   for (const context of browser.contexts()) await context.close();
@@ -84,7 +84,7 @@ afterEach(async () => {
   const errors = pageErrors;
   pageErrors = [];
   expect(errors).toEqual([]);
-}, PATIENCE);
+}, TIMEOUT);
 
 function stopServer(): Promise<number | null> {
   if (server.exitCode !== null) return Promise.resolve(server.exitCode);
@@ -96,7 +96,7 @@ function stopServer(): Promise<number | null> {
 
 async function openPage(name: string, options: BrowserContextOptions = {}): Promise<Page> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
-  context.setDefaultTimeout(PATIENCE);
+  context.setDefaultTimeout(TIMEOUT);
   const page = await context.newPage();
   page.on('pageerror', (error) => pageErrors.push(error));
   await page.addInitScript(
@@ -111,7 +111,7 @@ async function openPage(name: string, options: BrowserContextOptions = {}): Prom
   return page;
 }
 
-/** With the mouse. */
+/** Draws a stroke with the mouse. */
 async function drawStroke(page: Page, index: number): Promise<void> {
   const box = await page.locator('#sheet').boundingBox();
   if (!box) throw new Error('There is no sheet to draw on');
@@ -123,7 +123,7 @@ async function drawStroke(page: Page, index: number): Promise<void> {
   await page.mouse.up();
 }
 
-/** With the events of a mouse: each stroke over two frames, so that it goes out in pieces. */
+/** Draws strokes with pointer events. Each takes two frames, so that it is sent in pieces. */
 async function drawStrokes(page: Page, indices: number[]): Promise<void> {
   const draw = async ([places, boardWidth]: readonly [[number, number][], number]) => {
     const sheet = document.querySelector('#sheet')!;
@@ -154,7 +154,7 @@ async function say(page: Page, text: string): Promise<void> {
   await page.locator('#say').press('Enter');
 }
 
-/** Draws the strokes and says a line after each fourth. */
+/** Draws the strokes and sends a chat line after every fourth. */
 async function drawAndTalk(page: Page, name: string, strokes: number[]): Promise<void> {
   for (let i = 0; i < strokes.length; i += 4) {
     await drawStrokes(page, strokes.slice(i, i + 4));
@@ -162,7 +162,7 @@ async function drawAndTalk(page: Page, name: string, strokes: number[]): Promise
   }
 }
 
-/** Waits until the pages have it all. If one never does, the assertions tell what it lacks. */
+/** Waits until the pages have everything. After the timeout the assertions show what is missing. */
 async function settle(pages: Page[], strokes: number, lines: number): Promise<void> {
   const hasAll = ([wantedStrokes, wantedLines]: readonly [number, number]) => {
     const { log, waiting } = window.board;
@@ -173,7 +173,7 @@ async function settle(pages: Page[], strokes: number, lines: number): Promise<vo
   );
 }
 
-/** Hashes of the board as it is painted, settled and wet, after the frame that is due. */
+/** Returns the hashes of the page's canvases after the next frame. */
 async function paint(page: Page): Promise<string[]> {
   const images = await page.evaluate(
     () =>
@@ -193,7 +193,7 @@ const readFingerprint = (page: Page) => page.evaluate(() => window.board.fingerp
 const waitForLine = (page: Page, state: string) =>
   page.waitForFunction((wanted) => document.body.dataset.line === wanted, state);
 
-/** What one person drew and said, in the order of the log. */
+/** Returns what one person drew and wrote, in the order of the log. */
 function partOf(name: string, { strokes, chat }: { strokes: Stroke[]; chat: ChatLine[] }) {
   const lines = chat.filter((line) => line.name === name);
   const ids = new Set(lines.map(({ by }) => by));
@@ -207,7 +207,7 @@ function partOf(name: string, { strokes, chat }: { strokes: Stroke[]; chat: Chat
 const linesOf = (name: string, strokes: number[]) =>
   strokes.filter((_, i) => i % 4 === 0).map((index) => `${name} ${index}`);
 
-test('keeps both boards the same while two people draw and talk at once, and through a cut', async () => {
+test('The example app keeps two boards equal while both draw and chat, and through a cut', async () => {
   const [ada, ben] = await Promise.all([openPage('Ada'), openPage('Ben')]);
 
   await Promise.all([
@@ -259,22 +259,22 @@ test('keeps both boards the same while two people draw and talk at once, and thr
   expect(after.chat).toHaveLength(110);
   expect(await readLog(ben)).toEqual(after);
   expect(await paint(ben)).toEqual(await paint(ada));
-  expect(await readAudit(ada)).toEqual(NOTHING_AMISS);
-  expect(await readAudit(ben)).toEqual(NOTHING_AMISS);
+  expect(await readAudit(ada)).toEqual(NO_ERRORS);
+  expect(await readAudit(ben)).toEqual(NO_ERRORS);
 
   const late = await openPage('Cleo');
   expect(await readFingerprint(late)).toBe(await readFingerprint(ada));
   expect(await paint(late)).toEqual(await paint(ada));
 }, 120_000);
 
-test('clears the board for everybody', async () => {
+test('The example app clears the board for everybody', async () => {
   const [ada, ben] = await Promise.all([openPage('Ada'), openPage('Ben')]);
   await drawStroke(ada, 0);
   await settle([ada, ben], 1, 0);
   expect((await readLog(ben)).strokes.map(toIndex)).toEqual([0]);
 
   await ben.locator('#clear').click();
-  expect((await readLog(ben)).strokes).toHaveLength(1); // it asks first
+  expect((await readLog(ben)).strokes).toHaveLength(1); // the first click asks for confirmation
   await ben.locator('#clear').click();
   await settle([ada, ben], 0, 1);
 
@@ -285,7 +285,7 @@ test('clears the board for everybody', async () => {
   await ada.locator('.sheet .empty').waitFor({ state: 'visible' });
 }, 60_000);
 
-test('shows names and messages as text, never as markup', async () => {
+test('The example app shows names and messages as text, not as markup', async () => {
   const markup = '<img src=x onerror=alert(1)>';
   const [ada, ben] = await Promise.all([openPage('<b>Ada</b>'), openPage('Ben')]);
   await say(ada, markup);
@@ -296,7 +296,7 @@ test('shows names and messages as text, never as markup', async () => {
   expect(await ben.locator('#people b, #lines img').count()).toBe(0);
 }, 60_000);
 
-test('fits a phone, and there the chat works with nothing but keys', async () => {
+test('The example app fits a phone, and its chat works with the keyboard only', async () => {
   const phone = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true };
   const [ada, ben] = await Promise.all([openPage('Ada', phone), openPage('Ben')]);
   const measure = () =>
@@ -331,7 +331,7 @@ test('fits a phone, and there the chat works with nothing but keys', async () =>
   expect(await measure()).toEqual({ width: 360, visible: 360 });
 }, 60_000);
 
-test('ends cleanly on SIGTERM while pages are connected', async () => {
+test('The example app exits with 0 on SIGTERM while pages are connected', async () => {
   await Promise.all([openPage('Ada'), openPage('Ben')]);
   expect(await stopServer()).toBe(0);
 }, 60_000);

@@ -20,7 +20,7 @@ beforeAll(async () => {
 
 afterAll(() => browser.close());
 
-/** In the page: what its own EventSource reads, to the end. It goes there as text. */
+/** Runs in the page: reads messages with EventSource until `end`. It is sent to the page as text. */
 async function readAll(end: string): Promise<{ count: number; hash: string; others: string[] }> {
   const source = new EventSource('/sse?sseClientId=parsers');
   const others: string[] = [];
@@ -44,7 +44,7 @@ async function readAll(end: string): Promise<{ count: number; hash: string; othe
 describe("Chromium's EventSource", () => {
   const [seed] = seeds(1) as [number];
 
-  test(`reads ${COUNT} values, seed ${seed}, as one message each, or their send throws`, async () => {
+  test(`reads each of ${COUNT} random values as one message (SEED=${seed})`, async () => {
     const host = await Host.open();
     const page = await openUnwatchedPage(browser, host.origin);
     const reading = page.evaluate(`(${readAll.toString()})(${JSON.stringify(`"${END}"`)})`);
@@ -52,22 +52,20 @@ describe("Chromium's EventSource", () => {
 
     const sent: string[] = [];
     for (const value of fc.sample(hardValue, { numRuns: COUNT, seed })) {
-      let hasRoom: boolean;
+      let isReady: boolean;
       try {
-        hasRoom = connection.send(value);
+        isReady = connection.send(value);
       } catch (error) {
         expect(error).toBeInstanceOf(TypeError);
         continue;
       }
       sent.push(JSON.stringify(value));
-      if (!hasRoom) await once(connection, 'drain');
+      if (!isReady) await once(connection, 'drain');
     }
     connection.send(END);
 
     const hash = createHash('sha256').update(sent.join('\n')).digest('hex');
     expect(await reading).toEqual({ count: sent.length, hash, others: [] });
-    process.stdout.write(
-      `${COUNT} values, seed ${seed}: ${sent.length} read, ${COUNT - sent.length} refused\n`,
-    );
+    expect(sent.length).toBeGreaterThan(0.9 * COUNT);
   });
 });

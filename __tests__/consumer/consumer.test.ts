@@ -25,7 +25,7 @@ const CELLS = NODES.flatMap((node) =>
   ),
 );
 
-/** What fails to compile leaves no program to run. */
+/** With `--noEmitOnError`, a program that does not compile cannot be run. */
 const STRICT = [
   ['--strict', '--noEmitOnError', '--skipLibCheck', 'false'],
   ['--target', 'es2022', '--types', 'node'],
@@ -40,29 +40,29 @@ interface Run {
   stderr: string;
 }
 
-let place: string;
+let folder: string;
 let tarball: { filename: string; files: { path: string }[] };
 const compilations = new Map<string, Run>();
 const results = new Map<string, string>();
 
 beforeAll(async () => {
-  place = await mkdtemp(join(tmpdir(), 'sse-duplex-consumer-'));
-  const packed = await npm(ROOT, 'pack', '--json', '--pack-destination', place);
+  folder = await mkdtemp(join(tmpdir(), 'sse-duplex-consumer-'));
+  const packed = await npm(ROOT, 'pack', '--json', '--pack-destination', folder);
   tarball = (JSON.parse(packed) as [typeof tarball])[0];
   const projects = EXPRESSES.flatMap((express) =>
     LANGUAGES.map((language) => makeProject(express, language)),
   );
   const installations = [installNodes(), ...projects];
-  await Promise.allSettled(installations); // none is left at work when another has failed
+  await Promise.allSettled(installations); // lets all of them end before one failure is thrown
   await Promise.all(installations);
 }, INSTALL_TIME);
 
 afterAll(async () => {
   printTable();
-  await rm(place, { recursive: true, force: true });
+  await rm(folder, { recursive: true, force: true });
 }, RUN_TIME);
 
-/** Without what jest puts there, and without colours. */
+/** Returns the environment without the variables that Jest sets, and without colours. */
 function plainEnvironment(): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...process.env, NO_COLOR: '1' };
   delete env.FORCE_COLOR;
@@ -70,7 +70,7 @@ function plainEnvironment(): NodeJS.ProcessEnv {
   return env;
 }
 
-/** Its own end is waited for: a program that does not end by itself is stopped and has no code. */
+/** Runs a program. If it does not exit before the timeout, `code` is the signal that stopped it. */
 function run(command: string, args: string[], cwd: string, timeout: number): Promise<Run> {
   const env = plainEnvironment();
   return new Promise((ended) => {
@@ -84,7 +84,7 @@ async function npm(cwd: string, ...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await run('npm', args, cwd, INSTALL_TIME);
   if (code === 0) return stdout;
   throw new Error(
-    `"npm ${args.join(' ')}" failed. These tests install what they need: is the package registry in reach?\n${stderr}`,
+    `"npm ${args.join(' ')}" failed. These tests install packages from the npm registry. Is it reachable?\n${stderr}`,
   );
 }
 
@@ -101,24 +101,24 @@ async function install(cwd: string, ...packages: string[]): Promise<void> {
   await npm(cwd, 'install', ...flags, ...packages);
 }
 
-/** npm's package `node` is a script that installs one of these: the bare binary of a platform. */
+/** Installs the packages with Node's binaries, which npm's package `node` would install by a script. */
 async function installNodes(): Promise<void> {
   const platform = `${process.platform}-${process.arch}`;
   const name = `${platform === 'darwin-arm64' ? 'node-bin' : 'node'}-${platform}`;
-  await install(join(place, 'nodes'), ...NODES.map((node) => `node-${node}@npm:${name}@${node}`));
+  await install(join(folder, 'nodes'), ...NODES.map((node) => `node-${node}@npm:${name}@${node}`));
 }
 
 function nodeOf(node: number): string {
-  return join(place, `nodes/node_modules/node-${node}/bin/node`);
+  return join(folder, `nodes/node_modules/node-${node}/bin/node`);
 }
 
 function projectOf(express: Express, language: Language): string {
-  return join(place, `express-${express}-${language}`);
+  return join(folder, `express-${express}-${language}`);
 }
 
 async function makeProject(express: Express, language: Language): Promise<void> {
   const cwd = projectOf(express, language);
-  const packages = [join(place, tarball.filename), `express@${express}`];
+  const packages = [join(folder, tarball.filename), `express@${express}`];
   if (language === 'JS') {
     await install(cwd, ...packages);
     await cp(PROJECT, cwd, { recursive: true });
@@ -140,7 +140,7 @@ async function makeProject(express: Express, language: Language): Promise<void> 
   }
 }
 
-/** The first code block of that language under that heading. */
+/** Returns the first code block of a language under a heading. */
 function readBlock(text: string, heading: string, language: string): string {
   const [, section = ''] = text.split(`\n## ${heading}\n`);
   const [own = ''] = section.split('\n## ');
@@ -163,8 +163,8 @@ function printTable(): void {
   process.stdout.write(`\n${lines.join('\n')}\n\n`);
 }
 
-describe('the tarball', () => {
-  test('holds what its entry points name, its papers, and nothing else', () => {
+describe('The tarball', () => {
+  test('contains the files of its entry points, the documents, and nothing else', () => {
     expect(tarball.files.map(({ path }) => path).sort()).toEqual([
       'CHANGELOG.md',
       'LICENSE',
@@ -185,25 +185,25 @@ describe('the tarball', () => {
     ]);
   });
 
-  test('leaves publint nothing to say, not even a suggestion', async () => {
-    const args = [join(ROOT, 'node_modules/publint/src/cli.js'), join(place, tarball.filename)];
-    const { code, stdout } = await run(process.execPath, args, place, RUN_TIME);
+  test('passes publint without errors, warnings and suggestions', async () => {
+    const args = [join(ROOT, 'node_modules/publint/src/cli.js'), join(folder, tarball.filename)];
+    const { code, stdout } = await run(process.execPath, args, folder, RUN_TIME);
     expect(code).toBe(0);
     expect(stdout).toMatch(/\nAll good!\s*$/);
   });
 });
 
-describe('a project that installs the tarball', () => {
+describe('A project that installs the tarball', () => {
   const ENTRIES = ['sse-duplex', 'sse-duplex/client', 'sse-duplex/client.js'];
 
-  test('gets CommonJS by require', async () => {
+  test('resolves CommonJS files with require', async () => {
     const script = `${JSON.stringify(ENTRIES)}.map((entry) => require.resolve(entry))`;
     const { stdout } = await run(nodeOf(20), ['-p', script], projectOf(5, 'JS'), RUN_TIME);
     const found = [...stdout.matchAll(/sse-duplex\/(dist.*)'/g)].map(([, path]) => path);
     expect(found).toEqual(['dist/index.js', 'dist/client/index.js', 'dist/client.js']);
   });
 
-  test('gets ES modules by import', async () => {
+  test('resolves ES modules with import', async () => {
     const script = `console.log(${JSON.stringify(ENTRIES)}.map((entry) => import.meta.resolve(entry)))`;
     const args = ['--input-type=module', '--eval', script];
     const { stdout } = await run(nodeOf(20), args, projectOf(5, 'JS'), RUN_TIME);
@@ -214,14 +214,14 @@ describe('a project that installs the tarball', () => {
   test.each(
     EXPRESSES.flatMap((express) => COMPILERS.map((compiler) => ({ express, ...compiler }))),
   )(
-    'compiles strictly with TypeScript $typescript, module $module, Express $express',
+    'compiles in strict mode with TypeScript $typescript, module $module and Express $express',
     ({ express, typescript }) => {
       const compilation = compilations.get(`${express} ${typescript}`);
       expect(compilation).toEqual({ code: 0, stdout: '', stderr: '' });
     },
   );
 
-  test.each(EXPRESSES)('has its installed Express %i', async (express) => {
+  test.each(EXPRESSES)('uses its own Express %i', async (express) => {
     for (const language of LANGUAGES) {
       const path = join(projectOf(express, language), 'node_modules/express/package.json');
       const { version } = JSON.parse(await readFile(path, 'utf8')) as { version: string };
@@ -230,13 +230,13 @@ describe('a project that installs the tarball', () => {
   });
 
   test.each(CELLS)(
-    'makes the round trip and ends by itself: Node $node, Express $express, $language $format',
+    'exchanges messages and exits by itself: Node $node, Express $express, $language $format',
     async ({ node, express, language, format }) => {
       const program = format === 'require' ? 'require.cjs' : 'import.mjs';
       const start = performance.now();
       const ran = await run(nodeOf(node), [program], projectOf(express, language), RUN_TIME);
-      const [words = ''] = ran.stdout.split('.');
-      expect({ ...ran, stdout: words }).toEqual({
+      const [output = ''] = ran.stdout.split('.');
+      expect({ ...ran, stdout: output }).toEqual({
         code: 0,
         stdout: `done on Node ${node}`,
         stderr: '',
@@ -248,26 +248,26 @@ describe('a project that installs the tarball', () => {
   );
 });
 
-describe('the quick start of the README', () => {
+describe('The quick start of the README', () => {
   const started: ChildProcess[] = [];
   afterEach(() => started.forEach((program) => program.kill()));
 
-  /** Starts a program that does not end by itself; returns what waits for words in its output. */
-  function start(...args: string[]): (words: RegExp) => Promise<RegExpExecArray> {
+  /** Starts a program that keeps running. Returns a function that waits for text in its output. */
+  function start(...args: string[]): (pattern: RegExp) => Promise<RegExpExecArray> {
     const env = plainEnvironment();
     const program = spawn(nodeOf(20), args, { cwd: projectOf(5, 'JS'), env });
     started.push(program);
     let output = '';
     program.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
     program.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    return (words) =>
+    return (pattern) =>
       new Promise((found, failed) => {
         const look = () => {
-          const match = words.exec(output);
+          const match = pattern.exec(output);
           if (match) found(match);
         };
         const fail = () =>
-          failed(new Error(`${args.join(' ')} did not print ${String(words)}, but:\n${output}`));
+          failed(new Error(`${args.join(' ')} did not print ${String(pattern)}, but:\n${output}`));
         setTimeout(fail, RUN_TIME).unref();
         look();
         if (program.exitCode !== null) fail();
@@ -277,7 +277,7 @@ describe('the quick start of the README', () => {
   }
 
   test(
-    'works as it stands: the server, the page, and the client in Node',
+    'works unchanged: the server, the page, and the client in Node',
     async () => {
       const readme = await readFile(join(ROOT, 'README.md'), 'utf8');
       const cwd = projectOf(5, 'JS');

@@ -1,38 +1,38 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SseClient } from '../../lib/client/index';
+import { openChannel } from '../helpers/channel';
+import { messagesOf, openClient } from '../helpers/client';
 import { waitFor } from '../helpers/wait-for';
-import { openServer } from './open-server';
 
 const MIB = 1024 * 1024;
 
 describe('A server that writes through `sink`', () => {
   it.each([
-    ['while it does not read, and holds the POST with the acknowledgements', MIB, true],
-    ['when the bound is smaller than what a client acknowledges at a time', 128 * 1024, false],
-  ])('does not run into the bound on what is unacknowledged, %s', async (_, bound, isPaused) => {
-    const { sse, port, close } = await openServer<string, string>({ maxBufferedAmount: bound });
-    const client = new SseClient<string, string>(`http://127.0.0.1:${port}/sse`);
-    const received: string[] = [];
-    client.onmessage = ({ data }) => received.push(data);
+    ['while the connection is paused and blocks the POST with the acknowledgements', MIB, true],
+    ['if the limit is smaller than what a client acknowledges at once', 128 * 1024, false],
+  ])('never exceeds `maxBufferedAmount` %s', async (_, maxBufferedAmount, isPaused) => {
+    const { connections, url } = await openChannel({ maxBufferedAmount });
+    const client = openClient(url);
+    const received = messagesOf(client);
     let code: number | undefined;
     client.onclose = (event) => (code = event.code);
-    await waitFor(() => client.readyState === SseClient.OPEN && sse.connections.size === 1);
-    const [connection] = [...sse.connections];
+    await waitFor(() => client.readyState === SseClient.OPEN && connections.length === 1);
+    const [connection] = connections;
     if (isPaused) {
       connection!.pause();
       for (let i = 0; i < 10; i++) client.send('x'.repeat(20_000));
       await waitFor(() => client.bufferedAmount === 0);
-      client.send('the one that is held');
+      client.send('blocked');
     }
 
     const message = 'y'.repeat(10_000);
-    const count = Math.ceil((4 * bound) / message.length);
+    const count = Math.ceil((4 * maxBufferedAmount) / message.length);
     const writer = connection!.sink.getWriter();
     const written = (async () => {
       for (let i = 0; i < count; i++) await writer.write(message);
     })();
     if (isPaused) {
-      await waitFor(() => connection!.unacknowledgedAmount > bound / 2);
+      await waitFor(() => connection!.unacknowledgedAmount > maxBufferedAmount / 2);
       await sleep(300);
       connection!.on('message', () => {}).resume();
     }
@@ -40,6 +40,5 @@ describe('A server that writes through `sink`', () => {
     await waitFor(() => received.length === count || code !== undefined);
     expect(code).toBeUndefined();
     expect(received).toEqual(Array.from({ length: count }, () => message));
-    await close();
   });
 });

@@ -12,38 +12,38 @@ import type { Message, DirectionReport } from './direction';
 
 export interface ChaosOptions {
   seed: number;
-  /** Each way; more where the faults need more. */
+  /** At least this many messages are sent in each direction, and more until all faults struck. */
   messages: number;
   faults: number;
-  /** Milliseconds there are for it. */
-  patience: number;
+  /** Milliseconds after which the run fails. */
+  timeout: number;
 }
 
 export interface ChaosReport {
   seed: number;
   up: DirectionReport;
   down: DirectionReport;
-  /** Faults that struck. */
+  /** Number of faults that occurred. */
   struck: number;
-  /** Streams that continued the session. */
+  /** Number of times the session was resumed. */
   resumed: number;
-  /** What must not happen: a session's end. */
+  /** Ends of sessions, of which there must be none. */
   ends: string[];
-  /** Most that was neither confirmed nor let go of, in bytes, at the server. */
+  /** Largest `unacknowledgedAmount` of the server's connection, in bytes. */
   peak: number;
 }
 
-/** Faults that are armed at a time. */
-const ARMED = 3;
-/** How far, in faults, the messages may run ahead of them. */
+/** Number of faults that are injected at the same time. */
+const CONCURRENT_FAULTS = 3;
+/** By how many faults the traffic may be ahead of the faults. */
 const LEAD = 6;
 
-/** Sends both ways through a proxy that strikes. */
+/** Sends messages in both directions through a proxy that injects faults. */
 export async function runChaos({
   seed,
   messages,
   faults,
-  patience,
+  timeout,
 }: ChaosOptions): Promise<ChaosReport> {
   const random = createRandom(seed);
   const { sse, port, close } = await openServer<Message, Message>({
@@ -56,13 +56,13 @@ export async function runChaos({
   const down = new Direction(random.integer(0, 2 ** 31));
   const ends: string[] = [];
   const isOver = () => ends.length > 0;
-  let giveUp = (_error?: Error) => {};
+  let finish = (_error?: Error) => {};
   const over = new Promise<void>((resolve, reject) => {
-    giveUp = (error) => (error ? reject(error) : resolve());
+    finish = (error) => (error ? reject(error) : resolve());
   });
   const end = (what: string) => {
     ends.push(what);
-    giveUp();
+    finish();
   };
   sse.on('connection', (connection) => {
     connection.on('message', (message) => up.receive(message));
@@ -76,18 +76,18 @@ export async function runChaos({
   client.onsessionlost = ({ reason }) => end(`sessionlost: ${reason}`);
   client.onclose = ({ code, reason }) => end(`client: ${code} ${reason}`);
   await new Promise((resolve) => (client.onopen = resolve));
-  // The last, where an answer to the first GET came too late.
+  // If the response to the first GET came too late, there is more than one session.
   const connection = [...sse.connections].at(-1)!;
   let peak = 0;
 
-  /** Sends at the pace of the faults, and on until the last of them has struck. */
-  async function send(way: Direction, sink: WritableStream<Message>): Promise<void> {
+  /** Sends at the pace of the faults, until the last of them has struck. */
+  async function send(messagesOf: Direction, sink: WritableStream<Message>): Promise<void> {
     const writer = sink.getWriter();
-    while (!isOver() && (way.sent < messages || proxy.struck < faults)) {
-      await writer.write(way.draw());
+    while (!isOver() && (messagesOf.sent < messages || proxy.struck < faults)) {
+      await writer.write(messagesOf.draw());
       peak = Math.max(peak, connection.unacknowledgedAmount);
       const { struck } = proxy;
-      const isAhead = way.sent / messages > (struck + LEAD) / faults;
+      const isAhead = messagesOf.sent / messages > (struck + LEAD) / faults;
       for (let turns = 0; isAhead && proxy.struck === struck && turns < 4; turns++) await sleep(5);
     }
   }
@@ -99,7 +99,7 @@ export async function runChaos({
       const struck = proxy.inject(fault).then(() => (progress.hasStruck = true));
       const isOfGet = fault.method === 'GET' && fault.direction === 'up';
       while (!progress.hasStruck && !isOver()) {
-        if (isOfGet) proxy.cut('GET'); // there is a new one only where the stream was lost
+        if (isOfGet) proxy.cut('GET'); // makes the client send a new GET
         await Promise.race([struck, over, sleep(500)]);
       }
     }
@@ -110,15 +110,15 @@ export async function runChaos({
     `${proxy.struck} of ${faults} faults, seed ${seed}, ends ${JSON.stringify(ends)}`;
 
   const timer = setTimeout(() => {
-    giveUp(new Error(`not done within ${patience} ms: ${state()}`));
-  }, patience);
+    finish(new Error(`not complete after ${timeout} ms: ${state()}`));
+  }, timeout);
   try {
     const traffic = [send(up, client.sink), send(down, connection.sink)];
-    const strikes = Array.from({ length: ARMED }, strike);
+    const strikes = Array.from({ length: CONCURRENT_FAULTS }, strike);
     await Promise.race([Promise.all([...traffic, ...strikes]), over]);
     const isComplete = () => up.received >= up.sent && down.received >= down.sent;
     await waitFor(() => isOver() || isComplete(), 30_000, state);
-    await sleep(500); // what comes twice comes late
+    await sleep(500); // lets a late duplicate arrive
     const { resumed } = sse.stats();
     const { struck } = proxy;
     return {
@@ -132,7 +132,7 @@ export async function runChaos({
     };
   } finally {
     clearTimeout(timer);
-    ends.push('the end of the test');
+    ends.push('test over');
     client.close();
     await waitFor(() => client.readyState === SseClient.CLOSED, 15_000);
     await close();
@@ -140,7 +140,7 @@ export async function runChaos({
   }
 }
 
-/** Any fault, at any byte of a way that is worth it. */
+/** Draws a fault and the byte at which it strikes. */
 function drawFault(random: Random): Fault {
   const kinds = [
     ...(['fin', 'fin', 'rst', 'rst', 'rst', 'half-close', 'half-close'] as const),

@@ -8,27 +8,28 @@ import { openServer } from './open-server';
 
 export interface ChurnOptions {
   cycles: number;
-  /** Cycles before the start is measured, so that what is compiled and cached once is there. */
+  /** Cycles before the first measurement, so that one-time allocations are not counted. */
   warmUp: number;
 }
 
 export interface ChurnReport {
-  /** What stands afterwards: `stats()`, of which `opened` is how many sessions there were. */
+  /** Sessions that still exist afterwards. */
   sessions: number;
   connected: number;
+  /** Sessions that were opened. */
   opened: number;
-  /** Above the start. */
+  /** Differences from the first measurement. */
   listeners: number;
   resources: string[];
   heapBytes: number;
 }
 
-/** Ways to come and go. */
-const WAYS = ['close', 'fin', 'rst', 'authorize', 'headers'] as const;
-/** At a time. */
+/** How a client leaves. */
+const KINDS = ['close', 'fin', 'rst', 'authorize', 'headers'] as const;
+/** Number of concurrent clients. */
 const LANES = 20;
 
-/** Opens and ends connections in every way, and tells what is left of them. */
+/** Opens and ends connections of every kind and reports what is left of them. */
 export async function runChurn({ cycles, warmUp }: ChurnOptions): Promise<ChurnReport> {
   const { sse, server, port, close } = await openServer({
     reconnectTimeout: 50,
@@ -54,7 +55,7 @@ export async function runChurn({ cycles, warmUp }: ChurnOptions): Promise<ChurnR
       () => JSON.stringify(sse.stats()),
     );
     server.closeIdleConnections();
-    // Node's fetch keeps a connection that it opened and did not need after all for 4 s.
+    // Node's fetch keeps an unused connection open for 4 s.
     const deadline = Date.now() + 10_000;
     while ((await countConnections()) > 0 && Date.now() < deadline) await sleep(100);
   };
@@ -93,11 +94,11 @@ export async function runChurn({ cycles, warmUp }: ChurnOptions): Promise<ChurnR
 }
 
 async function cycle(port: number, index: number): Promise<void> {
-  const way = WAYS[index % WAYS.length]!;
-  if (way === 'close') {
+  const kind = KINDS[index % KINDS.length]!;
+  if (kind === 'close') {
     const client = new SseClient(`http://127.0.0.1:${port}/sse`);
     client.onopen = () => {
-      client.send('good-bye');
+      client.send('last');
       client.close();
     };
     await new Promise((resolve) => (client.onclose = resolve));
@@ -106,18 +107,18 @@ async function cycle(port: number, index: number): Promise<void> {
   const socket = connect(port, '127.0.0.1');
   socket.on('error', () => {});
   await once(socket, 'connect');
-  const target = `/sse?sseClientId=${way}${index}${way === 'authorize' ? 'slow' : ''}&sseProtocol=2`;
+  const target = `/sse?sseClientId=${kind}${index}${kind === 'authorize' ? 'slow' : ''}&sseProtocol=2`;
   const head = `GET ${target} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
-  socket.write(way === 'headers' ? head.slice(0, 30) : head);
-  if (way === 'fin' || way === 'rst') await once(socket, 'data');
+  socket.write(kind === 'headers' ? head.slice(0, 30) : head);
+  if (kind === 'fin' || kind === 'rst') await once(socket, 'data');
   else await sleep(5);
   const closed = new Promise((resolve) => socket.once('close', resolve));
-  if (way === 'fin') socket.destroy();
+  if (kind === 'fin') socket.destroy();
   else socket.resetAndDestroy();
   await closed;
 }
 
-/** 0 where there is no `gc` to tell it by. */
+/** Returns the size of the heap after garbage collection, or 0 without `--expose-gc`. */
 function heapUsed(): number {
   if (!globalThis.gc) return 0;
   for (let i = 0; i < 4; i++) globalThis.gc();

@@ -2,55 +2,40 @@ import { createHash } from 'node:crypto';
 import { createRandom } from '../helpers/random';
 import type { Random } from '../helpers/random';
 
-/** A message of one byte is a digit. */
+/** A message of one byte is a digit, any other a string. */
 export type Message = string | number;
 
-/** What one way did. */
+/** What happened to the messages of one direction. */
 export interface DirectionReport {
   sent: number;
   received: number;
   megabytes: number;
   lost: number;
-  doubled: number;
+  duplicated: number;
   reordered: number;
-  /** SHA-256 over all of it, in order, at either end. */
+  /** SHA-256 of all messages in order, at the sender and at the receiver. */
   sentHash: string;
   receivedHash: string;
 }
 
 const LARGEST = 65_536;
-/** What messages are made of: characters of one to four bytes, and what JSON and the stream escape. */
-const ALPHABET = [
-  'a',
-  '7',
-  ' ',
-  '"',
-  '\\',
-  '\n',
-  '\r',
-  '\r\n',
-  'é',
-  '漢',
-  '😀',
-  '\u2028',
-  '\0',
-  ':',
-];
+/** Characters of one to four bytes in UTF-8, and some that JSON or the stream has to escape. */
+const ALPHABET = [...Array.from('a7 "\\\n\ré漢😀\u2028\0:'), '\r\n'];
 
-/** One direction's messages: drawn and sent at one end, received and compared at the other. */
+/** The messages of one direction: the sender draws them, and the receiver compares them. */
 export class Direction {
   received = 0;
   readonly #random: Random;
   readonly #largest: number;
   readonly #pool: string;
   readonly #sent: string[] = [];
-  /** Index, as sent, of each that came. */
+  /** For each received message, its index in the order of sending. */
   readonly #arrivals: number[] = [];
   readonly #sentHash = createHash('sha256');
   readonly #receivedHash = createHash('sha256');
   #bytes = 0;
 
-  /** @param largest a message's size, in bytes. */
+  /** @param largest size of the largest message in bytes. */
   constructor(seed: number, largest = LARGEST) {
     this.#largest = largest;
     const random = createRandom(seed);
@@ -59,14 +44,14 @@ export class Direction {
       random.next() < 0.9 ? 'x' : random.pick(ALPHABET),
     )
       .join('')
-      .repeat(2); // wherever a message begins, there is enough of it
+      .repeat(2); // so that a message of any size can begin at any index
   }
 
   get sent(): number {
     return this.#sent.length;
   }
 
-  /** The next to be sent: of 1 byte to the largest, small ones as likely as large ones. */
+  /** Returns the next message, whose size is distributed logarithmically from 1 byte to the largest. */
   draw(): Message {
     const size = this.#random.magnitude(1, this.#largest);
     const at = this.#random.integer(0, LARGEST - 1);
@@ -101,7 +86,7 @@ export class Direction {
       received: this.received,
       megabytes: Math.round(this.#bytes / 1e5) / 10,
       lost: this.sent - distinct.size,
-      doubled: arrivals.length - distinct.size,
+      duplicated: arrivals.length - distinct.size,
       reordered: arrivals.filter((index, i) => i > 0 && index < arrivals[i - 1]!).length,
       sentHash: this.#sentHash.digest('hex'),
       receivedHash: this.#receivedHash.digest('hex'),

@@ -1,20 +1,20 @@
 import { seeds } from '../helpers/random';
 import { runKills } from './kill';
 
-// 50 kills: `npm run soak kill`.
-describe('When the server is killed in the middle of traffic and started anew, the client', () => {
+// `npm run soak kill` kills the server 50 times.
+describe('When the server process is killed during traffic and restarted, the client', () => {
   it.each(seeds(1))(
-    'names each message that was not delivered (SEED=%d)',
+    'reports each message that was not delivered as unacknowledged (SEED=%d)',
     async (seed) => {
       const { sent, delivered, unacknowledged, silentlyLost, disorder } = await runKills(seed, 3);
       expect(sent).toBeGreaterThan(50);
       expect(silentlyLost).toEqual([]);
-      // In order, none twice.
+      // Both lists are in order and without duplicates.
       expect(delivered).toEqual([...new Set(delivered)].sort((a, b) => a - b));
       expect(disorder).toEqual([]);
-      const named = unacknowledged.flat();
-      expect(named).toEqual([...new Set(named)].sort((a, b) => a - b));
-      // Three sessions were lost; the last ended in order, with nothing left.
+      const reported = unacknowledged.flat();
+      expect(reported).toEqual([...new Set(reported)].sort((a, b) => a - b));
+      // Three sessions were lost. The fourth was closed after everything was acknowledged.
       expect(unacknowledged).toHaveLength(4);
       expect(unacknowledged[3]).toEqual([]);
     },

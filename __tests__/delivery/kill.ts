@@ -12,17 +12,17 @@ export interface KillReport {
   seed: number;
   sent: number;
   delivered: number[];
-  /** Those that `sessionlost` and `close` named, each list by itself. */
+  /** The lists of the `sessionlost` events and of `close`. */
   unacknowledged: number[][];
-  /** Neither delivered nor named. */
+  /** Messages that were neither delivered nor reported as unacknowledged. */
   silentlyLost: number[];
-  /** Named, and delivered all the same: only the answer was lost. */
-  namedInVain: number;
-  /** What the server sent that did not come in order. */
+  /** Number of messages that were delivered and reported, because only the response was lost. */
+  deliveredAndReported: number;
+  /** Pairs of consecutive messages from the server that are not in order. */
   disorder: unknown[];
 }
 
-/** Kills a server in the middle of traffic both ways, and starts the next, again and again. */
+/** Repeatedly kills a server during traffic in both directions and starts the next one. */
 export async function runKills(seed: number, kills: number): Promise<KillReport> {
   const random = createRandom(seed);
   const folder = mkdtempSync(join(tmpdir(), 'sse-duplex-'));
@@ -62,7 +62,7 @@ export async function runKills(seed: number, kills: number): Promise<KillReport>
     while (!stopSending.signal.aborted) {
       for (let burst = random.integer(1, 20); burst > 0; burst--) client.send(sent++);
       await sleep(random.integer(0, 10));
-      // As an application does that minds `bufferedAmount`.
+      // Respects back-pressure, as an application should.
       await waitFor(() => client.bufferedAmount < 10_000, 30_000);
     }
   })();
@@ -89,6 +89,6 @@ export async function runKills(seed: number, kills: number): Promise<KillReport>
   const silentlyLost = Array.from({ length: sent }, (_, index) => index).filter(
     (index) => !known.has(index),
   );
-  const namedInVain = delivered.length + unacknowledged.flat().length - known.size;
-  return { seed, sent, delivered, unacknowledged, silentlyLost, namedInVain, disorder };
+  const deliveredAndReported = delivered.length + unacknowledged.flat().length - known.size;
+  return { seed, sent, delivered, unacknowledged, silentlyLost, deliveredAndReported, disorder };
 }

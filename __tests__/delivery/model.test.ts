@@ -1,10 +1,10 @@
 import { seeds } from '../helpers/random';
 import { runModel } from './model';
 
-// The long one, of 10,000 runs: `npm run soak model`.
-describe('Whatever a client, a server and the network between them do, the channel', () => {
-  test.each(seeds(1))(
-    'delivers a prefix of what was sent, and tells who lost the rest (SEED=%d)',
+// `npm run soak model` does 10,000 runs.
+describe('Whatever the client, the server and the network do, the channel', () => {
+  it.each(seeds(1))(
+    'delivers a prefix of what was sent and reports the rest as unacknowledged (SEED=%d)',
     (seed) => runModel(seed, 300),
     60_000,
   );

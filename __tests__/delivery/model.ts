@@ -4,7 +4,7 @@ import { createRandom } from '../helpers/random';
 import type { Break } from '../helpers/simulated-network';
 import { Simulation } from './simulation';
 
-/** Small bounds and short times, so that a run of a few dozen steps meets all of them. */
+/** Small limits and short timeouts, so that a run of a few dozen steps reaches all of them. */
 const OPTIONS = {
   heartbeatInterval: 30,
   reconnectTimeout: 500,
@@ -17,14 +17,14 @@ const OPTIONS = {
   reconnectJitter: 100,
 };
 
-/** Codes that only one side gives. */
+/** The close codes of each side. */
 const BY_SERVER = 4001;
 const BY_CLIENT = 4002;
 
-/** Longer than anything waits that is still to come, once the network is well. */
-const PATIENCE = 60_000;
+/** Milliseconds, longer than every timeout. */
+const TIMEOUT = 60_000;
 
-/** What may happen. A step that has no meaning at its time does nothing. */
+/** The steps of a run. A step that is not possible in the current state does nothing. */
 const STEPS = {
   wait: (simulation: Simulation, milliseconds: number) => simulation.clock.advance(milliseconds),
   sendUp(simulation: Simulation, { count, size }: { count: number; size: number }) {
@@ -34,7 +34,7 @@ const STEPS = {
     for (let i = 0; i < count; i++)
       for (const end of simulation.open()) simulation.sendDown(end, size);
   },
-  /** More than a client may leave unacknowledged. */
+  /** Exceeds `maxBufferedAmount`. */
   overflow(simulation: Simulation) {
     for (let i = 0; i < 20; i++) for (const end of simulation.open()) simulation.sendDown(end, 300);
   },
@@ -52,12 +52,12 @@ const STEPS = {
     for (const { connection } of simulation.open()) connection.resume();
   },
   kill: (simulation: Simulation) => simulation.kill(),
-  /** The old server's clients are sent to the new one. */
+  /** Shuts the server down gracefully; its clients reconnect to the new one. */
   restart(simulation: Simulation) {
     void simulation.sse.close();
     simulation.openServer();
   },
-  /** Nobody listens for a while. */
+  /** Rejects connections for a while. */
   unplug: (simulation: Simulation, milliseconds: number) => simulation.network.unplug(milliseconds),
   closeConnection(simulation: Simulation) {
     for (const { connection } of simulation.open()) connection.close(BY_SERVER);
@@ -72,8 +72,8 @@ type StepName = keyof typeof STEPS;
 type Step = { [Name in StepName]: [Name, Parameters<(typeof STEPS)[Name]>[1]?] }[StepName];
 
 const breaking = {
-  told: fc.constantFrom('both', 'client', 'server', 'neither'),
-  serverToldAfter: fc.option(fc.nat(1_000), { nil: undefined }),
+  noticedBy: fc.constantFrom('both', 'client', 'server', 'neither'),
+  serverNoticesAfter: fc.option(fc.nat(1_000), { nil: undefined }),
 };
 const method = fc.constantFrom('GET', 'POST');
 const from = fc.constantFrom('client', 'server');
@@ -81,7 +81,7 @@ const bytes = fc.nat(800);
 const burst = fc.record({ count: fc.integer({ min: 1, max: 12 }), size: fc.nat(300) });
 const large = fc.record({ count: fc.constant(1), size: fc.integer({ min: 900, max: 1_200 }) });
 
-/** Steps of these names, with such a value. */
+/** Draws one of the named steps and its parameter. */
 const steps = (
   weight: number,
   names: StepName[],
@@ -105,10 +105,10 @@ const step = fc.oneof(
   steps(3, ['closeConnection', 'closeClient', 'openClient']),
 ) as fc.Arbitrary<Step>;
 
-/** Takes the steps, lets the network heal, and returns what broke the promise. */
+/** Performs the steps, repairs the network, and returns the violated guarantees. */
 async function run(steps: readonly Step[]): Promise<string[]> {
   const simulation = new Simulation(OPTIONS);
-  const { clock, network, faults } = simulation;
+  const { clock, network, violations } = simulation;
   try {
     await clock.advance(5);
     for (const [name, value] of steps) {
@@ -123,7 +123,7 @@ async function run(steps: readonly Step[]): Promise<string[]> {
       const peer = session.peer === undefined ? undefined : connections[session.peer]!;
       return session.sent === peer?.received && peer.sent === session.received;
     };
-    await advanceUntil(simulation, hasArrived, 'all to arrive');
+    await advanceUntil(simulation, hasArrived, 'all messages to arrive');
     simulation.client.close(BY_CLIENT);
     await advanceUntil(
       simulation,
@@ -131,9 +131,9 @@ async function run(steps: readonly Step[]): Promise<string[]> {
       'the close',
     );
     void simulation.sse.close(1001);
-    await clock.advance(PATIENCE);
-    if (clock.timers > 0) faults.push(`${clock.timers} timers are left`);
-    return [...faults, ...checkBooks(simulation)];
+    await clock.advance(TIMEOUT);
+    if (clock.timers > 0) violations.push(`${clock.timers} timers are left`);
+    return [...violations, ...checkRecords(simulation)];
   } finally {
     clock.uninstall();
   }
@@ -145,40 +145,43 @@ async function advanceUntil(
   what: string,
 ): Promise<void> {
   for (let waited = 0; !isDone(); waited += 100) {
-    if (waited > PATIENCE) return void simulation.faults.push(`waited in vain for ${what}`);
+    if (waited > TIMEOUT) return void simulation.violations.push(`waited too long for ${what}`);
     await simulation.clock.advance(100);
   }
 }
 
-/** What arrived is a prefix of what was sent; whoever may have lost the rest was told so. */
-function checkBooks({ sessions, connections }: Simulation): string[] {
-  const faults: string[] = [];
+/** Checks that a prefix of what was sent arrived, and that the sender was told about the rest. */
+function checkRecords({ sessions, connections }: Simulation): string[] {
+  const violations: string[] = [];
   sessions.forEach(({ sent, received, peer, end }, index) => {
     const server = connections.find((connection) => connection.peer === index);
-    if (!end) return faults.push(`session ${index} has no end`);
-    if (sent - end.unsure > (server?.received ?? 0)) faults.push(`session ${index}: lost up`);
-    if (end.wasClean && end.unsure > 0) faults.push(`session ${index}: ${end.how} was not clean`);
+    if (!end) return violations.push(`session ${index} has no end`);
+    if (sent - end.unacknowledged > (server?.received ?? 0))
+      violations.push(`session ${index}: lost up`);
+    if (end.wasClean && end.unacknowledged > 0)
+      violations.push(`session ${index}: ${end.how} was not clean`);
     const wasAgreed =
       end.how.startsWith(`close ${BY_SERVER}`) || end.how.startsWith('sessionlost 1012');
     if (wasAgreed && received !== connections[peer!]!.sent) {
-      faults.push(`session ${index}: ${end.how} before the last message`);
+      violations.push(`session ${index}: ${end.how} before the last message`);
     }
   });
   connections.forEach(({ sent, end, wasKilled }, index) => {
     const client = sessions.find((session) => session.peer === index);
     const lost = sent - (client?.received ?? 0);
     if (wasKilled) {
-      if (lost > 0 && client?.end?.wasClean) faults.push(`connection ${index}: nobody was told`);
+      if (lost > 0 && client?.end?.wasClean)
+        violations.push(`connection ${index}: the client was not told`);
     } else if (!end) {
-      faults.push(`connection ${index} has no end`);
-    } else if (lost > end.unsure) {
-      faults.push(`connection ${index}: lost down`);
+      violations.push(`connection ${index} has no end`);
+    } else if (lost > end.unacknowledged) {
+      violations.push(`connection ${index}: lost down`);
     }
   });
-  return faults;
+  return violations;
 }
 
-/** Runs the model; throws, with the steps and the seed, where a run breaks the promise. */
+/** Runs the model. Throws an error with the steps and the seed if a run violates a guarantee. */
 export async function runModel(seed: number, numRuns: number): Promise<void> {
   const { random } = Math;
   try {
@@ -188,8 +191,8 @@ export async function runModel(seed: number, numRuns: number): Promise<void> {
         fc.integer(),
         async (steps, delays) => {
           Math.random = createRandom(delays).next;
-          const faults = await run(steps);
-          if (faults.length > 0) throw new Error(faults.join('\n'));
+          const violations = await run(steps);
+          if (violations.length > 0) throw new Error(violations.join('\n'));
         },
       ),
       { seed, numRuns },

@@ -11,11 +11,11 @@ export interface OpenServer<Incoming, Outgoing> {
   sse: SseMiddleware<Incoming, Outgoing, Request>;
   server: Server;
   port: number;
-  /** Ends the sessions, then the server. */
+  /** Closes the sessions, then the server. */
   close(): Promise<void>;
 }
 
-/** An Express application with the middleware at `/sse`, on the loopback. */
+/** Starts an Express application with the middleware at `/sse`, on 127.0.0.1. */
 export async function openServer<Incoming = unknown, Outgoing = unknown>(
   options: SseOptions<Request> = {},
   port = 0,
@@ -29,7 +29,7 @@ export async function openServer<Incoming = unknown, Outgoing = unknown>(
     port: (server.address() as AddressInfo).port,
     async close() {
       await sse.close(1001);
-      // Answers are under way; behind a black hole they stay so.
+      // Responses in flight get 1 s. Those that the proxy swallows would never end.
       setTimeout(() => server.closeAllConnections(), 1_000).unref();
       await new Promise((resolve) => server.close(resolve));
     },

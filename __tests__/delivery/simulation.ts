@@ -7,39 +7,39 @@ import type { Request } from 'express';
 import { SimulatedNetwork } from '../helpers/simulated-network';
 import { VirtualClock } from '../helpers/virtual-clock';
 
-/** Number of the sender's session or connection, number in it, and what makes its size. */
+/** Index of the sender's session or connection, number of the message, and filler for its size. */
 type Message = [from: number, number: number, filler: string];
 type Sse = SseMiddleware<Message, Message, Request>;
 
-/** One end of one session: what it sent, what it got, what it was told at the end. */
+/** The record of one end of a session. */
 interface End {
   sent: number;
   received: number;
-  /** The other end, from its first message on. */
+  /** Index of the other end, known from its first message on. */
   peer: number | undefined;
-  /** How it ended; `unsure` is how many of the last messages it was told may be lost. */
-  end: { how: string; unsure: number; wasClean: boolean } | undefined;
+  /** The event that ended it; `unacknowledged` is the number of messages that the event listed. */
+  end: { how: string; unacknowledged: number; wasClean: boolean } | undefined;
 }
 
 export interface ServerEnd extends End {
   connection: SseConnection<Message, Message, Request>;
-  /** Its process was killed: nobody could be told there. */
+  /** Whether its process was killed, so that it gets no `close` event. */
   wasKilled: boolean;
 }
 
-/** A client and a server on a simulated network and clock, and the books of what each was told. */
+/** A client and a server on a simulated network and clock, with a record of what each observed. */
 export class Simulation {
   readonly clock = new VirtualClock();
   readonly network = new SimulatedNetwork();
   readonly options: SseOptions<Request>;
   client: SseClient<Message, Message>;
   sse: Sse;
-  /** Of the clients, in order: a client has one after the other. */
+  /** The clients' sessions in order. */
   readonly sessions: End[] = [];
-  /** At the servers, in order. */
+  /** The servers' connections in order. */
   readonly connections: ServerEnd[] = [];
-  /** What must not happen. */
-  readonly faults: string[] = [];
+  /** Descriptions of violated guarantees. */
+  readonly violations: string[] = [];
 
   constructor(options: SseOptions<Request>) {
     this.options = options;
@@ -63,7 +63,11 @@ export class Simulation {
     const end = (event: SessionEndEvent<Message>) => {
       const { session } = this;
       const { type, code, reason, wasClean, unacknowledged } = event;
-      session.end = { how: `${type} ${code} ${reason}`, unsure: unacknowledged.length, wasClean };
+      session.end = {
+        how: `${type} ${code} ${reason}`,
+        unacknowledged: unacknowledged.length,
+        wasClean,
+      };
       this.#checkLast(session, this.sessions, unacknowledged);
       if (type === 'sessionlost') this.#openSession();
     };
@@ -78,31 +82,35 @@ export class Simulation {
     sse.on('connection', (connection) => {
       const end: ServerEnd = { ...newEnd(), connection, wasKilled: false };
       this.connections.push(end);
-      this.sendDown(end, 0); // so that the client knows whose messages it gets
+      this.sendDown(end, 0); // tells the client the index of this connection
       connection.on('message', (message) => this.#receive(end, this.sessions, message));
       connection.on('close', (code, reason, { unacknowledged }) => {
-        if (end.end) this.faults.push(`a second close: ${code}`);
-        end.end = { how: `${code} ${reason}`, unsure: unacknowledged.length, wasClean: false };
+        if (end.end) this.violations.push(`a second close: ${code}`);
+        end.end = {
+          how: `${code} ${reason}`,
+          unacknowledged: unacknowledged.length,
+          wasClean: false,
+        };
         this.#checkLast(end, this.connections, unacknowledged);
       });
     });
     return (this.sse = sse);
   }
 
-  /** Lets the server's process die, and another take its place. */
+  /** Simulates the death of the server's process and starts another server. */
   async kill(): Promise<void> {
     for (const end of this.open()) end.connection.resume();
-    await this.clock.advance(0); // what was taken is in its books
+    await this.clock.advance(0); // delivers the messages that were acknowledged
     for (const end of this.open()) {
       end.wasKilled = true;
       end.connection.removeAllListeners();
     }
-    this.network.break({ told: 'both' });
-    void this.sse.close(1001); // the process's timers die with it
+    this.network.break({ noticedBy: 'both' });
+    void this.sse.close(1001); // stops the timers
     this.openServer();
   }
 
-  /** The connections that may be sent to. */
+  /** Returns the connections that are open. */
   open(): ServerEnd[] {
     return this.connections.filter(({ end, wasKilled }) => !end && !wasKilled);
   }
@@ -114,7 +122,7 @@ export class Simulation {
       this.client.send([this.sessions.indexOf(session), session.sent, 'x'.repeat(size)]);
       session.sent++;
     } catch (error) {
-      if (!(error instanceof RangeError)) throw error; // over the server's `maxPayload`: not sent
+      if (!(error instanceof RangeError)) throw error; // larger than the server's `maxPayload`
     }
   }
 
@@ -131,18 +139,19 @@ export class Simulation {
   #receive(to: End, peers: End[], [from, number]: Message): void {
     to.peer ??= from;
     const isNext = from === to.peer && number === to.received;
-    if (!isNext) this.faults.push(`${from}.${number} came as the ${to.received}th of ${to.peer}`);
-    if (to.end) this.faults.push(`${from}.${number} came after the end`);
-    if (number >= peers[from]!.sent) this.faults.push(`${from}.${number} was never sent`);
+    if (!isNext)
+      this.violations.push(`${from}.${number} arrived in place of ${to.peer}.${to.received}`);
+    if (to.end) this.violations.push(`${from}.${number} arrived after the end`);
+    if (number >= peers[from]!.sent) this.violations.push(`${from}.${number} was never sent`);
     to.received++;
   }
 
-  /** What an end is told may be lost is the last that it sent. */
+  /** Checks that the unacknowledged messages are the last ones that the end sent. */
   #checkLast(end: End, ends: End[], messages: Message[]): void {
     const index = ends.indexOf(end);
     messages.forEach(([from, number], i) => {
       if (from !== index || number !== end.sent - messages.length + i) {
-        this.faults.push(`${from}.${number} is named as a message of ${index}`);
+        this.violations.push(`${from}.${number} is listed as a message of ${index}`);
       }
     });
   }

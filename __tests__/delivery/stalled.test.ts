@@ -2,16 +2,16 @@ import { runStalled } from './stalled';
 
 const MIB = 1024 * 1024;
 
-// 99 readers, 100 MB, and what it costs them: `npm run soak stalled`.
-describe('When one of ten readers does not read, the server', () => {
+// `npm run soak stalled` has 99 readers and 100 MB, and measures the delay of the other readers.
+describe('When one of ten clients does not read its stream, the server', () => {
   it.each([
-    ['which its socket still takes', MIB],
-    ['which its socket does not take', 12 * MIB],
+    ['of 1 MiB, which the socket buffers could hold', MIB],
+    ['of 12 MiB, which the socket buffers cannot hold', 12 * MIB],
   ])(
-    'closes its connection at the bound, %s, and it alone',
+    'closes only that connection at a `maxBufferedAmount` %s',
     async (_, maxBufferedAmount) => {
       const messages = Math.ceil((maxBufferedAmount * 1.3) / 65_536);
-      const { held, appliedAfter, close, told, received } = await runStalled({
+      const { held, serverClose, clientClose, received } = await runStalled({
         readers: 9,
         isStalled: true,
         messages,
@@ -19,12 +19,11 @@ describe('When one of ten readers does not read, the server', () => {
         interval: 5,
         maxBufferedAmount,
       });
-      const reason = `over ${maxBufferedAmount} bytes unacknowledged (maxBufferedAmount)`;
-      expect(close).toEqual({ code: 1008, reason });
-      expect(told).toEqual(close);
+      const reason = `more than ${maxBufferedAmount} bytes unacknowledged (option "maxBufferedAmount")`;
+      expect(serverClose).toEqual({ code: 1008, reason });
+      expect(clientClose).toEqual(serverClose);
       expect(held).toBeGreaterThan(maxBufferedAmount / 2);
       expect(held).toBeLessThanOrEqual(maxBufferedAmount + 256 * 1024);
-      expect(appliedAfter).toBeLessThan(1_000);
       expect(received).toEqual(Array.from({ length: 9 }, () => messages));
     },
     30_000,

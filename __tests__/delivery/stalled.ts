@@ -6,7 +6,7 @@ import { openServer } from './open-server';
 
 export interface StalledOptions {
   readers: number;
-  /** Whether one more is there that does not read. */
+  /** Adds one more reader, which does not read. */
   isStalled: boolean;
   messages: number;
   messageBytes: number;
@@ -16,20 +16,20 @@ export interface StalledOptions {
 }
 
 export interface StalledReport {
-  /** Most that the server held for the stalled connection: for the session, and in its socket. */
+  /** Largest number of bytes that the server held for the stalled client, in the session and its socket. */
   held: number;
-  /** Milliseconds from the message that passed the bound to the connection's `close`. */
-  appliedAfter: number | undefined;
-  /** How it ended there, and at the client. */
-  close: { code: number; reason: string } | undefined;
-  told: { code: number; reason: string } | undefined;
-  /** Of each reader: how many messages came, in order. */
+  /** Milliseconds from the message that exceeded the limit to the connection's `close`. */
+  closedAfter: number | undefined;
+  /** The stalled connection's `close` event at the server and at the client. */
+  serverClose: { code: number; reason: string } | undefined;
+  clientClose: { code: number; reason: string } | undefined;
+  /** For each reader, how many messages it received in order. */
   received: number[];
-  /** Milliseconds from `broadcast` to `message`, the 99th of 100. */
+  /** 99th percentile of the milliseconds from `broadcast` to `message`. */
   p99: number;
 }
 
-/** Broadcasts to readers of which one reads nothing. */
+/** Broadcasts to readers, one of which reads nothing. */
 export async function runStalled(options: StalledOptions): Promise<StalledReport> {
   const { readers, isStalled, messages, messageBytes, interval, maxBufferedAmount } = options;
   const { sse, server, port, close } = await openServer<unknown, { sentAt: number }>({
@@ -54,30 +54,30 @@ export async function runStalled(options: StalledOptions): Promise<StalledReport
 
   const report: StalledReport = {
     held: 0,
-    appliedAfter: undefined,
-    close: undefined,
-    told: undefined,
+    closedAfter: undefined,
+    serverClose: undefined,
+    clientClose: undefined,
     received,
     p99: 0,
   };
-  let passedAt: number | undefined;
+  let exceededAt: number | undefined;
   let measure = (_frame: number) => {};
   let reader: ReadableStreamDefaultReader | undefined;
   if (isStalled) {
     const client = new SseClient(url, { debugKey: 'stalled', backoff: () => 50 });
-    client.onclose = ({ code, reason }) => (report.told = { code, reason });
+    client.onclose = ({ code, reason }) => (report.clientClose = { code, reason });
     reader = client.stream.getReader();
     await waitFor(() => sse.connections.size === readers + 1);
     const stalled = [...sse.connections].find(({ id }) => id.startsWith('stalled'))!;
     const socket = sockets.get(stalled.request.socket.remotePort!)!;
     stalled.on('close', (code, reason) => {
-      report.close = { code, reason };
-      report.appliedAfter = performance.now() - passedAt!;
+      report.serverClose = { code, reason };
+      report.closedAfter = performance.now() - exceededAt!;
     });
     let unread = 0;
     measure = (frame) => {
       unread += frame;
-      if (unread > maxBufferedAmount) passedAt ??= performance.now();
+      if (unread > maxBufferedAmount) exceededAt ??= performance.now();
       const held = stalled.unacknowledgedAmount + socket.writableLength;
       report.held = Math.max(report.held, held);
     };
@@ -93,18 +93,10 @@ export async function runStalled(options: StalledOptions): Promise<StalledReport
   const isComplete = () => received.every((count) => count === messages);
   await waitFor(isComplete, 60_000, () => `all at ${received.join()}`);
   if (reader) {
-    await waitFor(
-      () => report.close !== undefined,
-      2_000,
-      () => 'the policy',
-    );
-    // It reads again.
+    await waitFor(() => report.serverClose !== undefined);
+    // The stalled client reads on.
     while (!(await reader.read()).done);
-    await waitFor(
-      () => report.told !== undefined,
-      10_000,
-      () => 'the stalled client to be told',
-    );
+    await waitFor(() => report.clientClose !== undefined, 10_000);
   }
   times.sort((a, b) => a - b);
   report.p99 = times[Math.floor(times.length * 0.99)]!;

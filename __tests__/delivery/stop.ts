@@ -15,24 +15,24 @@ export interface StopOptions {
 }
 
 export interface StopReport {
-  /** Milliseconds from SIGTERM to the process's end, and how it ended. */
+  /** Milliseconds from SIGTERM to the exit of the process, and its exit code. */
   exitAfter: number;
   exitCode: number | null;
-  /** Clients that did not get the server's last message. */
+  /** Number of clients that did not receive the server's last message. */
   lostDown: number;
-  /** Clients' last messages that were neither delivered nor named. */
+  /** Number of messages from clients that were neither delivered nor reported. */
   lostUp: number;
-  /** Those that were named in `unacknowledged`. */
-  named: number;
-  /** Of each client: milliseconds from SIGTERM to its session in the next instance. */
+  /** Number of messages that were reported as unacknowledged. */
+  unacknowledged: number;
+  /** For each client, milliseconds from SIGTERM to the opening of its session on the next server. */
   returns: number[];
-  /** Ends and failures that the clients were told of, beside the one. */
+  /** The clients' `close` events, of which there must be none. */
   ends: string[];
 }
 
 /**
- * Stops a server that many clients are on, while the next instance serves already. Before them is a load
- * balancer with sticky sessions: what belongs to a session goes where it was opened.
+ * Shuts down a server with many clients while the next one already runs. The clients' `fetch` acts as a
+ * load balancer with sticky sessions: it sends each request to the server of its session.
  */
 export async function runStop(options: StopOptions): Promise<StopReport> {
   const { clients: count, drainTimeout, reconnectJitter } = options;
@@ -45,7 +45,7 @@ export async function runStop(options: StopOptions): Promise<StopReport> {
 
   const ports = new Map<string, unknown>();
   let newest = firstPort;
-  // A process of so many clients is slower than they would be: it must not open a socket a POST.
+  // All clients share one process, which is too slow to open a socket for each POST.
   const agents = {
     GET: new Agent(),
     POST: new Agent({ keepAlive: true, maxSockets: 50 }),
@@ -60,15 +60,15 @@ export async function runStop(options: StopOptions): Promise<StopReport> {
 
   const ends: string[] = [];
   const opened: number[] = [];
-  let named = 0;
-  const got = new Set<number>();
+  let unacknowledgedCount = 0;
+  const receivedLast = new Set<number>();
   const clients = Array.from({ length: count }, (_, index) => {
     const client = new SseClient<unknown>('http://127.0.0.1/sse', { fetch });
     client.onopen = () => opened.push(Date.now());
     client.onmessage = ({ data }) => {
-      if (data === 'last') got.add(index);
+      if (data === 'last') receivedLast.add(index);
     };
-    client.onsessionlost = ({ unacknowledged }) => (named += unacknowledged.length);
+    client.onsessionlost = ({ unacknowledged }) => (unacknowledgedCount += unacknowledged.length);
     client.onclose = ({ code, reason }) => ends.push(`${code} ${reason}`);
     return client;
   });
@@ -88,15 +88,15 @@ export async function runStop(options: StopOptions): Promise<StopReport> {
     await waitFor(
       () => opened.length === 2 * count,
       60_000,
-      () => `${opened.length - count} of ${count} to come back`,
+      () => `${opened.length - count} of ${count} clients to reconnect`,
     );
     const delivered = new Set(readFileSync(file, 'utf8').trim().split('\n').map(Number));
     return {
       exitAfter,
       exitCode,
-      lostDown: count - got.size,
-      lostUp: count - delivered.size - named,
-      named,
+      lostDown: count - receivedLast.size,
+      lostUp: count - delivered.size - unacknowledgedCount,
+      unacknowledged: unacknowledgedCount,
       returns: opened.slice(count).map((at) => at - start),
       ends: [...ends],
     };
@@ -111,14 +111,14 @@ export async function runStop(options: StopOptions): Promise<StopReport> {
   }
 }
 
-/** Most that came back within one part of the time, as a multiple of the mean. */
-export function peakToMean(returns: number[], part: number): number {
-  const parts = new Map<number, number>();
+/** Returns the largest number of reconnections within one interval, divided by the mean. */
+export function peakToMean(returns: number[], interval: number): number {
+  const counts = new Map<number, number>();
   for (const at of returns) {
-    const index = Math.floor(at / part);
-    parts.set(index, (parts.get(index) ?? 0) + 1);
+    const index = Math.floor(at / interval);
+    counts.set(index, (counts.get(index) ?? 0) + 1);
   }
-  const indexes = [...parts.keys()];
+  const indexes = [...counts.keys()];
   const mean = returns.length / (Math.max(...indexes) - Math.min(...indexes) + 1);
-  return Math.max(...parts.values()) / mean;
+  return Math.max(...counts.values()) / mean;
 }

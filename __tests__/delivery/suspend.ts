@@ -5,20 +5,20 @@ import { waitFor } from '../helpers/wait-for';
 import { openServer } from './open-server';
 
 export interface SuspendReport {
-  /** What the server sent, and the client got. */
+  /** Messages from the server to the client. */
   down: { sent: unknown[]; received: unknown[] };
-  /** What the client sent, and the server got. */
+  /** Messages from the client to the server. */
   up: { sent: unknown[]; received: unknown[] };
-  /** Names of the client's events, without messages. */
+  /** Types of the client's events other than `message`. */
   events: string[];
-  /** What `sessionlost` named. */
+  /** The list of the client's `sessionlost` event. */
   unacknowledged: unknown;
-  /** The connection's end, if there was one, and what it named. */
+  /** The connection's `close` event, if there was one. */
   close: { code: number; unacknowledged: unknown[] } | undefined;
   opened: number;
 }
 
-/** Suspends a client's process in the middle of traffic both ways. All times in milliseconds. */
+/** Suspends a client's process during traffic in both directions. All times are in milliseconds. */
 export async function runSuspension(
   suspended: number,
   heartbeatInterval: number,
@@ -61,22 +61,22 @@ export async function runSuspension(
     await waitFor(() => report.events.includes('open'));
     for (let i = 0; i < 10; i++) sendDown(`before ${i}`);
     await waitFor(() => report.down.received.length === 10);
-    sendUp('with an acknowledgement of all that');
+    sendUp('acknowledges all before');
     await waitFor(() => report.up.received.length === 1);
 
-    // What goes up now is under way when the process stops, and never arrives.
+    // This POST never arrives: the proxy swallows it, and then the process stops.
     const struck = proxy.inject({ kind: 'black-hole', method: 'POST', direction: 'up', after: 0 });
-    for (let i = 0; i < 3; i++) sendUp(`under way ${i}`);
+    for (let i = 0; i < 3; i++) sendUp(`in flight ${i}`);
     await struck;
-    await sleep(100); // so that the process has taken all three
+    await sleep(100); // lets the process receive all three
     child.kill('SIGSTOP');
     for (let i = 0; i < 10; i++) {
-      sendDown(`meanwhile ${i}`);
+      sendDown(`suspended ${i}`);
       await sleep(suspended / 10);
     }
     child.kill('SIGCONT');
 
-    // Its stream may have survived: what waited in the socket is then read before any timer is late.
+    // If the stream survived, the client reads what waited in the socket and does not reconnect.
     const hasAll = () => report.down.received.length === report.down.sent.length;
     const isBack = () => ['reconnect', 'open'].includes(report.events.at(-1)!);
     await waitFor(() => hasAll() || (report.events.length > 1 && isBack()), 20_000);
@@ -86,7 +86,7 @@ export async function runSuspension(
       (report.unacknowledged !== undefined || report.up.received.length === report.up.sent.length);
     await waitFor(isComplete, 20_000, () => JSON.stringify(report));
     report.opened = sse.stats().opened;
-    return structuredClone(report); // what comes now is the test's own end
+    return structuredClone(report); // without the events of closing below
   } finally {
     child.kill('SIGKILL');
     await close();

@@ -1,13 +1,12 @@
 import { createHash } from 'node:crypto';
-import { SseClient } from '../../lib/client/index';
+import { openChannel } from '../helpers/channel';
+import { openClient } from '../helpers/client';
 import { waitFor } from '../helpers/wait-for';
-import { openServer } from './open-server';
 
 const COUNT = 100_000;
-/** Milliseconds: some seconds' work, on a machine that may be busy. */
-const PATIENCE = 30_000;
+const TIMEOUT = 30_000;
 
-/** Hashes what it is told, in the order in which it is told it. */
+/** Hashes messages in the order in which they are added. */
 function createDigest() {
   const hash = createHash('sha256');
   let count = 0;
@@ -22,9 +21,9 @@ function createDigest() {
 
 describe('One connection', () => {
   it(
-    'carries 100,000 messages each way, in order',
+    'delivers 100,000 messages in each direction in order',
     async () => {
-      const { sse, port, close } = await openServer({});
+      const { sse, url } = await openChannel();
       const [up, down] = [
         { sent: createDigest(), received: createDigest() },
         { sent: createDigest(), received: createDigest() },
@@ -37,20 +36,18 @@ describe('One connection', () => {
           down.sent.add(message);
         }
       });
-      const client = new SseClient(`http://127.0.0.1:${port}/sse`);
+      const client = openClient(url);
       client.onmessage = ({ data }) => down.received.add(data);
       for (let number = 0; number < COUNT; number++) {
         const message = { up: number };
         client.send(message);
         up.sent.add(message);
       }
-      const isThere = () => up.received.count() >= COUNT && down.received.count() >= COUNT;
-      await waitFor(isThere, PATIENCE);
-      client.close();
-      await close();
+      const isComplete = () => up.received.count() >= COUNT && down.received.count() >= COUNT;
+      await waitFor(isComplete, TIMEOUT);
       expect(up.received.end()).toBe(up.sent.end());
       expect(down.received.end()).toBe(down.sent.end());
     },
-    2 * PATIENCE,
+    2 * TIMEOUT,
   );
 });

@@ -1,15 +1,10 @@
-import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 
-let pem: string | undefined;
+/**
+ * A private key and its self-signed certificate for `localhost` and 127.0.0.1, valid until 2120.
+ * For tests only: the key is public.
+ */
+export const CERTIFICATE_FILE = join(__dirname, 'certificate.pem');
 
-/** Key and certificate of the loopback, self-signed. */
-export function certificate(): string {
-  return (pem ??= execFileSync(
-    'openssl',
-    (
-      'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout - -out - -days 2 ' +
-      '-subj /CN=localhost -addext subjectAltName=IP:127.0.0.1'
-    ).split(' '),
-    { encoding: 'utf8', stdio: 'pipe' },
-  ));
-}
+export const certificate = readFileSync(CERTIFICATE_FILE, 'utf8');

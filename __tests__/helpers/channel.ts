@@ -10,7 +10,7 @@ import { openStream, post } from './http';
 import type { RawStream, Reply } from './http';
 import { waitFor } from './wait-for';
 
-/** Listens on a port of its own on the loopback; returns the address. */
+/** Starts a server on a free port of 127.0.0.1. It is closed when the test is finished. */
 export async function listen(
   handler: RequestListener,
   options: ServerOptions = {},
@@ -32,18 +32,18 @@ export type Connection = SseConnection<unknown, unknown, Request>;
 export interface Channel {
   sse: SseMiddleware<unknown, unknown, Request>;
   server: Server;
-  /** Of the middleware. */
+  /** URL of the middleware. */
   url: string;
-  /** In the order in which they came. */
+  /** All connections so far, in order. */
   connections: Connection[];
 }
 
-/** Set where these tests run a second time, with the channel ahead of Express: jest.config.js. */
+/** True in the `attached` project of jest.config.js, where `attach` puts the channel ahead of Express. */
 const { IS_ATTACHED = false } = globalThis as { IS_ATTACHED?: boolean };
 
 /**
- * A middleware whose sessions end with the test. Those that wait for their clients would do so
- * in the middle of another, which may count the ends in its process.
+ * Creates a middleware whose sessions end with the test. Otherwise they would time out during another
+ * test, which may count events of the whole process.
  */
 export function createSse<Req extends IncomingMessage = Request>(
   options: SseOptions<Req> = {},
@@ -51,16 +51,16 @@ export function createSse<Req extends IncomingMessage = Request>(
 ): SseMiddleware<unknown, unknown, Req> {
   const sse = createSseMiddleware<unknown, unknown, Req>(path, options);
   onTestFinished(async () => {
-    await waitFor(() => sse.stats().connected === 0); // soon after its server is closed
+    await waitFor(() => sse.stats().connected === 0); // follows the end of the server
     await sse.close();
   });
   return sse;
 }
 
 /**
- * A middleware in an Express application that listens.
+ * Starts an Express application with the middleware.
  *
- * @param prepare puts others ahead of it, which is no use where the channel is ahead of Express.
+ * @param prepare adds middleware ahead of it. If given, the channel is never attached.
  */
 export async function openChannel(
   options: SseOptions<Request> = {},
@@ -77,7 +77,7 @@ export async function openChannel(
   return { sse, server, url: `${origin}/sse`, connections };
 }
 
-/** A session's address in the base dialect. */
+/** Returns the URL of a session in the Dart dialect. */
 export function addressOf(url: string, id: string, messageId?: number): string {
   const number = messageId === undefined ? '' : `&messageId=${messageId}`;
   return `${url}?sseClientId=${encodeURIComponent(id)}${number}`;
@@ -94,7 +94,7 @@ export interface DuplexClient {
   stream: RawStream;
   hello: HelloData;
   token: string;
-  /** Posts an envelope; what is not said is 0 or nothing. */
+  /** Sends an envelope. Missing fields are 0 or empty. */
   post(envelope?: {
     token?: string;
     id?: number;
@@ -106,7 +106,7 @@ export interface DuplexClient {
   resume(received: number): Promise<RawStream>;
 }
 
-/** A duplex session, spoken by hand. */
+/** Opens a duplex session without using `SseClient`. */
 export async function openDuplex(
   url: string,
   id = 'a',
@@ -131,7 +131,7 @@ export async function openDuplex(
   };
 }
 
-/** The arguments that a connection's or a middleware's event came with, each time. */
+/** Records the arguments of each event of one type. */
 export function record(
   emitter: { on(event: never, listener: (...values: never[]) => void): unknown },
   event: string,

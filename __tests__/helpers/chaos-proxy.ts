@@ -8,27 +8,27 @@ export type Direction = 'up' | 'down';
 
 /**
  * What happens to a connection:
- * - `fin`: both its sockets end in order;
- * - `rst`: both are reset;
- * - `half-close`: this direction ends, the other goes on;
- * - `black-hole`: bytes of both directions vanish, and no end is told any more;
- * - `stall`: nothing passes in this direction for `milliseconds`, then all does;
- * - `delay`: the next `bytes` of this direction pass `milliseconds` late, piece by piece;
+ * - `fin`: both sockets are ended;
+ * - `rst`: both sockets are reset;
+ * - `half-close`: this direction ends, the other stays open;
+ * - `black-hole`: all further bytes and ends, in both directions, are discarded;
+ * - `stall`: this direction pauses for `milliseconds`;
+ * - `delay`: each chunk of the next `bytes` of this direction is delayed by `milliseconds`;
  * - `slices`: the next `bytes` of this direction pass one at a time.
  */
 export type FaultKind = 'fin' | 'rst' | 'half-close' | 'black-hole' | 'stall' | 'delay' | 'slices';
 
-/** A fault, and where it strikes. */
+/** A fault, and where it occurs. */
 export interface Fault {
   kind: FaultKind;
   direction: Direction;
   /**
-   * Bytes of that direction, counted over all connections that match from when the fault was injected,
-   * that still pass. 0 going down: a request was read, and its answer comes, but does not get through.
-   * `request`, going up: all of a request passed, and nothing more.
+   * Number of bytes that still pass in this direction, over all matching connections. With 0 and `down`,
+   * the server handled the request, but nothing of the response passes. With `request` and `up`, exactly
+   * one request passes.
    */
   after: number | 'request';
-  /** Of the request that is under way on the connection. @default any */
+  /** Method of the current request on the connection. @default any */
   method?: 'GET' | 'POST';
   /** Matches the path and query of that request. @default any */
   target?: RegExp;
@@ -42,13 +42,13 @@ interface Pending {
   struck: () => void;
 }
 
-/** A TCP proxy on a port of its own that does to its connections what networks do. */
+/** A TCP proxy that injects faults of networks. */
 export class ChaosProxy {
-  /** Where to; may change, for connections to come. */
+  /** Port of the server. A change affects new connections. */
   targetPort: number;
-  /** Faults that struck. */
+  /** Number of faults that occurred. */
   struck = 0;
-  /** Connections opened. */
+  /** Number of connections that were opened. */
   opened = 0;
   readonly links = new Set<Link>();
   readonly #pending: Pending[] = [];
@@ -74,7 +74,7 @@ export class ChaosProxy {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** Lets a fault strike once, at the first place that matches. Settles when it has. */
+  /** Injects a fault once, at the first match. Resolves when it has occurred. */
   inject(fault: Fault): Promise<void> {
     return new Promise((resolve) => {
       const left = fault.after === 'request' ? Infinity : fault.after;
@@ -82,7 +82,7 @@ export class ChaosProxy {
     });
   }
 
-  /** Resets what is open now, or those connections of it that carry such a request. */
+  /** Resets all open connections, or those whose current request has this method. */
   cut(method?: 'GET' | 'POST'): void {
     for (const link of this.links) {
       if (!method || link.requests.method === method) link.reset();
@@ -95,7 +95,7 @@ export class ChaosProxy {
     await once(this.#server, 'close');
   }
 
-  /** For a link: how many of these bytes pass, and what strikes then. */
+  /** Returns how many of a link's bytes pass, and the fault that occurs after them. */
   next(
     link: Link,
     direction: Direction,
@@ -232,22 +232,22 @@ class Link {
 }
 
 /**
- * Resets a connection; only closes one that is connecting, writing or ending: from a reset in that
- * moment Node 20 counts a request that never settles, and spins for ever when the process ends.
+ * Resets a connection, or only closes it if it is connecting, writing or ending: after a reset in such a
+ * state, Node 20 hangs when the process ends.
  */
 function reset(socket: Socket): void {
   if (socket.connecting || socket.writableEnded || socket.writableLength > 0) socket.destroy();
   else socket.resetAndDestroy();
 }
 
-/** Follows the requests on a connection: their method, target and end. */
+/** Parses the requests on a connection: their method, target and end. */
 class RequestReader {
   method = '';
   target = '';
   #head = '';
   #bodyLeft = 0;
 
-  /** Returns where in the chunk a request ends. */
+  /** Returns the index in the chunk at which a request ends. */
   read(chunk: Buffer): number | undefined {
     let bodyAt = 0;
     if (this.#bodyLeft === 0) {

@@ -1,7 +1,7 @@
 import { request as httpRequest } from 'node:http';
 import type { RequestOptions } from 'node:http';
 
-/** As much of `fetch` as the client needs, over Node's http: with an agent, or a socket, of one's own. */
+/** A `fetch` for the client on top of node:http, which allows a custom agent or socket. */
 export function httpFetch(
   url: string,
   { method, headers, body, signal }: RequestInit,
@@ -34,8 +34,8 @@ export function httpFetch(
           response.on('error', (error) => fail(error));
         },
       });
-      const { statusCode: status, headers: answered } = response;
-      resolve(new Response(stream, { status, headers: answered as Record<string, string> }));
+      const { statusCode: status, headers: responseHeaders } = response;
+      resolve(new Response(stream, { status, headers: responseHeaders as Record<string, string> }));
     });
     request.end(body);
   });

@@ -16,7 +16,7 @@ export interface RequestParameters {
   agent?: Agent;
 }
 
-/** One request with any headers, those that `fetch` keeps for itself as well. */
+/** Sends a request with any headers, including those that `fetch` does not allow. */
 export async function sendRequest(
   url: string,
   { method, headers, body, agent }: RequestParameters = {},
@@ -28,7 +28,7 @@ export async function sendRequest(
   return { status: response.statusCode!, headers: response.headers, text };
 }
 
-/** A POST as browsers send it: no preflight. */
+/** Sends a POST as browsers do without a preflight. */
 export async function post(
   url: string,
   body: string | Buffer,
@@ -42,24 +42,24 @@ export async function post(
   return { ...reply, json: JSON.parse(reply.text) as unknown };
 }
 
-/** A block of an event stream, field by field. A comment's field is the empty string. */
+/** The fields of one event. A comment has the empty string as its field name. */
 export type Block = Partial<Record<string, string>>;
 
-/** A GET whose event stream is read by the text, without this package's decoder. */
+/** An event stream that is read without this package's decoder. */
 export interface RawStream {
   status: number;
   headers: IncomingHttpHeaders;
-  /** All that was read so far. */
+  /** The text received so far. */
   text(): string;
-  /** The next block; rejects when the stream ended before. */
+  /** Returns the next block. Rejects if the stream ends before. */
   take(): Promise<Block>;
-  /** The next block's `data`, from JSON. */
+  /** Returns the next block's `data`, parsed as JSON. */
   takeData(): Promise<unknown>;
-  /** Blocks that were read and not taken. */
+  /** Number of blocks that were received and not taken. */
   waiting(): number;
-  /** Settles when it ended, in order or not. */
+  /** Settles when the stream is complete or cut. */
   ended: Promise<'ended' | 'cut'>;
-  /** Reads on or not, so that the server's writes wait. */
+  /** Stops and continues reading, so that the server's writes have to wait. */
   pause(): void;
   resume(): void;
   /** Cuts the connection. */

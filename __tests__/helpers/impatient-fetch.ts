@@ -1,10 +1,10 @@
 /**
- * A `fetch` that gives up a request without an answer sooner than the client would, so that a test of
- * many black holes ends. A stream, once it is open, is the client's to watch.
+ * A `fetch` that aborts a request without a response sooner than the client would, so that a test with many
+ * black holes ends. It does not limit an open stream.
  */
 export function impatientFetch(milliseconds: number) {
   return async (url: string, init: RequestInit): Promise<Response> => {
-    // Not `AbortSignal.any`: in Node 20 what it returns may be collected before it is aborted.
+    // In Node 20 the result of `AbortSignal.any` may be garbage-collected before it is aborted.
     const controller = new AbortController();
     const giveUp = () => controller.abort();
     init.signal?.addEventListener('abort', giveUp);

@@ -1,6 +1,6 @@
 const cleanups: (() => unknown)[] = [];
 
-/** Runs when the test is over, the last one first. */
+/** Registers a function that runs after the current test, in reverse order of registration. */
 export function onTestFinished(cleanup: () => unknown): void {
   cleanups.push(cleanup);
 }

@@ -3,10 +3,10 @@ import { resolve } from 'node:path';
 import { runInThisContext } from 'node:vm';
 
 /**
- * Runs the first code of a page of `docs`, as it stands there.
+ * Runs the first JavaScript code block of a page in `docs`.
  *
- * @param given what it takes for there, by name.
- * @param result what it declares, to be returned.
+ * @param given values of the names that the code uses but does not declare.
+ * @param result name of the variable to return.
  */
 export function runPageCode(page: string, given: Record<string, unknown>, result = ''): unknown {
   const [, code] = /```js\n([^]*?)```/.exec(readFileSync(resolve(page), 'utf8'))!;

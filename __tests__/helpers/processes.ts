@@ -8,17 +8,16 @@ import { buildSync } from 'esbuild';
 let count = 0;
 
 /**
- * Runs a TypeScript file in a process of its own, and waits for its first message: `ready`, or what it
- * has to say then.
+ * Runs a TypeScript file in a child process and waits for its first message, which is returned as `ready`.
  *
- * @param entry from the project's root.
+ * @param entry path of the file from the project's root.
  */
 export async function startProcess(
   entry: string,
   args: unknown[] = [],
   execArgv: string[] = [],
 ): Promise<{ process: ChildProcess; ready: unknown }> {
-  // Where Node finds the packages that stay outside the bundle.
+  // In this folder Node finds the packages that are not bundled.
   const folder = resolve('node_modules/.cache/sse-duplex', `${process.pid}-${count++}`);
   const outfile = join(folder, 'process.js');
   buildSync({

@@ -5,13 +5,17 @@ import { existsSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** A server in a process of its own. */
+/** A server in a child process. */
 export interface Program {
   port: number;
   stop(): Promise<void>;
 }
 
-/** @throws Error that says what to install. */
+/**
+ * Returns the path if the program exists.
+ *
+ * @throws Error that names the Debian package to install.
+ */
 export function requireProgram(path: string, debianPackage: string): string {
   if (!existsSync(path)) {
     throw new Error(`these tests need ${path}: apt-get install ${debianPackage}`);
@@ -20,9 +24,9 @@ export function requireProgram(path: string, debianPackage: string): string {
 }
 
 /**
- * Starts a server that is to listen on a port that was free, and waits until it does.
+ * Starts a server on a free port and waits until it listens.
  *
- * @throws Error with what it said, when it ends before.
+ * @throws Error with the output of the program if it exits before.
  */
 export async function startProgram(
   path: string,
@@ -32,11 +36,11 @@ export async function startProgram(
   const port = await findPort();
   const env = { ...process.env, ...toEnvironment(port) };
   const child = spawn(path, toArguments(port), { env, stdio: ['ignore', 'ignore', 'pipe'] });
-  let said = '';
-  child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  let output = '';
+  child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const exit = once(child, 'exit');
   while (!(await isListening(port))) {
-    if (child.exitCode !== null) throw new Error(`${path} ended with ${child.exitCode}: ${said}`);
+    if (child.exitCode !== null) throw new Error(`${path} ended with ${child.exitCode}: ${output}`);
     await sleep(10);
   }
   return {
@@ -48,7 +52,7 @@ export async function startProgram(
   };
 }
 
-/** Below those that the system gives to connections and to servers that ask for any. */
+/** Returns a free port below the range from which the system assigns ports. */
 async function findPort(): Promise<number> {
   const port = randomInt(20_000, 32_768);
   const probe = createServer().listen(port, '127.0.0.1');

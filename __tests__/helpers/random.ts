@@ -1,15 +1,16 @@
-/** Numbers that look random and are the same for the same seed. */
+/** A pseudo-random generator: the same seed gives the same numbers. */
 export interface Random {
-  /** From 0 up to, without, 1. */
+  /** Returns a number from 0 (inclusive) to 1 (exclusive). */
   next(): number;
-  /** A whole number, both ends included. */
-  integer(least: number, most: number): number;
-  /** A whole number; small ones as likely as great ones of as many digits. */
-  magnitude(least: number, most: number): number;
+  /** Returns an integer between `min` and `max`, both inclusive. */
+  integer(min: number, max: number): number;
+  /** Returns an integer between `min` and `max` with a logarithmic distribution. */
+  magnitude(min: number, max: number): number;
+  /** Returns one of the choices. */
   pick<T>(choices: readonly T[]): T;
 }
 
-/** Mulberry32. */
+/** Creates a generator with the Mulberry32 algorithm. */
 export function createRandom(seed: number): Random {
   let state = seed | 0;
   const next = () => {
@@ -18,17 +19,16 @@ export function createRandom(seed: number): Random {
     t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   };
-  const integer = (least: number, most: number) => least + Math.floor(next() * (most - least + 1));
+  const integer = (min: number, max: number) => min + Math.floor(next() * (max - min + 1));
   return {
     next,
     integer,
-    magnitude: (least, most) =>
-      least + Math.floor(Math.exp(next() * Math.log(most - least + 2)) - 1),
+    magnitude: (min, max) => min + Math.floor(Math.exp(next() * Math.log(max - min + 2)) - 1),
     pick: (choices) => choices[integer(0, choices.length - 1)]!,
   };
 }
 
-/** The seeds to test with: those given, or the one in the environment, to replay a failure. */
+/** Returns `count` random seeds, or only the one in the environment variable SEED, to replay a failure. */
 export function seeds(count: number): number[] {
   const { SEED } = process.env;
   if (SEED !== undefined) return [Number(SEED)];

@@ -43,7 +43,7 @@ export function scriptFetch() {
       const { signal } = init;
       const method = init.method ?? 'GET';
       signal?.addEventListener('abort', () => reject(signal.reason as Error));
-      const pending: PendingRequest = {
+      const request: PendingRequest = {
         url: new URL(url),
         method,
         headers: init.headers as Record<string, string>,
@@ -80,18 +80,18 @@ export function scriptFetch() {
           };
         },
         hello(fields = {}) {
-          const stream = pending.stream();
+          const stream = request.stream();
           stream.write(`event: hello\ndata: ${JSON.stringify({ ...HELLO, ...fields })}\n\n`);
           return stream;
         },
       };
-      waiting.push(pending);
+      waiting.push(request);
     });
   }
 
   /** Resolves with the next request of the method, in the order of arrival. */
   async function next(method: 'GET' | 'POST'): Promise<PendingRequest> {
-    const find = () => waiting.findIndex((pending) => pending.method === method);
+    const find = () => waiting.findIndex((request) => request.method === method);
     await waitFor(() => find() >= 0);
     return waiting.splice(find(), 1)[0]!;
   }

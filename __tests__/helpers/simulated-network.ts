@@ -8,43 +8,43 @@ type Method = 'GET' | 'POST';
 
 /** How a connection breaks. */
 export interface Break {
-  /** Who is told of it. The other side's bytes vanish from then on. */
-  told: 'both' | Side | 'neither';
-  /** Milliseconds until the server is told all the same. */
-  serverToldAfter?: number;
+  /** Which side notices the break. Bytes of the other side are discarded from then on. */
+  noticedBy: 'both' | Side | 'neither';
+  /** Milliseconds until the server notices. @default never, unless `noticedBy` says so */
+  serverNoticesAfter?: number;
 }
 
-/** What is to happen to the next connection of a method. */
+/** What happens to the next connection of a method. */
 interface Plan {
   method: Method;
-  /** It breaks after so many bytes of a direction, counted where they come from. */
+  /** Breaks after `bytes` bytes from one side. */
   breakAfter?: Break & { from: Side; bytes: number };
-  /** Its request arrives so many milliseconds late, also when the client has given it up. */
+  /** Delays the request by so many milliseconds. It arrives even if the client aborts it. */
   late?: number;
-  /** Its request arrives a second time, as when a browser sends it again. */
+  /** Delivers the request twice, as when a browser repeats it. */
   isDoubled?: boolean;
 }
 
 /**
- * A network without sockets: real HTTP at both ends, and between them bytes that pass by the clock's
- * time, or do not. One connection a request.
+ * A network without sockets. Both ends use real HTTP; the bytes between them are delivered by timers, or
+ * lost. Each request has its own connection.
  */
 export class SimulatedNetwork {
-  /** Milliseconds that a byte takes. */
+  /** Milliseconds from sending to delivery. */
   latency = 1;
-  /** Whether bytes to clients wait. */
+  /** Whether bytes to clients are held back. */
   isStalled = false;
   readonly links = new Set<Link>();
   readonly #plans: Plan[] = [];
   #server: Server | undefined;
   #unpluggedUntil = 0;
 
-  /** Lets another server take the connections to come. */
+  /** Sets the server of new connections. */
   serve(listener: RequestListener): void {
     this.#server = createServer(listener);
   }
 
-  /** Refuses connections for a while. */
+  /** Rejects new connections for a while. */
   unplug(milliseconds: number): void {
     this.#unpluggedUntil = performance.now() + milliseconds;
   }
@@ -53,7 +53,7 @@ export class SimulatedNetwork {
     this.#plans.push(plan);
   }
 
-  /** Breaks what is open now, or the requests of a method. */
+  /** Breaks all open connections, or those of one method. */
   break(what: Break, method?: Method): void {
     for (const link of this.links) if (!method || link.method === method) link.break(what);
   }
@@ -63,7 +63,7 @@ export class SimulatedNetwork {
     if (!isStalled) for (const link of this.links) link.release();
   }
 
-  /** Nothing more happens to the connections to come. */
+  /** Makes new connections work without faults. */
   heal(): void {
     this.#plans.length = 0;
     this.latency = 1;
@@ -99,13 +99,13 @@ class Link {
   readonly method: Method;
   readonly client: End;
   readonly server: End;
-  /** Gets the client's bytes as well. */
+  /** A second connection that gets the client's bytes as well. */
   copy: Duplex | undefined;
   readonly #network: SimulatedNetwork;
   readonly #plan: Partial<Plan>;
   #isBroken = false;
   readonly #passed = { client: 0, server: 0 };
-  /** When the last of what was sent by a side arrives: nothing overtakes it. */
+  /** Time at which the last bytes of each side arrive. Later ones must not overtake them. */
   readonly #arrival = { client: 0, server: 0 };
   #stalled: (() => void)[] = [];
 
@@ -117,7 +117,7 @@ class Link {
     this.server = new End(this, 'server');
   }
 
-  /** Bytes of a side: they arrive at the other one. */
+  /** Sends bytes to the other side. */
   pass(from: Side, chunk: Buffer, taken: () => void): void {
     const { breakAfter } = this.#plan;
     let bytes = chunk;
@@ -129,33 +129,33 @@ class Link {
       if (bytes.length > 0) this.#other(from).push(bytes);
       if (isHit) this.break(breakAfter);
     });
-    // A broken path takes bytes all the same: nobody has told the side yet.
+    // A broken connection accepts bytes as long as this side has not noticed.
     if (this.#isStalled(from)) this.#stalled.push(taken);
     else taken();
   }
 
-  /** A side sends no more. */
+  /** Ends the bytes of one side. */
   finish(from: Side): void {
     this.#deliver(from, () => this.#other(from).push(null));
   }
 
-  /** A side is gone. */
-  gone(from: Side): void {
+  /** Destroys the other side's socket after one side's was destroyed. */
+  destroy(from: Side): void {
     this.#deliver(from, () => this.#other(from).destroy());
     if (this.client.destroyed && this.server.destroyed) this.#network.links.delete(this);
   }
 
-  break({ told, serverToldAfter }: Break): void {
+  break({ noticedBy, serverNoticesAfter }: Break): void {
     if (this.#isBroken) return;
     this.#isBroken = true;
-    if (told === 'both' || told === 'client') this.client.destroy(reset());
-    if (told === 'both' || told === 'server') this.server.destroy(reset());
-    if (serverToldAfter !== undefined) {
-      setTimeout(() => this.server.destroy(reset()), serverToldAfter);
+    if (noticedBy === 'both' || noticedBy === 'client') this.client.destroy(reset());
+    if (noticedBy === 'both' || noticedBy === 'server') this.server.destroy(reset());
+    if (serverNoticesAfter !== undefined) {
+      setTimeout(() => this.server.destroy(reset()), serverNoticesAfter);
     }
   }
 
-  /** What waited passes. */
+  /** Delivers the bytes that were held back. */
   release(): void {
     for (const pass of this.#stalled.splice(0)) pass();
   }
@@ -182,7 +182,7 @@ class Link {
   }
 }
 
-/** One side's socket. */
+/** The socket of one side. */
 class End extends Duplex {
   readonly #link: Link;
   readonly #side: Side;
@@ -194,7 +194,7 @@ class End extends Duplex {
     this.on('error', () => {});
   }
 
-  // What Node's http asks of a socket.
+  // Methods of sockets that node:http calls.
   setTimeout(): this {
     return this;
   }
@@ -215,7 +215,7 @@ class End extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.#link.gone(this.#side);
+    this.#link.destroy(this.#side);
     done(error);
   }
 }

@@ -1,9 +1,9 @@
 import { onTestFinished } from './on-test-finished';
 
-/** Not another call's stand-in for it. */
+/** The original function, even if a test replaces it twice. */
 const { nextTick } = process;
 
-/** Collects, until the test is over, what is thrown in a tick of its own instead of letting it end Jest. */
+/** Collects errors that are thrown in `process.nextTick` during the test, which would otherwise stop Jest. */
 export function catchUncaught(): unknown[] {
   const thrown: unknown[] = [];
   const spy = jest.spyOn(process, 'nextTick');

@@ -1,6 +1,6 @@
 interface Timer {
   at: number;
-  /** Of an interval; 0 of a timeout. */
+  /** Milliseconds of an interval, or 0 for a timeout. */
   every: number;
   run: () => void;
   unref(): Timer;
@@ -8,14 +8,14 @@ interface Timer {
 
 const globals = ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] as const;
 
-/** Lets what is ready happen: microtasks, ticks, and the turns that `setImmediate` waits for. */
+/** Waits for four turns of the event loop, so that everything that does not need time can happen. */
 async function settle(): Promise<void> {
   for (let turns = 0; turns < 4; turns++) await new Promise((resolve) => setImmediate(resolve));
 }
 
 /**
- * Time that passes when told to. Once installed, all timers of the process's own code, `performance`
- * and `AbortSignal.timeout` go by it. Node's own timers do not.
+ * A clock that only `advance` moves. `install` replaces the global timers, `performance.now` and
+ * `AbortSignal.timeout`, but not the timers inside Node. It works outside of Jest, for the soaks.
  */
 export class VirtualClock {
   now = 0;
@@ -39,7 +39,7 @@ export class VirtualClock {
     });
   }
 
-  /** Timers that wait. */
+  /** Number of active timers. */
   get timers(): number {
     return this.#timers.size;
   }
@@ -48,7 +48,7 @@ export class VirtualClock {
     for (const restore of this.#installed.splice(0)) restore();
   }
 
-  /** Lets time pass. Whatever a timer sets off happens before the next one fires. */
+  /** Moves the clock. Everything that a timer causes happens before the next timer fires. */
   async advance(milliseconds: number): Promise<void> {
     const end = this.now + milliseconds;
     await settle();

@@ -3,8 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const POLL = 5;
 
 /**
- * Waits for a condition, in real time also where the clock is a fake. Throws, saying what was awaited,
- * when it does not come.
+ * Polls until the condition is true, in real time even if the timers are fake.
+ *
+ * @throws Error that contains `what` if the condition is still false after `milliseconds`.
  */
 export async function waitFor(
   condition: () => boolean,

@@ -8,19 +8,19 @@ import session from 'express-session';
 import helmet from 'helmet';
 import { FRAMEWORKS, createEcho, open, serveTuned } from './frameworks';
 import type { Framework, Handler } from './frameworks';
-import { speakHttp1 } from './speak';
-import type { Speak } from './speak';
+import { connectHttp1 } from './http-client';
+import type { Send, StreamedResponse } from './http-client';
 
-/** One message up and down, in each dialect; what came of it. */
+/** The result of an exchange of messages in each dialect. */
 interface Outcome {
   duplex: string;
-  base: string;
+  dart: string;
 }
 
-const WORKS: Outcome = { duplex: 'works', base: 'works' };
+const WORKS: Outcome = { duplex: 'works', dart: 'works' };
 
 const MIDDLEWARES: [string, () => Handler[], Outcome?][] = [
-  ['nothing', () => []],
+  ['no middleware', () => []],
   ['compression()', () => [compression() as Handler]],
   ['compression({ threshold: 0 })', () => [compression({ threshold: 0 }) as Handler]],
   ['helmet()', () => [helmet()]],
@@ -39,14 +39,14 @@ const MIDDLEWARES: [string, () => Handler[], Outcome?][] = [
     "express.json({ type: '*/*', strict: false })",
     () => [express.json({ type: '*/*', strict: false })],
   ],
-  // It refuses a string by itself: our middleware never sees the request.
+  // It rejects JSON strings itself, so our middleware does not receive the request.
   [
     "express.json({ type: '*/*' })",
     () => [express.json({ type: '*/*' })],
-    { duplex: 'works', base: '400 by body-parser' },
+    { duplex: 'works', dart: '400 by body-parser' },
   ],
   [
-    'all of them',
+    'all of these',
     () => [
       compression() as Handler,
       helmet(),
@@ -61,48 +61,48 @@ const MIDDLEWARES: [string, () => Handler[], Outcome?][] = [
   ],
 ];
 
-/** Without it nothing would be compressed in any case. */
-const AS_BROWSERS = { 'accept-encoding': 'gzip, br' };
+/** Without this header nothing would be compressed. */
+const BROWSER_HEADERS = { 'accept-encoding': 'gzip, br' };
 
-/** A POST as browsers send it: with its length, whatever the version of HTTP. */
-function post(speak: Speak, address: string, message: unknown) {
+/** Sends a POST as browsers do: with Content-Length in every version of HTTP. */
+function post(send: Send, address: string, message: unknown) {
   const body = JSON.stringify(message);
   const headers = {
     'content-type': 'text/plain;charset=UTF-8',
     'content-length': Buffer.byteLength(body),
   };
-  return speak(address, { method: 'POST', headers, body });
+  return send(address, { method: 'POST', headers, body });
 }
 
-async function converse(speak: Speak, path = '/sse'): Promise<Outcome> {
-  return { duplex: await converseInDuplex(speak, path), base: await converseInBase(speak, path) };
+async function converse(send: Send, path = '/sse'): Promise<Outcome> {
+  return { duplex: await converseInDuplex(send, path), dart: await converseInDart(send, path) };
 }
 
-async function converseInDuplex(speak: Speak, path: string): Promise<string> {
+async function converseInDuplex(send: Send, path: string): Promise<string> {
   const address = `${path}?sseClientId=a`;
-  const stream = await speak(`${address}&sseProtocol=2`, { headers: AS_BROWSERS });
-  await stream.read('event: hello\n'); // before anything else is said
+  const stream = await send(`${address}&sseProtocol=2`, { headers: BROWSER_HEADERS });
+  await stream.read('event: hello\n'); // arrives before any other output
   await stream.read('\n\n');
   const token = /"token":"([^"]+)"/.exec(stream.text())![1];
   const messages = ['ü', { any: 'json' }, 'end'];
-  const reply = await post(speak, address, { token, id: 0, ack: 0, messages });
-  if (reply.status !== 200) return refusal(reply.status, await reply.readAll());
+  const response = await post(send, address, { token, id: 0, ack: 0, messages });
+  if (response.status !== 200) return describeRejection(response);
   await stream.read('data: "ü"\n\ndata: {"any":"json"}\n\ndata: "end"\n\n');
-  await stream.read('event: close\ndata: {"code":4000,"reason":"as pending"}\n\n');
+  await stream.read('event: close\ndata: {"code":4000,"reason":"requested"}\n\n');
   await stream.readAll();
   return 'works';
 }
 
-async function converseInBase(speak: Speak, path: string): Promise<string> {
+async function converseInDart(send: Send, path: string): Promise<string> {
   const address = `${path}?sseClientId=b`;
-  const stream = await speak(address, { headers: AS_BROWSERS });
-  await stream.read('retry: 1000\nid: '); // before anything else is said
+  const stream = await send(address, { headers: BROWSER_HEADERS });
+  await stream.read('retry: 1000\nid: '); // arrives before any other output
   const texts = ['ü', '', '17', 'end'];
   for (const [number, text] of texts.entries()) {
-    const reply = await post(speak, `${address}&messageId=${number}`, text);
-    if (reply.status === 200) continue;
+    const response = await post(send, `${address}&messageId=${number}`, text);
+    if (response.status === 200) continue;
     stream.cut();
-    return refusal(reply.status, await reply.readAll());
+    return describeRejection(response);
   }
   for (const text of texts) await stream.read(`\ndata: ${JSON.stringify(text)}\n\n`);
   await stream.read('event: control\ndata: close\n\n');
@@ -110,43 +110,47 @@ async function converseInBase(speak: Speak, path: string): Promise<string> {
   return 'works';
 }
 
-function refusal(status: number, text: string): string {
-  const who = /body-parser|sse-duplex/.exec(text)?.[0];
-  return `${status} by ${who ?? text}`;
+async function describeRejection({ status, readAll }: StreamedResponse): Promise<string> {
+  const text = await readAll();
+  const rejecter = /body-parser|sse-duplex/.exec(text)?.[0];
+  return `${status} by ${rejecter ?? text}`;
 }
 
-describe.each(Object.entries(FRAMEWORKS))('in %s', (name, framework: Framework) => {
-  // What is attached to the server is ahead of all of them.
+describe.each(Object.entries(FRAMEWORKS))('In %s', (name, framework: Framework) => {
+  // An attached channel receives requests ahead of the middleware.
   const isAhead = name.startsWith('attach');
 
-  it.each(MIDDLEWARES)('a channel behind %s', async (_, before, outcome = WORKS) => {
+  it.each(MIDDLEWARES)('a channel works behind %s', async (_, before, outcome = WORKS) => {
     const sse = createEcho();
-    const speak = await open(framework, [...before(), sse]);
-    expect(await converse(speak)).toEqual(isAhead ? WORKS : outcome);
+    const send = await open(framework, [...before(), sse]);
+    expect(await converse(send)).toEqual(isAhead ? WORKS : outcome);
   });
 
-  it.each(MIDDLEWARES)('a channel ahead of %s', async (_, after) => {
-    const sse = createEcho();
-    const seen: IncomingMessage[] = [];
-    const next: Handler = (request, response) => {
-      seen.push(request);
-      response.writeHead(200).end('the next');
-    };
-    const speak = await open(framework, [sse, ...after(), next]);
-    expect(await converse(speak)).toEqual(WORKS);
-    expect(seen).toEqual([]);
-    const other = await speak('/other');
-    expect([other.status, await other.readAll()]).toEqual([200, 'the next']);
-  });
+  it.each(MIDDLEWARES)(
+    'a channel works ahead of %s, which gets only other requests',
+    async (_, after) => {
+      const sse = createEcho();
+      const seen: IncomingMessage[] = [];
+      const next: Handler = (request, response) => {
+        seen.push(request);
+        response.writeHead(200).end('next handler');
+      };
+      const send = await open(framework, [sse, ...after(), next]);
+      expect(await converse(send)).toEqual(WORKS);
+      expect(seen).toEqual([]);
+      const other = await send('/other');
+      expect([other.status, await other.readAll()]).toEqual([200, 'next handler']);
+    },
+  );
 
-  it('two channels at two paths', async () => {
-    const speak = await open(framework, [createEcho('/a'), createEcho('/a/b')]);
-    const both = [converse(speak, '/a'), ...(isAhead ? [] : [converse(speak, '/a/b')])];
+  it('two channels work at two paths', async () => {
+    const send = await open(framework, [createEcho('/a'), createEcho('/a/b')]);
+    const both = [converse(send, '/a'), ...(isAhead ? [] : [converse(send, '/a/b')])];
     for (const outcome of await Promise.all(both)) expect(outcome).toEqual(WORKS);
   });
 });
 
-test('a server that is tuned gives Express no prototype to change', async () => {
+test('On the server of docs/scaling.md Express does not change the prototypes of requests', async () => {
   const prototypes: unknown[] = [];
   const keep = (request: IncomingMessage, response: ServerResponse) =>
     prototypes.push(Object.getPrototypeOf(request), Object.getPrototypeOf(response));
@@ -155,16 +159,16 @@ test('a server that is tuned gives Express no prototype to change', async () => 
       const server = serveTuned(express().use(...handlers));
       return server.prependListener('request', keep);
     },
-    speak: speakHttp1,
+    connect: connectHttp1,
   };
-  const speak = await open(framework, [
+  const send = await open(framework, [
     (request, response) => {
       keep(request, response);
       (response as Response).json({ query: (request as Request).query });
     },
   ]);
-  const reply = await speak('/?a=1');
-  expect(JSON.parse(await reply.readAll())).toEqual({ query: { a: '1' } });
+  const response = await send('/?a=1');
+  expect(JSON.parse(await response.readAll())).toEqual({ query: { a: '1' } });
   const [requestBefore, responseBefore, requestAfter, responseAfter] = prototypes;
   expect(requestAfter).toBe(requestBefore);
   expect(responseAfter).toBe(responseBefore);

@@ -11,8 +11,8 @@ import { certificate } from '../helpers/certificate';
 import { createSse } from '../helpers/channel';
 import { onTestFinished } from '../helpers/on-test-finished';
 import { runPageCode } from '../helpers/page-code';
-import { speakHttp1, speakHttp2 } from './speak';
-import type { Speak } from './speak';
+import { connectHttp1, connectHttp2 } from './http-client';
+import type { Send } from './http-client';
 
 export type Handler = (
   request: IncomingMessage,
@@ -23,33 +23,30 @@ export type Handler = (
 export type Sse = SseMiddleware<unknown, unknown, IncomingMessage>;
 
 export interface Framework {
-  /** Runs the handlers one after the other; the channel is one of them. */
+  /** Creates a server that runs the handlers in order. One of them is the channel. */
   serve(handlers: Handler[]): Server;
-  speak: typeof speakHttp1;
+  connect: typeof connectHttp1;
 }
 
 const express4 = jest.requireActual<typeof express>('express4');
 
-const tls = () => ({ key: certificate(), cert: certificate() });
+const tls = { key: certificate, cert: certificate };
 
 const serveHttp2 = (handlers: Handler[]) =>
-  createSecureServer(
-    { ...tls(), allowHTTP1: true },
-    inTurn(handlers) as never,
-  ) as unknown as Server;
+  createSecureServer({ ...tls, allowHTTP1: true }, inTurn(handlers) as never) as unknown as Server;
 
 export const FRAMEWORKS: Record<string, Framework> = {
   'Express 5': {
     serve: (handlers) => createServer(express().use(...handlers)),
-    speak: speakHttp1,
+    connect: connectHttp1,
   },
-  'Express 5, tuned': {
+  'Express 5 with the prototypes of docs/scaling.md': {
     serve: (handlers) => serveTuned(express().use(...handlers)),
-    speak: speakHttp1,
+    connect: connectHttp1,
   },
   'Express 4': {
     serve: (handlers) => createServer(express4().use(...handlers)),
-    speak: speakHttp1,
+    connect: connectHttp1,
   },
   'Connect 3': {
     serve(handlers) {
@@ -57,47 +54,50 @@ export const FRAMEWORKS: Record<string, Framework> = {
       for (const handler of handlers) app.use(handler);
       return createServer(app);
     },
-    speak: speakHttp1,
+    connect: connectHttp1,
   },
-  'node:http': { serve: (handlers) => createServer(inTurn(handlers)), speak: speakHttp1 },
+  'node:http': { serve: (handlers) => createServer(inTurn(handlers)), connect: connectHttp1 },
   'node:https': {
-    serve: (handlers) => createTlsServer(tls(), inTurn(handlers)),
-    speak: speakHttp1,
+    serve: (handlers) => createTlsServer(tls, inTurn(handlers)),
+    connect: connectHttp1,
   },
-  'node:http2': { serve: serveHttp2, speak: speakHttp2 },
-  'node:http2, pending in HTTP/1.1': { serve: serveHttp2, speak: speakHttp1 },
+  'node:http2': { serve: serveHttp2, connect: connectHttp2 },
+  'node:http2 with an HTTP/1.1 client': { serve: serveHttp2, connect: connectHttp1 },
   'attach, with Express 5': {
     serve(handlers) {
       const server = createServer(express().use(...handlers));
       handlers.find(isChannel)?.attach(server);
       return server;
     },
-    speak: speakHttp1,
+    connect: connectHttp1,
   },
 };
 
-/** As docs/scaling.md has it. */
+/** Creates the server that docs/scaling.md describes. */
 export function serveTuned(app: Express): Server {
   return runPageCode('docs/scaling.md', { app }, 'server') as Server;
 }
 
-/** Listens on a port of its own on the loopback; returns what speaks to it. */
-export async function open({ serve, speak }: Framework, handlers: Handler[]): Promise<Speak> {
+/** Starts the server and returns a function that sends requests to it. */
+export async function open(
+  { serve, connect: connectTo }: Framework,
+  handlers: Handler[],
+): Promise<Send> {
   const server = serve(handlers);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   onTestFinished(() => new Promise((resolve) => server.close(resolve)));
   const { port } = server.address() as AddressInfo;
   const isSecure = 'setSecureContext' in server;
-  return speak(`${isSecure ? 'https' : 'http'}://127.0.0.1:${port}`, certificate);
+  return connectTo(`${isSecure ? 'https' : 'http'}://127.0.0.1:${port}`, certificate);
 }
 
-/** A channel that sends back what it gets, and ends when it is pending to. */
+/** Creates a channel that echoes messages, and closes the connection after the message `end`. */
 export function createEcho(path = '/sse'): Sse {
   const sse = createSse<IncomingMessage>({}, path);
   sse.on('connection', (connection) => {
     connection.on('message', (message) => {
       connection.send(message);
-      if (message === 'end') connection.close(4000, 'as pending');
+      if (message === 'end') connection.close(4000, 'requested');
     });
   });
   return sse;
@@ -107,14 +107,14 @@ function isChannel(handler: Handler): handler is Sse {
   return 'attach' in handler;
 }
 
-/** What a server without a framework runs middlewares by. */
+/** Runs middleware without a framework. */
 function inTurn(handlers: Handler[]): RequestListener {
   return (request, response) => {
     const run = (index: number, error?: unknown): void => {
       if (error !== undefined) return void response.writeHead(400).end((error as Error).stack);
       const handler = handlers[index];
-      if (!handler) return void response.writeHead(404).end('nobody took it');
-      handler(request, response, (fault) => run(index + 1, fault));
+      if (!handler) return void response.writeHead(404).end('not found');
+      handler(request, response, (nextError) => run(index + 1, nextError));
     };
     run(0);
   };

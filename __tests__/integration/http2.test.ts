@@ -9,16 +9,16 @@ import type { Sse } from './frameworks';
 
 async function openHttp2(options: SseOptions = {}) {
   const sse: Sse = createSse(options);
-  const speak = await open(FRAMEWORKS['node:http2']!, [sse]);
-  return { sse, speak };
+  const send = await open(FRAMEWORKS['node:http2']!, [sse]);
+  return { sse, send };
 }
 
 describe('Over HTTP/2', () => {
   const MIB = 1024 * 1024;
 
-  it('a base client that does not read is closed at maxBufferedAmount', async () => {
-    const { sse, speak } = await openHttp2({ maxBufferedAmount: 4 * MIB });
-    const stream = await speak('/sse?sseClientId=a');
+  it('closes a Dart-dialect client that does not read, at maxBufferedAmount', async () => {
+    const { sse, send } = await openHttp2({ maxBufferedAmount: 4 * MIB });
+    const stream = await send('/sse?sseClientId=a');
     await stream.read('\n\n');
     const [connection] = [...sse.connections];
     const closes = record(connection!, 'close');
@@ -31,9 +31,9 @@ describe('Over HTTP/2', () => {
     expect(closes).toMatchObject([[1008, expect.stringContaining('maxBufferedAmount'), {}]]);
   });
 
-  it('`drain` comes when the client reads again, and not before', async () => {
-    const { sse, speak } = await openHttp2();
-    const stream = await speak('/sse?sseClientId=a&sseProtocol=2');
+  it('emits `drain` only after the client reads again', async () => {
+    const { sse, send } = await openHttp2();
+    const stream = await send('/sse?sseClientId=a&sseProtocol=2');
     await stream.read('\n\n');
     const [connection] = [...sse.connections];
     const drains = record(connection!, 'drain');
@@ -46,80 +46,88 @@ describe('Over HTTP/2', () => {
     expect(connection!.bufferedAmount).toBe(0);
   });
 
-  it('nothing is opened for a client that left while `authorize` thought about it', async () => {
-    let answer = (_isAllowed: boolean) => {};
+  it('opens no session for a client that left before `authorize` settled', async () => {
+    let settle = (_isAllowed: boolean) => {};
     const requests: IncomingMessage[] = [];
-    const { sse, speak } = await openHttp2({
+    const { sse, send } = await openHttp2({
       authorize: (request) => {
         requests.push(request);
-        return new Promise<boolean>((resolve) => (answer = resolve));
+        return new Promise<boolean>((resolve) => (settle = resolve));
       },
     });
     const controller = new AbortController();
     const { signal } = controller;
-    speak('/sse?sseClientId=a&sseProtocol=2', { signal }).catch(() => {});
+    send('/sse?sseClientId=a&sseProtocol=2', { signal }).catch(() => {});
     await waitFor(() => requests.length > 0);
     const isGone = new Promise((resolve) => requests[0]!.on('close', resolve));
     controller.abort();
     await isGone;
-    answer(true);
+    settle(true);
     await turn();
     expect(sse.stats()).toMatchObject({ connections: 0, opened: 0 });
   });
 
-  it('a base message whose body was cut does not consume its number', async () => {
-    const { sse, speak } = await openHttp2();
+  it('does not consume the number of a Dart-dialect message whose body was cut', async () => {
+    const { sse, send } = await openHttp2();
     const errors = record(sse, 'clientError');
-    const stream = await speak('/sse?sseClientId=a');
+    const stream = await send('/sse?sseClientId=a');
     await stream.read('\n\n');
     const [connection] = [...sse.connections];
     const messages = record(connection!, 'message');
     const controller = new AbortController();
     const { signal } = controller;
     const cut = { method: 'POST', body: '"a', isWhole: false, signal };
-    speak('/sse?sseClientId=a&messageId=0', cut).catch(() => {});
-    await speak('/sse'); // a whole exchange later the body has begun
+    send('/sse?sseClientId=a&messageId=0', cut).catch(() => {});
+    await send('/sse'); // when this exchange is over, the server has received the first bytes
     controller.abort();
     await waitFor(() => errors.length > 1);
-    expect(errors[1]![0]).toMatchObject({ message: 'the body was cut before its end' });
+    expect(errors[1]![0]).toMatchObject({
+      message: 'the connection closed before the end of the request body',
+    });
     const body = '"a"';
-    await speak('/sse?sseClientId=a&messageId=0', { method: 'POST', body });
+    await send('/sse?sseClientId=a&messageId=0', { method: 'POST', body });
     expect(messages).toEqual([['a']]);
   });
 
-  it('a body that was cut while `authorize` thought about it is known for one that was', async () => {
-    let answer = (_isAllowed: boolean) => {};
+  it('recognizes a body that was cut before `authorize` settled', async () => {
+    let settle = (_isAllowed: boolean) => {};
     const posts: IncomingMessage[] = [];
-    const { sse, speak } = await openHttp2({
+    const { sse, send } = await openHttp2({
       authorize: (request) => {
         if (request.method === 'GET') return true;
         posts.push(request);
-        return new Promise<boolean>((resolve) => (answer = resolve));
+        return new Promise<boolean>((resolve) => (settle = resolve));
       },
     });
     const errors = record(sse, 'clientError');
-    const stream = await speak('/sse?sseClientId=a');
+    const stream = await send('/sse?sseClientId=a');
     await stream.read('\n\n');
     const messages = record([...sse.connections][0]!, 'message');
     const controller = new AbortController();
     const { signal } = controller;
     const cut = { method: 'POST', body: '12', isWhole: false, signal };
-    speak('/sse?sseClientId=a&messageId=0', cut).catch(() => {});
+    send('/sse?sseClientId=a&messageId=0', cut).catch(() => {});
     await waitFor(() => posts.length > 0);
-    await speak('/sse'); // a whole exchange later the body has begun
+    await send('/sse'); // when this exchange is over, the server has received the first bytes
     const isGone = new Promise((resolve) => posts[0]!.on('close', resolve));
     controller.abort();
     await isGone;
-    answer(true);
+    settle(true);
     await waitFor(() => errors.length > 1);
     expect(messages).toEqual([]);
-    expect(errors[1]![0]).toMatchObject({ message: 'the body was cut before its end' });
+    expect(errors[1]![0]).toMatchObject({
+      message: 'the connection closed before the end of the request body',
+    });
   });
 
-  it('a body that goes on after its refusal is ended after bodyTimeout', async () => {
-    const { speak } = await openHttp2({ bodyTimeout: 50 });
-    const reply = await speak('/sse?sseClientId=a', { method: 'POST', body: '"a', isWhole: false });
-    expect(reply.status).toBe(408);
-    await reply.closed;
+  it('closes an incomplete request after bodyTimeout, although it was rejected before', async () => {
+    const { send } = await openHttp2({ bodyTimeout: 50 });
+    const response = await send('/sse?sseClientId=a', {
+      method: 'POST',
+      body: '"a',
+      isWhole: false,
+    });
+    expect(response.status).toBe(404);
+    await response.closed;
   });
 });

@@ -6,14 +6,14 @@ import { waitFor } from '../helpers/wait-for';
 const PIECES = 1024;
 const PIECE = 'x'.repeat(64 * 1024);
 
-describe('A server that sends a line of 64 MiB without its end', () => {
-  it('has its stream cut by the client, which says why and tries again', async () => {
+describe('A client that receives a line of 64 MiB that does not end', () => {
+  it('aborts the stream with a reason and reconnects', async () => {
     let gets = 0;
-    let taken = 0;
+    let sentPieces = 0;
     function* compose() {
       yield 'data: ';
       for (let piece = 0; piece < PIECES; piece++) {
-        if (gets === 1) taken++;
+        if (gets === 1) sentPieces++;
         yield PIECE;
       }
     }
@@ -30,7 +30,7 @@ describe('A server that sends a line of 64 MiB without its end', () => {
     expect(disconnects.map(({ reason }) => reason)).toEqual([
       expect.stringMatching(/^RangeError: an event exceeds/),
     ]);
-    expect(taken).toBeLessThan(PIECES);
+    expect(sentPieces).toBeLessThan(PIECES);
     expect(messages).toEqual([]);
   }, 120_000);
 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 
-/** What an event stream is made of, what JSON escapes, and what UTF-8 has no form of. */
+/** Syntax of event streams, characters that JSON escapes, and surrogates that UTF-8 cannot encode. */
 const MARKS = [
   ...[
     '\r',
@@ -23,13 +23,13 @@ const MARKS = [
   ...['\uFEFF', '\u2028', '\u2029', '\u0085', '\uD83D', '\uDE00', '\uFFFF', 'ü', '漢', '😀', 'a'],
 ];
 
-/** Texts that an event stream might trip over. */
+/** Strings that are difficult to carry in an event stream. */
 export const hardText = fc.oneof(
   { weight: 3, arbitrary: fc.string({ unit: fc.constantFrom(...MARKS) }) },
   { weight: 1, arbitrary: fc.string({ unit: 'binary' }) },
 );
 
-/** JSON values made of them. */
+/** JSON values that contain such strings. */
 const hardJson = fc.oneof(
   { weight: 4, arbitrary: hardText },
   { weight: 1, arbitrary: fc.double() },
@@ -39,12 +39,12 @@ const hardJson = fc.oneof(
   { weight: 1, arbitrary: fc.jsonValue({ maxDepth: 2 }) },
 );
 
-/** Values of which JSON has no form. */
+/** Values that JSON cannot express. */
 const noJson = fc.constantFrom<unknown>(
   ...[undefined, () => {}, Symbol('x'), 1n, { deep: [1n] }, { toJSON: () => undefined }],
 );
 
-/** Values that an application may send, and some that it may not. */
+/** Values that an application may send, and some that it cannot send. */
 export const hardValue = fc.oneof(
   { weight: 50, arbitrary: hardJson },
   { weight: 1, arbitrary: noJson },

@@ -5,13 +5,13 @@ import { sendRequest, openStream, post } from '../helpers/http';
 import { catchUncaught } from '../helpers/uncaught';
 import { exchange } from './raw-socket';
 
-// It comes without types, and has the same face here.
+// Express 4 has no types here. Its API is the same as far as this file uses it.
 const express4 = jest.requireActual<typeof express>('express4');
 
 /**
- * A middleware in an application of that Express.
+ * Opens a channel in an application of one version of Express.
  *
- * @param maxHeaderSize more than Node's own, so that names of any length come in.
+ * @param maxHeaderSize larger than Node's default, so that ids of any length are received.
  */
 async function openChannel(application: typeof express, maxHeaderSize = 1024 * 1024) {
   const sse = createSse();
@@ -21,7 +21,7 @@ async function openChannel(application: typeof express, maxHeaderSize = 1024 * 1
   return { sse, url: `${origin}/sse` };
 }
 
-/** All that a polluted prototype would show. */
+/** Returns the properties of the built-in prototypes, in which pollution would show. */
 const prototypes = () =>
   [Object, Array, String, Function, Map, URLSearchParams].map(({ prototype }) =>
     Object.entries(Object.getOwnPropertyDescriptors(prototype)).map(
@@ -29,8 +29,8 @@ const prototypes = () =>
     ),
   );
 
-/** The query of a request, and the name that it gives. */
-const LABELS: [string, string][] = [
+/** Queries, and the session id that each contains. */
+const VALID: [string, string][] = [
   ...['__proto__', 'constructor', 'prototype', 'toString', 'valueOf', 'hasOwnProperty'].map(
     (name): [string, string] => [`sseClientId=${name}`, name],
   ),
@@ -61,11 +61,11 @@ const LABELS: [string, string][] = [
   ['sseClientId=a%2Fb', 'a/b'],
   ['sseClientId=+', ' '],
   ['sseClientId=%F0%9F%98%80%C3%BC', '😀ü'],
-  ['sseClientId=e%CC%81', 'e\u0301'], // not made one with é
+  ['sseClientId=e%CC%81', 'e\u0301'], // not normalized to é
   [`sseClientId=${'%F0%9F%98%80'.repeat(128)}`, '😀'.repeat(128)],
 ];
 
-const NO_LABELS = [
+const INVALID = [
   ...['', 'sseClientId', 'sseClientId=', 'sseclientid=a', 'SSECLIENTID=a', 'sseClientId%5B%5D=a'],
   ...['sseClientId=a&sseClientId=a', 'sseClientId=a&sseClientId=b', 'sseClientId=a&sseClientId'],
   ...['sseClientId=&sseClientId=a', 'sseClientId=a&sseClientId=__proto__', 'sseClientId%00=a'],
@@ -83,7 +83,7 @@ const NO_LABELS = [
 describe.each([
   ['4', express4],
   ['5', express],
-])('a hostile name on Express %s', (_, application) => {
+])('A session id on Express %s', (_, application) => {
   const before = prototypes();
   let uncaught: unknown[];
 
@@ -94,7 +94,7 @@ describe.each([
     expect(({} as Record<string, unknown>).polluted).toBeUndefined();
   });
 
-  it.each(LABELS)('is a label: %s', async (query, id) => {
+  it.each(VALID)('is used literally: %s', async (query, id) => {
     const { sse, url } = await openChannel(application);
     expect(sse.connections.get(id)).toBeUndefined();
     const stream = await openStream(`${url}?${query}`);
@@ -104,16 +104,18 @@ describe.each([
     expect(messages).toEqual([['x']]);
   });
 
-  it('is refused where it is none', async () => {
+  it('that is invalid is rejected with 400', async () => {
     const { sse, url } = await openChannel(application);
-    for (const query of NO_LABELS) {
+    for (const query of INVALID) {
       for (const method of ['GET', 'POST']) {
         const { status, text } = await sendRequest(`${url}?${query}`, { method });
-        const what = [method, query.slice(0, 80), status, JSON.parse(text) as unknown];
-        expect(what).toMatchObject([method, what[1], 400, { code: 'bad-request' }]);
+        const given = query.slice(0, 80);
+        const response = { method, given, status, error: JSON.parse(text) as unknown };
+        const error = { code: 'bad-request' };
+        expect(response).toMatchObject({ method, given, status: 400, error });
       }
     }
-    expect(sse.stats()).toMatchObject({ connections: 0, refused: 2 * NO_LABELS.length });
+    expect(sse.stats()).toMatchObject({ connections: 0, clientErrors: 2 * INVALID.length });
   });
 
   it.each<[string, string]>([
@@ -122,14 +124,14 @@ describe.each([
     ['LF', 'a\nb'],
     ['CRLF and a header', 'a HTTP/1.1\r\n\r\nX: '],
     ['a space', 'a b'],
-  ])('that breaks the request line is refused: %s', async (_what, id) => {
+  ])('that breaks the request line is rejected with 400: %s', async (_what, id) => {
     const { sse, url } = await openChannel(application);
-    const answer = await exchange(url, `POST /sse?sseClientId=${id} HTTP/1.1\r\nHost: a\r\n\r\n`);
-    expect(answer).toMatch(/^HTTP\/1.1 400 /);
+    const response = await exchange(url, `POST /sse?sseClientId=${id} HTTP/1.1\r\nHost: a\r\n\r\n`);
+    expect(response).toMatch(/^HTTP\/1.1 400 /);
     expect(sse.connections.size).toBe(0);
   });
 
-  it('of 64 KiB is refused by Node, where the application leaves that to it', async () => {
+  it('of 64 KiB is rejected with 431 by Node at its default limit', async () => {
     const { url } = await openChannel(application, maxHeaderSize);
     expect((await sendRequest(`${url}?sseClientId=${'a'.repeat(65_536)}`)).status).toBe(431);
   });

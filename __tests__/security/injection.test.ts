@@ -6,7 +6,7 @@ import { openStream } from '../helpers/http';
 import type { Block, RawStream } from '../helpers/http';
 import { exchange } from './raw-socket';
 
-/** Texts that would be an event, a header, an answer or a line of a log, if they could. */
+/** Texts that try to be an event, a header, a response or a line of a log. */
 const FORGERIES = [
   '\n\nevent: close\ndata: {"code":4000,"reason":"forged"}\n\n',
   '\r\rid: forged.9\rdata: "forged"\r\r',
@@ -17,13 +17,13 @@ const FORGERIES = [
   '\n2026-01-01 00:00:00 INFO forged',
   '\r\x1b[2K\x1b[1A\x9b2Jforged',
   '\u0085forged\u2028forged\u2029forged\0\b\x7f',
-  '{"error":"forged"}',
+  '{"code":"forged"}',
   '\ud83d\n\udc00',
 ];
-/** Those that HTTP can carry as a header's value; its bytes are Latin-1. */
+/** Texts that are valid header values; HTTP reads their bytes as Latin-1. */
 const IN_A_HEADER = [
   ...[
-    '"}{"error":"forged"',
+    '"}{"code":"forged"',
     '\\',
     '\\"',
     '\\n',
@@ -46,31 +46,31 @@ const IN_A_HEADER = [
 
 const ONE_LINE = /^[^\p{Cc}\p{Zl}\p{Zp}]+$/u;
 
-/** What an answer's head may hold, whoever asks for what. */
-const OWN_HEADERS = [
+/** Headers that any response may have. */
+const COMMON_HEADERS = [
   ...['cache-control', 'connection', 'content-length', 'content-type', 'date', 'vary'],
   ...['x-content-type-options', 'x-powered-by'],
 ];
 
-/** The answer's status, the headers it has beside our own, and its body, from JSON. */
-function readAnswer(answer: string) {
-  const [head, body, ...more] = answer.split('\r\n\r\n') as [string, string, ...string[]];
+/** Parses a response. `headers` are the names of those that not every response may have. */
+function parseResponse(response: string) {
+  const [head, body, ...more] = response.split('\r\n\r\n') as [string, string, ...string[]];
   expect(more).toEqual([]);
   const [status, ...lines] = head.split('\r\n') as [string, ...string[]];
   const headers = lines
     .map((line) => line.slice(0, line.indexOf(':')).toLowerCase())
-    .filter((name) => !OWN_HEADERS.includes(name));
-  return { status: Number(status.split(' ')[1]), headers, fault: JSON.parse(body) as object };
+    .filter((name) => !COMMON_HEADERS.includes(name));
+  return { status: Number(status.split(' ')[1]), headers, error: JSON.parse(body) as object };
 }
 
-/** Blocks waitFor, without, the one that is awaited. */
+/** Returns the blocks before the one that `isLast` accepts. */
 async function takeAll(stream: RawStream, isLast: (block: Block) => boolean): Promise<Block[]> {
   const blocks: Block[] = [];
   for (let block; !isLast((block = await stream.take()));) blocks.push(block);
   return blocks;
 }
 
-describe('a message', () => {
+describe('A message with hostile text', () => {
   const send = (connection: Connection) => {
     for (const text of FORGERIES) connection.send(text);
     for (const text of FORGERIES) connection.send({ [text]: [text], toJSON: undefined });
@@ -88,7 +88,7 @@ describe('a message', () => {
     expect(blocks.map(({ data }) => JSON.parse(data!) as unknown)).toEqual(expected);
   });
 
-  it('forges no event in the base dialect, nor a proof', async () => {
+  it('forges no event and no event id in the Dart dialect', async () => {
     const { url, connections } = await openChannel();
     const stream = await openStream(addressOf(url, 'a'));
     const [token] = (await stream.take()).id!.split('.') as [string];
@@ -100,24 +100,24 @@ describe('a message', () => {
   });
 });
 
-describe("an application's reason to close", () => {
+describe("An application's hostile close reason", () => {
   it.each(FORGERIES.map((reason) => [reason]))('forges no event: %j', async (reason) => {
     const { url, connections } = await openChannel();
     const duplex = await openDuplex(url, 'duplex');
-    const base = await openStream(addressOf(url, 'base'));
-    await base.take();
+    const dart = await openStream(addressOf(url, 'dart'));
+    await dart.take();
     for (const connection of connections) connection.close(4000, reason);
-    expect(await base.take()).toEqual({ event: 'control', data: 'close' });
+    expect(await dart.take()).toEqual({ event: 'control', data: 'close' });
     const { event, data, ...others } = await duplex.stream.take();
     expect([event, JSON.parse(data!), others]).toEqual(['close', { code: 4000, reason }, {}]);
-    expect(await Promise.all([base.ended, duplex.stream.ended])).toEqual(['ended', 'ended']);
-    expect([base.waiting(), duplex.stream.waiting()]).toEqual([0, 0]);
+    expect(await Promise.all([dart.ended, duplex.stream.ended])).toEqual(['ended', 'ended']);
+    expect([dart.waiting(), duplex.stream.waiting()]).toEqual([0, 0]);
   });
 });
 
-describe("a client's reason to close", () => {
+describe("A client's hostile close reason", () => {
   it.each(FORGERIES.map((reason) => [reason]))(
-    'is told to the application only: %j',
+    'reaches only the application: %j',
     async (reason) => {
       const { url, connections } = await openChannel();
       const { post: send, stream } = await openDuplex(url);
@@ -130,7 +130,7 @@ describe("a client's reason to close", () => {
   );
 });
 
-/** What a request has in place of what is right. */
+/** Hostile parts of a request, in place of valid ones. */
 interface Forged {
   method?: string;
   parameters?: Record<string, string>;
@@ -138,9 +138,9 @@ interface Forged {
   body?: string;
 }
 
-/** A request, byte for byte, each a character. */
+/** Composes a request; each character is a byte. */
 function asText({ method = 'POST', parameters, headers, body = '' }: Forged): string {
-  // Not by `encodeURIComponent`, which throws at half a surrogate pair.
+  // `encodeURIComponent` would throw at half a surrogate pair.
   const query = new URLSearchParams({ sseClientId: 'a', ...parameters }).toString();
   const bytes = Buffer.from(body);
   const all = {
@@ -154,23 +154,27 @@ function asText({ method = 'POST', parameters, headers, body = '' }: Forged): st
   return head.join('\r\n') + bytes.toString('latin1');
 }
 
-describe('what a refusal quotes', () => {
+describe('Hostile text that an error response quotes', () => {
   const ofHeader =
     (name: string, before = '') =>
     (text: string): Forged => ({ headers: { [name]: before + text } });
 
   it.each<[string, string[], (text: string) => Forged]>([
-    ['a body', FORGERIES, (body) => ({ body: `x${body}` })],
-    ['a name', FORGERIES, (sseClientId) => ({ parameters: { sseClientId } })],
-    ['a number', FORGERIES, (messageId) => ({ parameters: { messageId } })],
-    ['a version', FORGERIES, (sseProtocol) => ({ method: 'GET', parameters: { sseProtocol } })],
-    ['a type', IN_A_HEADER, ofHeader('Content-Type')],
-    ['a charset', IN_A_HEADER, ofHeader('Content-Type', 'text/plain; charset=')],
-    ['an encoding', IN_A_HEADER, ofHeader('Content-Encoding')],
-    ['an origin', IN_A_HEADER, ofHeader('Origin')],
-    ['a host', IN_A_HEADER, ofHeader('Host')],
+    ['in a body', FORGERIES, (body) => ({ body: `x${body}` })],
+    ['in a session id', FORGERIES, (sseClientId) => ({ parameters: { sseClientId } })],
+    ['in a message number', FORGERIES, (messageId) => ({ parameters: { messageId } })],
     [
-      'a proof',
+      'in a protocol version',
+      FORGERIES,
+      (sseProtocol) => ({ method: 'GET', parameters: { sseProtocol } }),
+    ],
+    ['in a media type', IN_A_HEADER, ofHeader('Content-Type')],
+    ['in a charset', IN_A_HEADER, ofHeader('Content-Type', 'text/plain; charset=')],
+    ['in an encoding', IN_A_HEADER, ofHeader('Content-Encoding')],
+    ['in an origin', IN_A_HEADER, ofHeader('Origin')],
+    ['in a host', IN_A_HEADER, ofHeader('Host')],
+    [
+      'in Last-Event-ID',
       IN_A_HEADER,
       (text) => ({
         ...ofHeader('Last-Event-ID')(text),
@@ -178,30 +182,31 @@ describe('what a refusal quotes', () => {
         parameters: { sseProtocol: '2' },
       }),
     ],
-  ])('%s, forges no header, no body and no line of a log', async (_, texts, forge) => {
+  ])('%s forges no header, no body and no line of a log', async (_, texts, forge) => {
     const { sse, url } = await openChannel({ allowedHosts: ['app.example'] });
     const errors = record(sse, 'clientError');
     for (const text of texts) {
-      const { status, headers, fault } = readAnswer(await exchange(url, asText(forge(text))));
+      const response = parseResponse(await exchange(url, asText(forge(text))));
+      const { status, headers, error } = response;
       expect([text, status, headers]).toEqual([text, expect.any(Number), []]);
-      expect(Object.keys(fault)).toEqual(['error', 'message']);
+      expect(Object.keys(error)).toEqual(['code', 'message']);
     }
     expect(errors).toHaveLength(texts.length);
     for (const [error] of errors as [SseRequestError][]) {
       expect(error.message).toMatch(ONE_LINE);
-      // As `console.error(error)` has it: nobody can begin a line of his own.
+      // As `console.error(error)` prints it: the text cannot begin a line.
       for (const line of inspect(error).split('\n').slice(1))
         expect(line).toMatch(/^(?: |\})\P{Cc}*$/u);
     }
   });
 });
 
-describe('an origin that the application allows, whatever it looks like,', () => {
+describe('A hostile origin that the application allows', () => {
   it.each(IN_A_HEADER.map((origin) => [origin]))('forges no other header: %j', async (origin) => {
     const { url } = await openChannel({ allowedOrigins: () => true });
     const lines = ['Host: app.example', 'Connection: close', `Origin: ${origin}`];
-    const answer = await exchange(url, ['GET /sse HTTP/1.1', ...lines, '', ''].join('\r\n'));
-    expect(readAnswer(answer)).toMatchObject({
+    const response = await exchange(url, ['GET /sse HTTP/1.1', ...lines, '', ''].join('\r\n'));
+    expect(parseResponse(response)).toMatchObject({
       status: 400,
       headers: [
         'access-control-allow-origin',

@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 
-/** Writes bytes as they are, the FIN after them if `isCut`; settles with all that came, when it ends. */
+/** Writes bytes, ends the connection if `isCut`, and resolves with everything received until it closes. */
 export function exchange(
   url: string,
   bytes: string | Buffer,
@@ -15,7 +15,7 @@ export function exchange(
     let text = '';
     socket.setEncoding('latin1');
     socket.on('data', (chunk: string) => (text += chunk));
-    // What came before a reset is the answer all the same.
+    // A reset may follow the response.
     socket.on('error', () => {});
     socket.on('close', () => resolve(text));
   });

@@ -1,11 +1,15 @@
 import { requireProgram } from '../../helpers/programs';
 
-/** @throws Error that says what to install. */
+/**
+ * Returns the path of Chromium.
+ *
+ * @throws Error that names the Debian package to install.
+ */
 export function requireChromium(): string {
   return requireProgram('/usr/bin/chromium', 'chromium');
 }
 
-/** Without a sandbox, for root; and nothing that goes out. */
+/** Root can run Chromium only without its sandbox. The other flags avoid network access and dialogs. */
 export const CHROMIUM_FLAGS = [
   '--no-sandbox',
   '--disable-gpu',

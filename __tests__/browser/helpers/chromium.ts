@@ -3,7 +3,7 @@ import type { Browser, Page } from 'playwright-core';
 import { onTestFinished } from '../../helpers/on-test-finished';
 import { CHROMIUM_FLAGS, requireChromium } from './chromium-program';
 
-/** @param backForwardCache as Chromium's users have it; Playwright turns it off of itself. */
+/** @param backForwardCache enables the back/forward cache, which Playwright disables by default. */
 export async function launchChromium({ backForwardCache = false } = {}): Promise<Browser> {
   return chromium.launch({
     executablePath: requireChromium(),
@@ -14,12 +14,12 @@ export async function launchChromium({ backForwardCache = false } = {}): Promise
 
 const pageErrors: Error[] = [];
 
-// What is thrown on a page, and caught by nobody there, fails the test.
+// An uncaught error on a page fails the test.
 afterEach(() => {
   expect(pageErrors.splice(0)).toEqual([]);
 });
 
-/** Opens a page in a context of its own, for this test. */
+/** Opens a page in a new context, which is closed when the test is finished. */
 export async function openPage(browser: Browser, url: string): Promise<Page> {
   const context = await browser.newContext();
   onTestFinished(() => context.close());
@@ -30,22 +30,22 @@ export async function openPage(browser: Browser, url: string): Promise<Page> {
   return page;
 }
 
-/** A page that runs on its own. */
+/** A page that Playwright does not watch. */
 export interface UnwatchedPage {
-  /** The value of an expression, of its promise if it is one. */
+  /** Evaluates an expression and awaits its value. */
   evaluate(expression: string): Promise<unknown>;
 }
 
-/** An answer of the page to a command of the DevTools protocol. */
-interface Answer {
+/** The response to a command of the DevTools protocol. */
+interface CommandResponse {
   id?: number;
   error?: { message: string };
   result?: { result?: { value?: unknown }; exceptionDetails?: { text: string } };
 }
 
 /**
- * Opens a page that Playwright knows nothing of. Of its own it follows each request, which takes as
- * much of the machine as the request does: with thousands of them that is what a test would measure.
+ * Opens a page that Playwright does not watch. Playwright follows each request of a page, which makes tests
+ * with thousands of requests slow.
  */
 export async function openUnwatchedPage(browser: Browser, url: string): Promise<UnwatchedPage> {
   const session = await browser.newBrowserCDPSession();
@@ -58,18 +58,18 @@ export async function openUnwatchedPage(browser: Browser, url: string): Promise<
   const { sessionId } = await session.send('Target.attachToTarget', { targetId });
   let lastId = 0;
 
-  function command(method: string, params: object): Promise<Answer['result']> {
+  function command(method: string, params: object): Promise<CommandResponse['result']> {
     const id = ++lastId;
     return new Promise((resolve, reject) => {
-      const take = ({ message }: { message: string }) => {
-        const { id: answered, result, error } = JSON.parse(message) as Answer;
-        if (answered !== id) return;
-        session.off('Target.receivedMessageFromTarget', take);
-        const fault = error?.message ?? result?.exceptionDetails?.text;
-        if (fault === undefined) resolve(result);
-        else reject(new Error(`${fault}: ${method} ${JSON.stringify(params)}`));
+      const onMessage = ({ message }: { message: string }) => {
+        const { id: respondedId, result, error } = JSON.parse(message) as CommandResponse;
+        if (respondedId !== id) return;
+        session.off('Target.receivedMessageFromTarget', onMessage);
+        const failure = error?.message ?? result?.exceptionDetails?.text;
+        if (failure === undefined) resolve(result);
+        else reject(new Error(`${failure}: ${method} ${JSON.stringify(params)}`));
       };
-      session.on('Target.receivedMessageFromTarget', take);
+      session.on('Target.receivedMessageFromTarget', onMessage);
       const message = JSON.stringify({ id, method, params });
       session.send('Target.sendMessageToTarget', { sessionId, message }).catch(reject);
     });

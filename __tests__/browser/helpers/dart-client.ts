@@ -4,32 +4,31 @@ import { openUnwatchedPage } from './chromium';
 
 declare global {
   interface Window {
-    BaseClient: typeof BaseClient;
+    DartClient: typeof DartClient;
   }
 }
 
 /**
- * What `SseClient` of Dart's `package:sse` does, step for step, in a page.
- * Source: dart-lang/tools, pkgs/sse 4.2.0, lib/client/sse_client.dart.
+ * A translation of `SseClient` of Dart's `package:sse` 4.2.0
+ * (dart-lang/tools, pkgs/sse/lib/client/sse_client.dart).
  *
- * It goes to the page as text: it may use nothing but itself and the page.
+ * The class is sent to the page as text, so it may only use itself and globals of the page.
  */
-export class BaseClient {
-  /** 1,000 requests under way at once, of all clients of the page. */
+export class DartClient {
+  /** Limits all clients of the page to 1,000 requests at a time. */
   static readonly pool = { free: 1_000, queue: [] as (() => void)[] };
 
   readonly received: string[] = [];
   /** Data of `control` events. */
   readonly controls: string[] = [];
-  /** Why it gave up. */
+  /** Why the client closed itself. */
   error: string | undefined;
-  /** When. */
-  closedAt: number | undefined;
-  /** When the stream was opened, each time. */
-  readonly openedAt: number[] = [];
-  /** When the stream was lost, or could not be opened, each time. */
-  readonly failedAt: number[] = [];
-  /** Messages whose POST is not answered yet, or waits for its turn. */
+  isClosed = false;
+  /** Number of times the stream was opened. */
+  opens = 0;
+  /** Number of times the stream was lost or could not be opened. */
+  failures = 0;
+  /** Number of messages whose POST has no response yet. */
   pending = 0;
   onmessage = (_message: string) => {};
 
@@ -37,7 +36,7 @@ export class BaseClient {
   readonly #eventSource: EventSource;
   #lastMessageId = -1;
   #errorTimer: number | undefined;
-  /** Bodies of what was sent before the stream was first open. */
+  /** Bodies of messages that were sent before the stream was opened for the first time. */
   #unsent: string[] | undefined = [];
 
   constructor(url: string, id: string) {
@@ -55,7 +54,7 @@ export class BaseClient {
       this.#close();
     });
     this.#eventSource.addEventListener('open', () => {
-      this.openedAt.push(performance.now());
+      this.opens++;
       clearTimeout(this.#errorTimer);
       this.#errorTimer = undefined;
       const unsent = this.#unsent ?? [];
@@ -63,7 +62,7 @@ export class BaseClient {
       for (const body of unsent) void this.#post(body);
     });
     this.#eventSource.addEventListener('error', () => {
-      this.failedAt.push(performance.now());
+      this.failures++;
       this.#errorTimer ??= window.setTimeout(() => {
         this.#errorTimer = undefined;
         this.#closeWithError('the stream did not come back within 5 s');
@@ -71,35 +70,30 @@ export class BaseClient {
     });
   }
 
-  /** EventSource's own: 2, and it will never come back. */
+  /** State of the EventSource. 2 means that it does not reconnect. */
   get readyState(): number {
     return this.#eventSource.readyState;
   }
 
-  /** Of the EventSource: milliseconds that the browser took to come back, each time. */
-  get gaps(): number[] {
-    return this.failedAt.map((lost) => (this.openedAt.find((at) => at > lost) ?? NaN) - lost);
-  }
-
   send(message: string): void {
-    if (this.closedAt !== undefined) throw new Error('Bad state: Cannot add event after closing');
+    if (this.isClosed) throw new Error('Bad state: Cannot add event after closing');
     this.sendBody(JSON.stringify(message));
   }
 
-  /** Beyond Dart's client: sends what need not be JSON. It takes a number as any message does. */
+  /** Not in Dart's client: sends a body that need not be JSON. It consumes a message number. */
   sendBody(body: string): void {
     this.pending++;
     if (this.#unsent) this.#unsent.push(body);
     else void this.#post(body);
   }
 
-  /** Waits until no POST is under way. */
+  /** Waits until no POST is in flight. */
   async settle(): Promise<void> {
     while (this.pending > 0) await new Promise((resolve) => setTimeout(resolve, 20));
   }
 
   async #post(body: string): Promise<void> {
-    const { pool } = window.BaseClient;
+    const { pool } = window.DartClient;
     if (pool.free > 0) pool.free--;
     else await new Promise<void>((resolve) => pool.queue.push(resolve));
     try {
@@ -121,40 +115,40 @@ export class BaseClient {
 
   #close(): void {
     this.#eventSource.close();
-    this.closedAt ??= performance.now();
+    this.isClosed = true;
   }
 }
 
-/** What Dart's client calls itself from 4.1.8 on: 6 characters of base64, here with all that may trouble a URL. */
+/** Returns an id as Dart's client creates it since 4.1.8: 6 characters of base64, here with + and /. */
 export function newBase64Id(): string {
   const letter = () => BASE64.charAt(randomInt(62));
   return `${letter()}+${letter()}/${letter()}${letter()}`;
 }
 const BASE64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 
-/** What it called itself before, with a debug key. */
+/** Returns an id as Dart's client created it before, with a debug key. */
 export function newDebugId(): string {
   return `debugKey-${randomUUID()}`;
 }
 
-const INSTALL = `window.BaseClient ??= ${BaseClient.toString()}`;
+const INSTALL = `window.DartClient ??= ${DartClient.toString()}`;
 
-/** Makes a client on the page. */
-export async function openBaseClient(
+/** Creates a client on the page. */
+export async function openDartClient(
   page: Page,
   id = newBase64Id(),
-): Promise<JSHandle<BaseClient>> {
+): Promise<JSHandle<DartClient>> {
   await page.evaluate(INSTALL);
-  return page.evaluateHandle((own) => new window.BaseClient('/sse', own), id);
+  return page.evaluateHandle((own) => new window.DartClient('/sse', own), id);
 }
 
-/** A client that Playwright does not watch. */
+/** A client on a page that Playwright does not watch. */
 export interface UnwatchedClient {
-  /** As a handle's `evaluate`. The function goes as text. */
-  evaluate<T>(inPage: (client: BaseClient) => T | Promise<T>): Promise<T>;
+  /** Like `evaluate` of a Playwright handle. The function is sent as text. */
+  evaluate<T>(inPage: (client: DartClient) => T | Promise<T>): Promise<T>;
 }
 
-/** Makes a client on a page of its own that Playwright does not watch. */
+/** Creates a client on a new page that Playwright does not watch. */
 export async function openUnwatchedClient(
   browser: Browser,
   origin: string,
@@ -162,10 +156,10 @@ export async function openUnwatchedClient(
 ): Promise<UnwatchedClient> {
   const page = await openUnwatchedPage(browser, origin);
   await page.evaluate(
-    `${INSTALL}; window.client = new BaseClient('/sse', ${JSON.stringify(id)}); 0`,
+    `${INSTALL}; window.client = new DartClient('/sse', ${JSON.stringify(id)}); 0`,
   );
   return {
-    evaluate: <T>(inPage: (client: BaseClient) => T | Promise<T>) =>
+    evaluate: <T>(inPage: (client: DartClient) => T | Promise<T>) =>
       page.evaluate(`(${inPage.toString()})(window.client)`) as Promise<T>,
   };
 }

@@ -3,18 +3,18 @@ import type { LaunchOptions } from 'puppeteer-core';
 import { requireProgram, startProgram } from '../../helpers/programs';
 import { CHROMIUM_FLAGS, requireChromium } from './chromium-program';
 
-/** A browser, by as little as these tests need. */
+/** The interface to a browser that these tests need. */
 export interface Engine {
-  /** Opens a page of its own; close it before the next. */
+  /** Opens a page. It has to be closed before the next one. */
   openPage(): Promise<EnginePage>;
   close(): Promise<void>;
 }
 
 export interface EnginePage {
-  /** Both settle when the page is there: a page that is closed before may never be. */
+  /** Resolves when the page is loaded, as `reload` does. */
   goto(url: string): Promise<unknown>;
   reload(): Promise<unknown>;
-  /** Runs a function in the page. It goes as text, its arguments and value as JSON. */
+  /** Runs a function in the page. It is sent as text, its arguments and its result as JSON. */
   evaluate<Values extends unknown[], T>(
     inPage: InPage<Values, T>,
     ...values: Values
@@ -59,7 +59,7 @@ async function launchByPuppeteer(options: LaunchOptions): Promise<Engine> {
 
 const MINI_BROWSER = '/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser';
 
-/** On a display of its own: WebKitGTK has no mode without one. */
+/** Starts WebKitGTK on a virtual display, since it has no headless mode. */
 export async function launchWebKit(): Promise<Engine> {
   requireProgram(MINI_BROWSER, 'webkit2gtk-driver');
   const path = requireProgram('/usr/bin/WebKitWebDriver', 'webkit2gtk-driver');
@@ -74,7 +74,7 @@ export async function launchWebKit(): Promise<Engine> {
     () => ({ DISPLAY: toDisplay(display.port) }),
   );
 
-  /** A command of WebDriver [W3C]. */
+  /** Sends a WebDriver command [W3C]. */
   async function command<T>(method: string, path: string, body?: object): Promise<T> {
     const response = await fetch(`http://127.0.0.1:${driver.port}/session${path}`, {
       method,
@@ -113,5 +113,5 @@ export async function launchWebKit(): Promise<Engine> {
   };
 }
 
-/** X11's rule for where a display listens. */
+/** Returns the name of the X11 display that listens on a port. */
 const toDisplay = (port: number) => `:${port - 6_000}`;

@@ -11,7 +11,7 @@ import { waitFor } from '../../helpers/wait-for';
 
 type Connection = SseConnection<unknown, unknown, Request>;
 
-/** What became of one `connection` event. */
+/** A connection and its events. */
 export interface Visit {
   readonly connection: Connection;
   readonly messages: unknown[];
@@ -20,22 +20,22 @@ export interface Visit {
   end?: { code: number; reason: string; unacknowledged: unknown[] };
 }
 
-/** A GET or POST of the channel, as it came in. */
+/** A GET or POST that the channel received. */
 export interface Call {
   readonly method: string;
   readonly id: string;
   readonly messageId: number;
   readonly lastEventId: string | undefined;
   readonly socket: Socket;
-  /** Once it is answered. */
+  /** Status of the response, when it is finished. */
   status?: number;
 }
 
-/** What tests send: an index, and text that JSON and the stream have to escape. */
+/** Returns messages with an index, and a text that JSON and the stream have to escape. */
 export const compose = (name: string, count: number) =>
   Array.from({ length: count }, (_, index) => ({ [name]: index, text: 'ü\r\n"😀"'.repeat(20) }));
 
-/** A page with the drop-in client. */
+/** Adds a page with the drop-in client. */
 export function addDropInPage(app: Express): void {
   app.get('/drop-in', (_request, response) => {
     response
@@ -45,24 +45,23 @@ export function addDropInPage(app: Express): void {
 }
 
 interface HostOptions extends SseOptions<Request> {
-  /** Runs ahead of the channel, for its requests only. */
+  /** Middleware that runs ahead of the channel for its requests. */
   ahead?: RequestHandler;
-  /** Adds pages. */
+  /** Adds pages to the application. */
   pages?: (app: Express) => void;
-  /** 0: any that is free. */
+  /** @default any free port */
   port?: number;
 }
 
-/** Milliseconds; for a machine that has much else to do. */
-const PATIENCE = 100_000;
+const TIMEOUT = 100_000;
 
-/** An Express application with the channel at `/sse`, that keeps a log of all that happens. */
+/** An Express application with the channel at `/sse`, which records all requests and events. */
 export class Host {
   readonly sse: SseMiddleware<unknown, unknown, Request>;
   readonly visits: Visit[] = [];
-  readonly faults: SseRequestError[] = [];
+  readonly errors: SseRequestError[] = [];
   readonly calls: Call[] = [];
-  /** Also after `close`. */
+  /** Keeps its value after `close`. */
   port = 0;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -99,7 +98,7 @@ export class Host {
     });
     pages?.(app);
 
-    this.sse.on('clientError', (fault) => this.faults.push(fault));
+    this.sse.on('clientError', (error) => this.errors.push(error));
     this.sse.on('connection', (connection) => {
       const visit: Visit = { connection, messages: [], disconnects: 0, reconnects: 0 };
       this.visits.push(visit);
@@ -125,43 +124,43 @@ export class Host {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** Waits until the log says so. */
+  /** Waits for a condition with a long timeout. */
   waitFor(condition: () => boolean): Promise<void> {
-    return waitFor(condition, PATIENCE);
+    return waitFor(condition, TIMEOUT);
   }
 
-  /** Waits for the `index`th connection. */
+  /** Waits for the connection with this index, from 0. */
   async visit(index = 0): Promise<Visit> {
     await this.waitFor(() => this.visits.length > index);
     return this.visits[index]!;
   }
 
-  /** Streams pending for, of this id. */
+  /** Returns the GETs with this session id. */
   gets(id: string): Call[] {
     return this.calls.filter((call) => call.method === 'GET' && call.id === id);
   }
 
-  /** Numbers of the messages that came in a POST of their own, as they came. */
+  /** The message numbers of the POSTs, in order of arrival. */
   get posts(): number[] {
     return this.calls.filter(({ method }) => method === 'POST').map((call) => call.messageId);
   }
 
-  /** Resets the socket of the connection's latest stream: what it has not brought yet is lost. */
+  /** Resets the socket of the connection's latest stream. */
   cut({ id }: Connection): void {
     this.gets(id).at(-1)!.socket.resetAndDestroy();
   }
 
-  /** Resets all sockets: those of streams, of POSTs, and idle ones. */
+  /** Resets all sockets, including idle ones. */
   cutAll(): void {
     for (const socket of this.#sockets) socket.resetAndDestroy();
   }
 
-  /** From now on what is written to that socket goes nowhere, and nobody is told. */
+  /** Discards everything that is written to that socket from now on. */
   swallow({ id }: Connection): void {
     this.gets(id).at(-1)!.socket.write = () => true;
   }
 
-  /** Ends as a process does that is killed. */
+  /** Closes the server and all its connections at once, as if the process were killed. */
   async close(): Promise<void> {
     if (!this.#server.listening) return;
     const closed = once(this.#server, 'close');

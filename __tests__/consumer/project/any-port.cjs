@@ -2,7 +2,7 @@
 
 const { Server } = require('node:net');
 
-/** Whatever port the program asks for, it gets a free one, on the loopback, and says which. */
+/** Makes every server listen on a free port of 127.0.0.1 instead of the given one, and prints the port. */
 const { listen } = Server.prototype;
 Server.prototype.listen = function listenAnywhere() {
   return listen.call(this, 0, '127.0.0.1', () => console.log(`port ${this.address().port}`));

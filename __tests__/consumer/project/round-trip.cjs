@@ -4,7 +4,7 @@ const assert = require('node:assert/strict');
 const { once } = require('node:events');
 const { runInThisContext } = require('node:vm');
 
-/** One message up and one down, by the packaged client and by the one that the server serves. */
+/** Exchanges messages with the client of the package and with the drop-in client that the server serves. */
 module.exports = async function roundTrip(express, createSseMiddleware, SseClient) {
   const app = express();
   const sse = createSseMiddleware('/sse');

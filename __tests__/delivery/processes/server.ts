@@ -3,10 +3,10 @@ import type { SseOptions } from '../../../lib/index';
 import { openServer } from '../open-server';
 
 /**
- * A server to be killed or stopped: writes down each message before anything else, and sends a count
- * to everybody, again and again. On SIGTERM it says good-bye and ends, by itself.
+ * The server of the kill and stop tests. It appends each message to a file and broadcasts a counter.
+ * On SIGTERM it broadcasts `last` and shuts down gracefully.
  *
- * Arguments: port, the file to write to, options as JSON, milliseconds between two counts.
+ * Arguments: port, file, options as JSON, milliseconds between two broadcasts.
  */
 async function main(): Promise<void> {
   const args = process.argv.slice(2) as [string, string, string, string];

@@ -5,7 +5,8 @@ import { createSseMiddleware } from '../../../lib/index';
 import type { SseOptions } from '../../../lib/index';
 
 /**
- * A server that sends back what it gets, and says how much memory it has when it is pending.
+ * A server that echoes messages. It responds to each message of its parent process with its resident
+ * memory in bytes.
  *
  * Argument: options as JSON.
  */

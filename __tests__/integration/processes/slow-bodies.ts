@@ -2,18 +2,18 @@ import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 
 /**
- * Clients that each post a body byte by byte. Says `open` when all have begun, then each answer's status
- * and how many milliseconds after its request it came.
+ * Clients that each send the body of a POST of the session `slow` byte by byte. Reports `open` when all are connected, then the
+ * status of each response and its milliseconds since the start.
  *
- * Arguments: port, how many clients, milliseconds between two bytes.
+ * Arguments: port, number of clients, milliseconds between two bytes.
  */
 async function main(): Promise<void> {
   const [port, count, interval] = process.argv.slice(2).map(Number) as [number, number, number];
   const sockets = await Promise.all(Array.from({ length: count }, () => open(port)));
-  const begun = performance.now();
-  const answers = sockets.map(async (socket, index) => {
+  const start = performance.now();
+  const responses = sockets.map(async (socket) => {
     socket.write(
-      `POST /sse?sseClientId=${index} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n`,
+      'POST /sse?sseClientId=slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n',
     );
     const timer = setInterval(() => socket.write('1'), interval);
     const chunk = await new Promise<string>((resolve) => {
@@ -22,10 +22,10 @@ async function main(): Promise<void> {
     });
     clearInterval(timer);
     socket.destroy();
-    return [Number(chunk.split(' ')[1]), performance.now() - begun];
+    return [Number(chunk.split(' ')[1]), performance.now() - start];
   });
   process.send!('open');
-  process.send!(await Promise.all(answers));
+  process.send!(await Promise.all(responses));
   process.disconnect();
 }
 

@@ -1,20 +1,20 @@
-import { seeds } from '../helpers/random';
+import { seeds } from '../../helpers/random';
 import { startHaproxy } from './haproxy';
 import { runSilence, runTraffic } from './traffic';
 
-// The heartbeat is the default: 15 s.
-describe.each(seeds(1))('Behind HAProxy (SEED=%d) that cuts what is silent', (seed) => {
+// The heartbeat interval is the default, 15 s.
+describe.each(seeds(1))('Behind HAProxy with a timeout (SEED=%d), the channel', (seed) => {
   it.concurrent(
-    'for 3 s, the channel is cut again and again, and delivers 10,000 messages each way once, in order',
+    'of 3 s is cut repeatedly and delivers 10,000 messages in each direction once and in order',
     async () => {
       const { up, down, events, opened, resumed } = await runTraffic(
         (port) => startHaproxy(port, 3_000),
         { seed, messages: 10_000, cuts: 4, cutAfter: 3_000 },
       );
-      for (const way of [up, down]) {
-        expect(way.sent).toBeGreaterThanOrEqual(10_000);
-        expect(way.received).toBe(way.sent);
-        expect(way.receivedHash).toBe(way.sentHash);
+      for (const direction of [up, down]) {
+        expect(direction.sent).toBeGreaterThanOrEqual(10_000);
+        expect(direction.received).toBe(direction.sent);
+        expect(direction.receivedHash).toBe(direction.sentHash);
       }
       expect(new Set(events)).toEqual(new Set(['open', 'disconnect', 'reconnect']));
       expect(resumed).toBeGreaterThanOrEqual(4);
@@ -24,15 +24,15 @@ describe.each(seeds(1))('Behind HAProxy (SEED=%d) that cuts what is silent', (se
   );
 
   it.concurrent(
-    'for 30 s, it delivers as many over one stream',
+    'of 30 s delivers 10,000 messages in each direction over one stream',
     async () => {
       const { up, down, events } = await runTraffic((port) => startHaproxy(port, 30_000), {
         seed,
         messages: 10_000,
       });
-      for (const way of [up, down]) {
-        expect(way).toMatchObject({ sent: 10_000, received: 10_000 });
-        expect(way.receivedHash).toBe(way.sentHash);
+      for (const direction of [up, down]) {
+        expect(direction).toMatchObject({ sent: 10_000, received: 10_000 });
+        expect(direction.receivedHash).toBe(direction.sentHash);
       }
       expect(events).toEqual(['open']);
     },
@@ -40,7 +40,7 @@ describe.each(seeds(1))('Behind HAProxy (SEED=%d) that cuts what is silent', (se
   );
 
   it.concurrent(
-    'for 30 s, it stands, by its heartbeats',
+    'of 30 s stays open for 35 s without messages, because of its heartbeats',
     async () => {
       const events = await runSilence((port) => startHaproxy(port, 30_000), 35_000);
       expect(events).toEqual(['open']);

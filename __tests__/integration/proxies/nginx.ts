@@ -1,27 +1,27 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { requireProgram, startProgram } from '../helpers/programs';
+import { requireProgram, startProgram } from '../../helpers/programs';
 
 export interface NginxOptions {
-  /** What `listen` has beside the address. */
+  /** Parameters of `listen` after the address. */
   listen?: string;
-  /** Directives beside the server. */
+  /** Directives of the `http` block. */
   http?: string;
-  /** Directives of the server. */
+  /** Directives of the `server` block. */
   server?: string;
-  /** Directives of its one location, beside `proxy_pass`. */
+  /** Directives of the `location` block. */
   location?: string;
 }
 
 export interface Nginx {
   port: number;
-  /** Where relative names of its configuration are. */
+  /** Folder to which the paths of the configuration are relative. */
   folder: string;
   stop(): Promise<void>;
 }
 
-/** Starts nginx ahead of a port: with its defaults, but for what the options say. */
+/** Starts nginx in front of a port, with its default settings unless the options change them. */
 export async function startNginx(
   targetPort: number,
   { listen = '', http = '', server = '', location = '' }: NginxOptions = {},
@@ -31,7 +31,7 @@ export async function startNginx(
   const { port, stop } = await startProgram(path, (port) => {
     const configuration = `
       daemon off;
-      user root; # that of the folder, where nginx may choose
+      user root; # the owner of the folder; ignored unless nginx runs as root
       pid nginx.pid;
       events {}
       http {

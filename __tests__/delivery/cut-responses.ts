@@ -4,28 +4,28 @@ import { ChaosProxy } from '../helpers/chaos-proxy';
 import { waitFor } from '../helpers/wait-for';
 import { openServer } from './open-server';
 
-export interface CutAnswersReport {
+export interface CutResponsesReport {
   sent: unknown[];
   delivered: unknown[];
-  /** Sockets that died between a POST and its answer. */
+  /** Number of connections that were reset between a POST and its response. */
   struck: number;
 }
 
-/** A client of the base dialect that sends a POST again as Chromium does when its socket dies. */
-export async function cutAnswersOfBase(count: number): Promise<CutAnswersReport> {
+/** Uses a Dart-dialect client that repeats a POST whose connection is reset, as Chromium does. */
+export async function cutResponsesToDartClient(count: number): Promise<CutResponsesReport> {
   const { sse, port, close } = await openServer();
   const proxy = await ChaosProxy.open(port);
   const delivered = recordMessages(sse);
-  const base = `${proxy.origin}/sse?sseClientId=chromium`;
-  const stream = request(base, { agent: false }).end();
+  const url = `${proxy.origin}/sse?sseClientId=chromium`;
+  const stream = request(url, { agent: false }).end();
   stream.on('error', () => {});
   await new Promise((resolve) => stream.once('response', resolve));
 
-  // Six connections, as browsers have them: what arrives is out of order.
+  // Browsers have six connections, so the POSTs arrive out of order.
   const agent = new Agent({ keepAlive: true, maxSockets: 6 });
   const post = (message: unknown, index: number) =>
     new Promise((resolve, reject) => {
-      request(`${base}&messageId=${index}`, { method: 'POST', agent })
+      request(`${url}&messageId=${index}`, { method: 'POST', agent })
         .on('response', (response) => response.resume().on('end', resolve))
         .on('error', reject)
         .end(JSON.stringify(message));
@@ -46,8 +46,8 @@ export async function cutAnswersOfBase(count: number): Promise<CutAnswersReport>
   return { sent, delivered, struck: proxy.struck };
 }
 
-/** The duplex client. */
-export async function cutAnswersOfDuplex(count: number): Promise<CutAnswersReport> {
+/** Uses `SseClient`. */
+export async function cutResponsesToDuplexClient(count: number): Promise<CutResponsesReport> {
   const { sse, port, close } = await openServer();
   const proxy = await ChaosProxy.open(port);
   const delivered = recordMessages(sse);

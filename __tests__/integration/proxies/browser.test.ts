@@ -1,12 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LaunchOptions } from 'puppeteer-core';
-import type { SseClient } from '../../lib/client';
-import { launchChromium } from '../browser/helpers/engines';
-import { Host } from '../browser/helpers/host';
-import { certificate } from '../helpers/certificate';
-import { onTestFinished } from '../helpers/on-test-finished';
+import type { SseClient } from '../../../lib/client';
+import { launchChromium } from '../../browser/helpers/engines';
+import { Host } from '../../browser/helpers/host';
+import { CERTIFICATE_FILE } from '../../helpers/certificate';
+import { onTestFinished } from '../../helpers/on-test-finished';
 import { startNginx } from './nginx';
 import type { Nginx, NginxOptions } from './nginx';
 
@@ -33,7 +32,7 @@ const PAGE = `<!doctype html><title>page</title>
     Object.assign(window, { client, received, events });
   </script>`;
 
-/** A server with a page, nginx ahead of it, and Chromium. */
+/** Starts a server with a page, nginx in front of it, and Chromium. */
 async function open(nginxOptions: NginxOptions, browserOptions: LaunchOptions) {
   const host = await Host.open({
     pages: (app) => {
@@ -50,16 +49,15 @@ async function open(nginxOptions: NginxOptions, browserOptions: LaunchOptions) {
   return { host, nginx, page };
 }
 
-describe('Behind nginx that ends TLS and speaks HTTP/2, the drop-in client', () => {
-  it('carries 1,000 messages each way, also when its connection is ended after each 100 requests', async () => {
-    const file = writeCertificate();
+describe('Behind nginx that terminates TLS and speaks HTTP/2, the drop-in client', () => {
+  it('exchanges 1,000 messages in each direction although nginx closes the connection every 100 requests', async () => {
     const { host, nginx, page } = await open(
       {
         listen: 'ssl http2',
         http: "log_format request '$connection $server_protocol $request_method';",
         server: `
-          ssl_certificate ${file};
-          ssl_certificate_key ${file};
+          ssl_certificate ${CERTIFICATE_FILE};
+          ssl_certificate_key ${CERTIFICATE_FILE};
           keepalive_requests 100;
           access_log requests.log request;`,
       },
@@ -70,7 +68,7 @@ describe('Behind nginx that ends TLS and speaks HTTP/2, the drop-in client', () 
     for (let number = 0; number < 1_000; number++) connection.send({ number });
     const { received, events } = await page.evaluate(async () => {
       const { client, received, events } = window;
-      // Each in a POST of its own.
+      // Waiting for `drain` makes each message a POST of its own.
       for (let number = 0; number < 1_000; number++) {
         client.send({ number });
         while (client.bufferedAmount > 0) {
@@ -91,11 +89,11 @@ describe('Behind nginx that ends TLS and speaks HTTP/2, the drop-in client', () 
   });
 });
 
-// Over plain HTTP a browser does not say that a page is of the same origin, except on the loopback.
+// Over plain HTTP browsers send no Sec-Fetch-Site, except on the loopback.
 describe('Behind nginx without TLS, the drop-in client', () => {
   const asBoard = { args: ['--host-resolver-rules=MAP board.test 127.0.0.1'] };
 
-  it('is refused at its first message where nginx rewrites Host, and told what to do', async () => {
+  it('gets a 403 for its first message that names the fix if nginx rewrites Host', async () => {
     const { nginx, page } = await open({}, asBoard);
     await page.goto(`http://board.test:${nginx.port}/page`);
     const events = await page.evaluate(async () => {
@@ -110,7 +108,7 @@ describe('Behind nginx without TLS, the drop-in client', () => {
     ]);
   });
 
-  it('is served where nginx passes it on', async () => {
+  it('works if nginx passes Host on', async () => {
     const passHost = { location: 'proxy_set_header Host $http_host;' };
     const { host, nginx, page } = await open(passHost, asBoard);
     await page.goto(`http://board.test:${nginx.port}/page`);
@@ -120,15 +118,6 @@ describe('Behind nginx without TLS, the drop-in client', () => {
     expect(messages).toEqual(['hello']);
   });
 });
-
-/** Where nginx can read it. */
-function writeCertificate(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'sse-duplex-tls-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  const file = join(folder, 'certificate.pem');
-  writeFileSync(file, certificate());
-  return file;
-}
 
 function readRequests({ folder }: Nginx) {
   const lines = readFileSync(join(folder, 'requests.log'), 'utf8').trim().split('\n');

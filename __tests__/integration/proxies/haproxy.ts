@@ -1,10 +1,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { requireProgram, startProgram } from '../helpers/programs';
-import type { Program } from '../helpers/programs';
+import { requireProgram, startProgram } from '../../helpers/programs';
+import type { Program } from '../../helpers/programs';
 
-/** Starts HAProxy ahead of a port: it cuts what is silent for so many milliseconds. */
+/** Starts HAProxy in front of a port. It closes connections that are silent for `timeout` milliseconds. */
 export async function startHaproxy(targetPort: number, timeout: number): Promise<Program> {
   const path = requireProgram('/usr/sbin/haproxy', 'haproxy');
   const folder = mkdtempSync(join(tmpdir(), 'sse-duplex-haproxy-'));

@@ -6,70 +6,74 @@ import type { Readable } from 'node:stream';
 import { onTestFinished } from '../helpers/on-test-finished';
 import { waitFor } from '../helpers/wait-for';
 
-export interface Spoken {
+export interface RequestParameters {
   method?: string;
   headers?: OutgoingHttpHeaders;
   body?: string;
-  /** Whether the body ends. */
+  /** If false, the request body stays incomplete. */
   isWhole?: boolean;
-  /** Aborts it. */
+  /** Aborts the request. */
   signal?: AbortSignal;
 }
 
-export interface Answer {
+export interface StreamedResponse {
   status: number;
   headers: IncomingHttpHeaders;
-  /** What was read so far. */
+  /** The text received so far. */
   text(): string;
-  /** Waits for a piece of text; rejects when the answer ends without it. */
+  /** Waits for a piece of text. Rejects if the response ends without it. */
   read(piece: string): Promise<void>;
-  /** All of it. */
+  /** Waits for the end and returns the whole text. */
   readAll(): Promise<string>;
-  /** Settles when the request is over as well. */
+  /** Settles when the request and the response are closed. */
   closed: Promise<void>;
-  /** Reads on or not, so that the server's writes wait. */
+  /** Stops and continues reading, so that the server's writes have to wait. */
   pause(): void;
   resume(): void;
-  /** Aborts it. */
+  /** Aborts the response. */
   cut(): void;
 }
 
-/** One request to a server. */
-export type Speak = (path: string, spoken?: Spoken) => Promise<Answer>;
+/** Sends one request. */
+export type Send = (path: string, parameters?: RequestParameters) => Promise<StreamedResponse>;
 
-export function speakHttp1(origin: string, ca: () => string): Speak {
+export function connectHttp1(origin: string, ca: string): Send {
   return (path, { method = 'GET', headers, body, isWhole = true, signal } = {}) =>
     new Promise((resolve, reject) => {
       const options = { method, headers, signal, agent: false } as const;
       const sent = origin.startsWith('https:')
-        ? httpsRequest(origin + path, { ...options, ca: ca() })
+        ? httpsRequest(origin + path, { ...options, ca })
         : httpRequest(origin + path, options);
       onTestFinished(() => sent.destroy());
       sent.on('error', reject).on('response', (response: IncomingMessage) => {
-        resolve(readAnswer(response.statusCode!, response.headers, response));
+        resolve(readResponse(response.statusCode!, response.headers, response));
       });
       if (isWhole) sent.end(body);
       else sent.write(body);
     });
 }
 
-/** All requests go over one connection. */
-export function speakHttp2(origin: string, ca: () => string): Speak {
-  const session = connect(origin, { ca: ca() });
+/** Sends all requests over one connection. */
+export function connectHttp2(origin: string, ca: string): Send {
+  const session = connect(origin, { ca });
   onTestFinished(() => session.destroy());
   return (path, { method = 'GET', headers, body, isWhole = true, signal } = {}) =>
     new Promise((resolve, reject) => {
       const head = { ':method': method, ':path': path, ...headers };
       const stream = session.request(head, { signal });
-      stream.on('error', reject).on('response', (answered) => {
-        resolve(readAnswer(answered[':status']!, answered, stream));
+      stream.on('error', reject).on('response', (responseHeaders) => {
+        resolve(readResponse(responseHeaders[':status']!, responseHeaders, stream));
       });
       if (isWhole) stream.end(body);
       else stream.write(body);
     });
 }
 
-function readAnswer(status: number, headers: IncomingHttpHeaders, body: Readable): Answer {
+function readResponse(
+  status: number,
+  headers: IncomingHttpHeaders,
+  body: Readable,
+): StreamedResponse {
   let text = '';
   let isOver = false;
   body.setEncoding('utf8');
@@ -86,7 +90,8 @@ function readAnswer(status: number, headers: IncomingHttpHeaders, body: Readable
         5_000,
         () => JSON.stringify(piece),
       );
-      if (!text.includes(piece)) throw new Error(`it ended after ${JSON.stringify(text)}`);
+      if (!text.includes(piece))
+        throw new Error(`the response ended after ${JSON.stringify(text)}`);
     },
     closed: new Promise((resolve) => body.on('close', () => resolve())),
     async readAll() {

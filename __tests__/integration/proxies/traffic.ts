@@ -1,43 +1,43 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SseClient } from '../../lib/client/index';
-import type { SseOptions } from '../../lib/index';
-import { openServer } from '../delivery/open-server';
-import { Direction } from '../delivery/direction';
-import type { Message, DirectionReport } from '../delivery/direction';
-import { createRandom } from '../helpers/random';
-import { waitFor } from '../helpers/wait-for';
+import { SseClient } from '../../../lib/client/index';
+import type { SseOptions } from '../../../lib/index';
+import { openServer } from '../../delivery/open-server';
+import { Direction } from '../../delivery/direction';
+import type { Message, DirectionReport } from '../../delivery/direction';
+import { createRandom } from '../../helpers/random';
+import { waitFor } from '../../helpers/wait-for';
 
-/** Starts a proxy ahead of a port. */
+/** Starts a proxy in front of a port. */
 export type StartProxy = (targetPort: number) => Promise<{ port: number; stop(): Promise<void> }>;
 
 export interface TrafficOptions {
   seed: number;
-  /** Each way; more where the cuts need more. */
+  /** At least this many messages are sent in each direction, and more until all cuts happened. */
   messages: number;
-  /** How often the proxy must have cut the stream. */
+  /** How often the proxy must cut the stream. */
   cuts?: number;
-  /** Milliseconds of silence after which it does. */
+  /** Milliseconds of silence after which the proxy cuts it. */
   cutAfter?: number;
 }
 
 export interface TrafficReport {
   up: DirectionReport;
   down: DirectionReport;
-  /** What the client was told, beside messages, in order. */
+  /** Types of the client's events other than `message`, in order. */
   events: string[];
-  /** Sessions that the server opened, and streams that continued one. */
+  /** Number of sessions that were opened and resumed. */
   opened: number;
   resumed: number;
 }
 
-/** Messages each way of which a burst consists, where a silence follows. */
+/** Messages in each direction between two silences. */
 const BURST = 2_000;
-/** Bytes: that a proxy is slow with much is no part of it. */
+/** Size of the largest message in bytes. Larger ones would only make the proxy slow. */
 const LARGEST = 700;
-/** How far from the cut, in milliseconds, the next burst begins. */
+/** How many milliseconds before or after the cut the next burst begins, at most. */
 const NEAR = 30;
 
-/** Sends both ways through a proxy: at once, or in bursts that begin when it is about to cut. */
+/** Sends messages in both directions through a proxy, at once or in bursts that begin around a cut. */
 export async function runTraffic(
   startProxy: StartProxy,
   { seed, messages, cuts = 0, cutAfter = 0 }: TrafficOptions,
@@ -66,7 +66,7 @@ export async function runTraffic(
       await waitFor(() => up.received >= up.sent && down.received >= down.sent, 30_000, state);
       if (cutAfter) await sleep(cutAfter + random.integer(-NEAR, NEAR));
     } while (up.sent < messages || countCuts() < cuts);
-    await sleep(500); // what comes twice comes late
+    await sleep(500); // lets a late duplicate arrive
     const { opened, resumed } = sse.stats();
     return { up: up.report(), down: down.report(), events: [...events], opened, resumed };
   } finally {
@@ -75,7 +75,7 @@ export async function runTraffic(
   }
 }
 
-/** Says nothing through a proxy, but for heartbeats; returns what the client was told. */
+/** Keeps a stream without messages open through a proxy. Returns the types of the client's events. */
 export async function runSilence(
   startProxy: StartProxy,
   milliseconds: number,
@@ -93,7 +93,7 @@ export async function runSilence(
   }
 }
 
-/** Milliseconds from a request for a stream to the application's first message on it, each time. */
+/** Measures the milliseconds from the creation of a client to its first message. */
 export async function measureFirstMessages(
   startProxy: StartProxy,
   count: number,
@@ -123,7 +123,7 @@ async function measureFirstMessage(url: string): Promise<number> {
   }
 }
 
-/** A server, and a proxy ahead of it. */
+/** Starts a server and a proxy in front of it. */
 async function openBehind<Carried = unknown>(startProxy: StartProxy, options: SseOptions = {}) {
   const server = await openServer<Carried, Carried>(options);
   try {
