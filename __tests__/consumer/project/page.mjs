@@ -1,4 +1,4 @@
-// Loads a page and runs its scripts, which take this for a browser.
+// Loads a page and runs its scripts in Node.
 import { runInThisContext } from 'node:vm';
 
 globalThis.location = new URL(process.argv[2]);

@@ -1,4 +1,4 @@
-// Becomes a project's require.cts and import.mts: there `lib` is the installed package.
+// The test copies this file as require.cts and import.mts, where `lib` becomes the installed package.
 import assert from 'node:assert/strict';
 import type { AddressInfo } from 'node:net';
 import { runInThisContext } from 'node:vm';
@@ -16,34 +16,34 @@ interface Answer {
   answer: string;
 }
 
-/** Never called. Each line under a mark must be an error: where types are lost, all is allowed. */
-export function refuseWrongTypes(
+/** Never called. It compiles only if the types reject each line under a comment. */
+export function rejectWrongTypes(
   client: SseClient<Answer, Question>,
   use: (...values: unknown[]) => void,
 ): void {
-  // @ts-expect-error: no number fits there
+  // @ts-expect-error: not a number
   const options: SseOptions = { allowedOrigins: 1 };
   // @ts-expect-error: no such option
   const clientOptions: SseClientOptions = { retries: 1 };
   const sse = createSseMiddleware<Question, Answer>('/sse');
-  // @ts-expect-error: a question goes up, not down
+  // @ts-expect-error: only the client sends questions
   sse.broadcast({ ask: 'Which way' });
   // @ts-expect-error: no such event
   sse.on('message', () => {});
   sse.on('connection', (connection, request) => {
-    // @ts-expect-error: the same
+    // @ts-expect-error: only the client sends questions
     connection.send({ ask: 'Which way' });
     connection.on('message', (message) => {
-      // @ts-expect-error: an answer comes down, not up
+      // @ts-expect-error: only the server sends answers
       use(message.answer);
     });
     // @ts-expect-error: Express's request has no such property
     use(request.wrong);
   });
-  // @ts-expect-error: an answer comes down, not up
+  // @ts-expect-error: only the server sends answers
   client.send({ answer: 'That way' });
   client.onmessage = ({ data }) => {
-    // @ts-expect-error: a question goes up, not down
+    // @ts-expect-error: only the client sends questions
     use(data.ask);
   };
   use(options, clientOptions);
