@@ -4,15 +4,30 @@ import ts from 'typescript';
 import { dependencies } from '../package.json';
 
 const ROOT = join(__dirname, '..');
+const ENTRIES = ['lib/index.ts', 'lib/client/index.ts', 'lib/dart/index.ts'];
+
+/** The longest file that is easy to read as a whole. */
+const MAX_LINES = 400;
+/** Casts switch the type checker off, so they have to stay rare. */
+const MAX_CASTS_PER_1000_LINES = 10;
+
+/** The file that hides sockets, HTTP/2 and patched responses from the rest of the server. */
+const NODE_HTTP = 'server/node-http.ts';
+const SOCKET_MODULES = ['node:http2', 'node:https', 'node:net', 'node:tls'];
+
+/** The files of lib, with their paths relative to it. */
+const FILES = readdirSync(join(ROOT, 'lib'), { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.ts'))
+  .map((file) => file.split(sep).join('/'));
 
 interface Import {
-  /** The module specifier. A relative one is converted to a path from `lib`. */
+  /** As written; relative to lib if it is a relative path. */
   from: string;
   typeOnly: boolean;
   kind: 'import' | 'export';
 }
 
-/** Returns every module that a source file imports or re-exports, also by `import()` and `require()`. */
+/** Returns every module that a source refers to: imports, re-exports, `import()` and `require()`. */
 function importsOf(file: string, source: string): Import[] {
   const imports: Import[] = [];
   const add = (specifier: ts.Expression, typeOnly: boolean, kind: Import['kind']) => {
@@ -41,16 +56,17 @@ function importsOf(file: string, source: string): Import[] {
     }
     ts.forEachChild(node, visit);
   };
-  visit(ts.createSourceFile(file, source, ts.ScriptTarget.Latest, true));
+  visit(parse(file, source));
   return imports;
 }
 
-/** Returns the imports of a file of `lib` that its layer does not allow. */
-function findViolations(file: string, source: string): string[] {
+/** Returns the violations of the layering in a file of lib. */
+function violations(file: string, source: string): string[] {
   const [layer] = file.split('/');
-  return importsOf(file, source)
+  const imports = importsOf(file, source)
     .filter((each) => !isAllowed(layer!, file, each))
     .map(({ from, kind }) => `${file}: ${kind} from "${from}"`);
+  return [...imports, ...socketAccesses(file, source)];
 }
 
 function isAllowed(layer: string, file: string, { from, typeOnly, kind }: Import): boolean {
@@ -65,40 +81,128 @@ function isAllowed(layer: string, file: string, { from, typeOnly, kind }: Import
     case 'client':
       return /^(client|protocol)\//.test(from) || from in dependencies;
     case 'dart':
-      return /^(dart|client|protocol)\//.test(from);
+      return /^(dart|client|protocol)\//.test(from) || from in dependencies;
     case 'server':
-      return (
-        /^(server|protocol)\/|^node:/.test(from) ||
-        from in dependencies ||
-        (from === 'express' && typeOnly && file === 'server/create-sse-middleware.ts')
-      );
+      if (from === 'express') return typeOnly && file === 'server/create-sse-middleware.ts';
+      if (SOCKET_MODULES.includes(from)) return file === NODE_HTTP;
+      if (from === 'node:http') return typeOnly || file === NODE_HTTP;
+      return /^(server|protocol)\/|^node:/.test(from) || from in dependencies;
     default:
       return false;
   }
 }
 
-/** Returns the names that an entry point exports without a docstring. */
+/** Returns the uses of sockets and of HTTP/2 outside of NODE_HTTP. */
+function socketAccesses(file: string, source: string): string[] {
+  if (file === NODE_HTTP) return [];
+  return nodesOf(parse(file, source))
+    .filter(
+      (node) =>
+        (ts.isPropertyAccessExpression(node) && /^(socket|httpVersion.*)$/.test(node.name.text)) ||
+        (ts.isStringLiteral(node) && /^:(authority|method|path|scheme|status)$/.test(node.text)),
+    )
+    .map((node) => `${file}: ${node.getText()}`);
+}
+
+function parse(file: string, source: string): ts.SourceFile {
+  return ts.createSourceFile(file, source, ts.ScriptTarget.Latest, true);
+}
+
+function nodesOf(root: ts.Node): ts.Node[] {
+  const nodes: ts.Node[] = [];
+  const visit = (node: ts.Node): void => {
+    nodes.push(node);
+    ts.forEachChild(node, visit);
+  };
+  visit(root);
+  return nodes;
+}
+
+/** Returns the names that an entry exports, and the members of these, that have no docstring. */
 function undocumented(entry: string, program: ts.Program): string[] {
   const checker = program.getTypeChecker();
   const module = checker.getSymbolAtLocation(program.getSourceFile(join(ROOT, entry))!)!;
   const names = checker.getExportsOfModule(module);
-  expect(names.length).toBeGreaterThan(2);
-  return names
-    .filter((name) => {
-      const target = name.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(name) : name;
-      return target.getDocumentationComment(checker).length === 0;
-    })
-    .map(({ name }) => name);
+  expect(names.length).toBeGreaterThan(0);
+  return names.flatMap((name) => {
+    const target = name.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(name) : name;
+    const declarations = target.declarations ?? [];
+    const own = declarations.some(hasDocstring) ? [] : [name.name];
+    return [...own, ...declarations.flatMap((each) => undocumentedMembers(name.name, each))];
+  });
 }
 
-describe('The layers of lib', () => {
-  const files = readdirSync(join(ROOT, 'lib'), { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith('.ts'))
-    .map((file) => file.split(sep).join('/'));
+/** Returns the public members without a docstring, also of type literals inside of the declaration. */
+function undocumentedMembers(path: string, node: ts.Node): string[] {
+  const members = hasMembers(node) ? [...node.members].filter(isPublic) : [];
+  // One docstring is enough for a getter and its setter, and for the overloads of a method.
+  const documented = new Set(members.filter(hasDocstring).map(memberName));
+  const missing = new Set(members.map(memberName).filter((name) => !documented.has(name)));
+  const inside = members.length > 0 ? members : childTypesOf(node);
+  return [
+    ...[...missing].map((name) => `${path}.${name}`),
+    ...inside.flatMap((child) => {
+      const isMember = members.includes(child as Member);
+      const childPath = isMember ? `${path}.${memberName(child as Member)}` : path;
+      return (isMember ? childTypesOf(child) : [child]).flatMap((type) =>
+        undocumentedMembers(childPath, type),
+      );
+    }),
+  ];
+}
 
-  it.each(files)('%s imports only from its own and lower layers', (file) => {
-    const source = readFileSync(join(ROOT, 'lib', file), 'utf8');
-    expect(findViolations(file, source)).toEqual([]);
+type Member = ts.TypeElement | ts.ClassElement;
+
+function hasMembers(node: ts.Node): node is ts.Node & { members: ts.NodeArray<Member> } {
+  return (
+    ts.isClassDeclaration(node) || ts.isInterfaceDeclaration(node) || ts.isTypeLiteralNode(node)
+  );
+}
+
+/** Returns the types that are written inside of a declaration, but nothing of a function's body. */
+function childTypesOf(node: ts.Node): ts.Node[] {
+  const children: ts.Node[] = [];
+  ts.forEachChild(node, (child) => {
+    if (ts.isTypeNode(child) || ts.isParameter(child)) children.push(child);
+  });
+  return children;
+}
+
+function isPublic(member: Member): boolean {
+  if (member.name && ts.isPrivateIdentifier(member.name)) return false;
+  if (ts.isClassStaticBlockDeclaration(member) || ts.isSemicolonClassElement(member)) return false;
+  const flags = ts.getCombinedModifierFlags(member);
+  return (flags & (ts.ModifierFlags.Private | ts.ModifierFlags.Protected)) === 0;
+}
+
+function memberName(member: Member): string {
+  return member.name?.getText() ?? (ts.isConstructorDeclaration(member) ? 'constructor' : '()');
+}
+
+/** Whether there is a docstring with text, also if the text is only that of its tags (`@param`). */
+function hasDocstring(node: ts.Node): boolean {
+  return ts
+    .getJSDocCommentsAndTags(node)
+    .some((doc) => ts.isJSDoc(doc) && [doc, ...(doc.tags ?? [])].some(({ comment }) => comment));
+}
+
+/** Returns the casts in a source: `x as T` except `as const`, `<T>x`, and `x!`. */
+function castsOf(file: string, source: string): string[] {
+  return nodesOf(parse(file, source))
+    .filter(
+      (node) =>
+        ts.isNonNullExpression(node) ||
+        ((ts.isAsExpression(node) || ts.isTypeAssertionExpression(node)) &&
+          !ts.isConstTypeReference(node.type)),
+    )
+    .map((node) => `${file}: ${node.getText()}`);
+}
+
+const read = (file: string) => readFileSync(join(ROOT, 'lib', file), 'utf8');
+
+describe('the layers of lib', () => {
+  it.each(FILES)('let %s import only from its own layer and from lower ones', (file) => {
+    expect(violations(file, read(file))).toEqual([]);
   });
 
   it.each([
@@ -107,26 +211,107 @@ describe('The layers of lib', () => {
     ['protocol/a.ts', "export * from 'nanoid';"],
     ['client/a.ts', "import type { X } from '../server/options';"],
     ['client/a.ts', "import { x } from 'node:http';"],
+    ['client/a.ts', "import { DartSseClient } from '../dart/dart-sse-client';"],
     ['client/a.ts', "const x = import('express');"],
     ['client/a.ts', "let x: import('../server/options').ResolvedOptions;"],
+    ['dart/a.ts', "import { dartDialect } from '../server/dialect';"],
+    ['dart/a.ts', "import { x } from 'node:events';"],
     ['server/a.ts', "import { x } from '../client/sse-client';"],
+    ['server/a.ts', "import type { X } from '../dart/dart-sse-client';"],
     ['server/a.ts', "import type { Request } from 'express';"],
     ['server/a.ts', "import { x } from 'http';"],
+    ['server/a.ts', "import { ServerResponse } from 'node:http';"],
+    ['server/a.ts', "import type { Http2ServerResponse } from 'node:http2';"],
+    ['server/a.ts', "import type { Socket } from 'node:net';"],
+    ['server/a.ts', 'response.socket.destroy();'],
+    ['server/a.ts', 'if (request.httpVersionMajor === 2) end();'],
+    ['server/a.ts', "const host = request.headers[':authority'];"],
     ['server/a.ts', "const x = require('fast-check');"],
     ['server/create-sse-middleware.ts', "import { Router } from 'express';"],
     ['index.ts', "import { x } from './server/options';"],
     ['index.ts', "export { x } from './protocol/wire';"],
     ['index.ts', "export { x } from './client/sse-client';"],
     ['elsewhere/a.ts', "import './b';"],
-  ])('the check reports in %s: %s', (file, source) => {
-    expect(findViolations(file, source)).toHaveLength(1);
+  ])('do not allow in %s: %s', (file, source) => {
+    expect(violations(file, source)).toHaveLength(1);
   });
 
-  it('have a docstring for every exported name', () => {
-    const entries = ['lib/index.ts', 'lib/client/index.ts'];
-    const paths = entries.map((entry) => join(ROOT, entry));
-    // The check does not need the types of the platform.
-    const program = ts.createProgram(paths, { noLib: true, types: [], noResolve: false });
-    for (const entry of entries) expect(undocumented(entry, program)).toEqual([]);
+  it.each([
+    ['dart/a.ts', "import { x } from '../client/sse-client'; import '../protocol/wire';"],
+    ['server/node-http.ts', "import { Socket } from 'node:net'; response.socket.cork();"],
+    ['server/a.ts', "import type { IncomingMessage } from 'node:http';"],
+    ['server/create-sse-middleware.ts', "import type { Request } from 'express';"],
+  ])('allow in %s: %s', (file, source) => {
+    expect(violations(file, source)).toEqual([]);
+  });
+
+  it('leave nothing of Node or the DOM to the protocol layer', () => {
+    const config = {
+      extends: './tsconfig.json',
+      compilerOptions: { lib: ['ES2023'], types: [] },
+      include: ['lib/protocol'],
+    };
+    const { fileNames, options } = ts.parseJsonConfigFileContent(config, ts.sys, ROOT);
+    const program = ts.createProgram(fileNames, options);
+    const messages = ts
+      .getPreEmitDiagnostics(program)
+      .map(({ file, messageText }) => `${file?.fileName}: ${JSON.stringify(messageText)}`);
+    expect(fileNames.length).toBeGreaterThan(2);
+    expect(messages).toEqual([]);
+  });
+});
+
+describe('the public API', () => {
+  // The test reads declarations only, so the types of the platform need not be resolved.
+  const paths = ENTRIES.map((entry) => join(ROOT, entry));
+  const program = ts.createProgram(paths, { noLib: true, types: [] });
+
+  it.each(ENTRIES)('has a docstring for each name and public member of %s', (entry) => {
+    expect(undocumented(entry, program)).toEqual([]);
+  });
+
+  it('would fail this test without the docstrings of members', () => {
+    const source = `
+      /** Documented. */
+      export class A {
+        static readonly X = 1;
+        #own = 1;
+        private y = 1;
+        declare onopen?: () => void;
+        constructor() {}
+        /** Documented. */
+        get both() { const z: { hidden: 1 } = { hidden: 1 }; return z; }
+        set both(value) {}
+        bare(): void {}
+      }
+      /** Documented. */
+      export type B = C & {
+        /** Documented. */
+        nested: { deep: 1 };
+        (): void;
+      };`;
+    const found = parse('a.ts', source).statements.flatMap((each) =>
+      undocumentedMembers((each as ts.ClassDeclaration).name!.text, each),
+    );
+    expect(found).toEqual(['A.X', 'A.onopen', 'A.constructor', 'A.bare', 'B.()', 'B.nested.deep']);
+  });
+});
+
+describe('the files of lib', () => {
+  it.each(FILES)(`keep %s at ${MAX_LINES} lines or fewer`, (file) => {
+    expect(read(file).trimEnd().split('\n').length).toBeLessThanOrEqual(MAX_LINES);
+  });
+
+  it(`contain fewer than ${MAX_CASTS_PER_1000_LINES} casts per 1,000 lines`, () => {
+    const casts = FILES.flatMap((file) => castsOf(file, read(file)));
+    const lines = FILES.reduce((sum, file) => sum + read(file).trimEnd().split('\n').length, 0);
+    const isRare = casts.length < (MAX_CASTS_PER_1000_LINES * lines) / 1000;
+    // A failure lists the casts.
+    expect(isRare ? [] : casts).toEqual([]);
+  });
+
+  it('count every form of cast except "as const"', () => {
+    const source = 'a as A; <B>b; c!; d as unknown as D; e as const; f satisfies F; g!.h;';
+    expect(castsOf('a.ts', source)).toHaveLength(6);
   });
 });

@@ -1,2 +1,2 @@
-/** Milliseconds, on a clock that all processes share. */
+/** Returns the time in milliseconds, on a clock that all processes share. */
 export const now = () => performance.timeOrigin + performance.now();

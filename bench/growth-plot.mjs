@@ -5,7 +5,7 @@ const HEIGHT = 220;
 const LEFT = 60;
 const COLOURS = ['#888', '#2a7de1'];
 
-/** Two panels: what a delivery costs by connections and by size, both axes logarithmic. */
+/** Draws two panels: the cost of a delivery by connections and by message size, on logarithmic axes. */
 export function plotGrowth(outcomes, { COUNTS, SIZES }) {
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${2 * (WIDTH + LEFT) + 20} ${HEIGHT + 90}" font-family="sans-serif" font-size="11">
 <style>text { fill: #333 } .axis { stroke: #888; fill: none } @media (prefers-color-scheme: dark) { text { fill: #ccc } }</style>
@@ -25,13 +25,13 @@ function panel(left, name, outcomes, points) {
   );
   const costs = curves.flat().map(([, cost]) => cost);
   const x = scale(Object.values(points), left, left + WIDTH - 20);
-  const [least, most] = [
+  const [lowest, highest] = [
     powerOfTen(Math.min(...costs), 'floor'),
     powerOfTen(Math.max(...costs), 'ceil'),
   ];
-  const y = scale([least, most], HEIGHT + 40, 40);
+  const y = scale([lowest, highest], HEIGHT + 40, 40);
   const levels = [];
-  for (let level = least; level <= most; level *= 10) levels.push(level);
+  for (let level = lowest; level <= highest; level *= 10) levels.push(level);
 
   return [
     `<text x="${left}" y="22">µs of server CPU per delivery, ${name}</text>`,
@@ -62,7 +62,7 @@ function legend(name, i) {
   return `<text x="${LEFT + i * 120}" y="${HEIGHT + 80}" style="fill: ${COLOURS[i]}">● ${name}</text>`;
 }
 
-/** Logarithmic, to whole pixels. */
+/** Returns a logarithmic scale that rounds to whole pixels. */
 function scale(values, from, to) {
   const [low, high] = [Math.log(Math.min(...values)), Math.log(Math.max(...values))];
   return (value) => Math.round(from + ((Math.log(value) - low) / (high - low)) * (to - from));

@@ -1,10 +1,10 @@
 /**
- * Ends each message, and is nowhere else in any peer's bytes: whoever counts it counts messages,
- * without a parser, wherever the bytes are cut.
+ * Ends each message, and appears nowhere else in the bytes that any peer sends. A client can therefore
+ * count messages without a parser, however the bytes are split into chunks.
  */
 export const MARKER = '~';
 
-/** A message whose JSON has so many bytes. */
+/** Returns a message whose JSON has the given number of bytes. */
 export function makeMessage(n, bytes = 100) {
   const empty = JSON.stringify({ n, text: MARKER });
   return { n, text: 'x'.repeat(Math.max(0, bytes - empty.length)) + MARKER };
@@ -12,8 +12,8 @@ export function makeMessage(n, bytes = 100) {
 
 const prepared = new Map();
 
-/** One of a hundred that were made before: to make it is no work of a server's. */
-export function takeMessage(n, bytes) {
+/** Returns one of a hundred messages made beforehand, so that a server spends no time on making them. */
+export function prepareMessage(n, bytes) {
   if (!prepared.has(bytes)) {
     prepared.set(
       bytes,

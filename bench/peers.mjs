@@ -3,7 +3,10 @@ import { socketIo } from './clients/socket.io.mjs';
 import { sseClient } from './clients/sse-client.mjs';
 import { ws } from './clients/ws.mjs';
 
-/** Each: its server's file and argument, and what opens a client of it. */
+/**
+ * Each peer has a `server` (a file in servers/), an `argument` for it, and `open`, a function that opens
+ * one client. An sse-duplex peer may also have a `build`: the URL of another dist folder to use.
+ */
 export const peers = {
   raw: { server: 'raw', open: eventStream(byHand) },
   'express by hand': { server: 'express', open: eventStream(byHand) },
@@ -23,10 +26,10 @@ export const peers = {
   'sse-duplex attached': { server: 'sse-duplex', argument: 'attach', open: eventStream(duplex) },
 };
 
-/** The same server, with the package's client instead of one that only counts. */
+/** The same server, with the package's own client instead of one that only counts messages. */
 export const ownClient = { ...peers['sse-duplex'], open: sseClient };
 
-/** Streams that never confirm, so that all is there to be replayed. */
+/** Clients that never acknowledge, so that the server keeps every message for a replay. */
 export const unacknowledged = {
   raw: { ...peers.raw, argument: 'replay' },
   'sse-duplex': { ...peers['sse-duplex'], open: eventStream(duplex, { acks: false }) },

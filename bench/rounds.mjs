@@ -1,23 +1,25 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openTestbed } from './testbed.mjs';
 
-/** Milliseconds after which a round that is not over never will be. */
-const PATIENCE = 90_000;
+/** Milliseconds after which a round that has not ended is given up. */
+const ROUND_TIMEOUT = 90_000;
 
 /**
- * Measures the peers of a scenario in turn, each time in another order, so that none has always the
- * same one before it. Returns what each round of each peer gave, or why a peer's results are void.
+ * Measures the peers of a scenario in turn. The order changes with each round, so that no peer always
+ * runs after the same one. Returns the samples of each peer, one per round, or why its results are void.
  */
 export async function measure(scenario, rounds, size) {
+  const names = Object.keys(scenario.peers);
   const outcomes = Object.fromEntries(
-    Object.keys(scenario.peers).map((name) => [name, { samples: [], fault: undefined }]),
+    names.map((name) => [name, { samples: [], fault: undefined }]),
   );
+  const order = scenario.order ?? ((round) => rotate(names, round));
   const measureAll = scenario.fresh ? measureFresh : measureWarm;
-  await measureAll(scenario, rounds, size, async (name, work) => {
+  await measureAll({ ...scenario, order }, rounds, size, async (name, work) => {
     const outcome = outcomes[name];
     if (outcome.fault) return;
     try {
-      outcome.samples.push(...(await Promise.race([work(), tooLate()])));
+      outcome.samples.push(...(await Promise.race([work(), rejectLate()])));
     } catch (error) {
       outcome.fault = error.message;
       process.exitCode = 1;
@@ -26,7 +28,7 @@ export async function measure(scenario, rounds, size) {
   return outcomes;
 }
 
-/** One server a peer, for all rounds, after one that does not count. */
+/** Uses one server per peer for all rounds, after a first round that is not counted. */
 async function measureWarm(scenario, rounds, size, attempt) {
   const testbeds = {};
   for (const [name, peer] of Object.entries(scenario.peers)) {
@@ -38,17 +40,17 @@ async function measureWarm(scenario, rounds, size, attempt) {
     });
   }
   for (let round = 0; round < rounds; round++) {
-    for (const name of rotate(Object.keys(testbeds), round)) {
+    for (const name of scenario.order(round)) {
       await attempt(name, async () => [await scenario.round(testbeds[name], size)]);
     }
   }
   for (const testbed of Object.values(testbeds)) await testbed.close();
 }
 
-/** One server a peer and round. */
+/** Starts a new server for each peer in each round. */
 async function measureFresh(scenario, rounds, size, attempt) {
   for (let round = 0; round < rounds; round++) {
-    for (const name of rotate(Object.keys(scenario.peers), round)) {
+    for (const name of scenario.order(round)) {
       const testbed = await openTestbed(scenario.peers[name]);
       await attempt(name, async () => {
         await scenario.prepare(testbed, size);
@@ -59,9 +61,9 @@ async function measureFresh(scenario, rounds, size, attempt) {
   }
 }
 
-async function tooLate() {
-  await sleep(PATIENCE, undefined, { ref: false });
-  throw new Error(`not over after ${PATIENCE} ms`);
+async function rejectLate() {
+  await sleep(ROUND_TIMEOUT, undefined, { ref: false });
+  throw new Error(`the round did not end within ${ROUND_TIMEOUT} ms`);
 }
 
 function rotate(names, by) {

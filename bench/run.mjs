@@ -1,10 +1,21 @@
-// Measures sse-duplex beside its peers: `npm run bench`, or `npm run bench broadcast echo` for some
-// scenarios, `npm run bench -- --quick` to see that all of it works, `--to FILE` to keep what some gave.
-// README.md says what is measured.
+// Measures sse-duplex beside its peers. README.md describes what is measured.
+//
+//   npm run bench                       all scenarios; writes RESULTS.md and growth.svg
+//   npm run bench broadcast echo        some scenarios; prints their tables
+//   npm run bench -- --quick            small sizes and one round, to check that everything works
+//   npm run bench -- --rounds 10 post   the number of rounds (default 5)
+//   npm run bench -- --to FILE post     writes the report to bench/FILE as well
+//   npm run bench -- --baseline FOLDER --rounds 10 broadcast post
+//
+// --baseline compares two builds of this package. FOLDER is another checkout of it, with the same public
+// API and already built (`npm ci && npm run build`). Each scenario then measures its sse-duplex peers
+// only, with both builds in the same run and in alternating order, and prints for each metric the median
+// of the ratios new/baseline.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { compareBuilds, findBuild } from './compare.mjs';
 
 const SCENARIOS = [
   'broadcast',
@@ -22,43 +33,58 @@ const SCENARIOS = [
 ];
 
 const { values, positionals } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, to: { type: 'string' } },
+  options: {
+    baseline: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    rounds: { type: 'string' },
+    to: { type: 'string' },
+  },
   allowPositionals: true,
 });
 const chosen = positionals.length > 0 ? positionals : SCENARIOS;
 const unknown = chosen.filter((name) => !SCENARIOS.includes(name));
-if (unknown.length > 0) throw new Error(`no such scenario: ${unknown}; there are ${SCENARIOS}`);
-const rounds = values.quick ? 1 : 5;
+if (unknown.length > 0) {
+  throw new Error(`unknown scenario: ${unknown.join(', ')}; there are ${SCENARIOS.join(', ')}`);
+}
+const rounds = Number(values.rounds ?? (values.quick ? 1 : 5));
+if (!Number.isInteger(rounds) || rounds < 1) {
+  throw new Error(`--rounds must be a positive integer, not ${values.rounds}`);
+}
 const size = (full, small) => (values.quick ? small : full);
+const baseline = values.baseline === undefined ? undefined : findBuild(values.baseline);
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const modified = (path) => statSync(here(path), { throwIfNoEntry: false })?.mtimeMs ?? 0;
 if (modified('node_modules/.package-lock.json') < modified('package-lock.json')) npm('.', 'ci');
 npm('..', 'run', 'build', '--silent');
 
-// What they import was not there before.
+// These modules import what npm has installed and built just now.
 const { measure } = await import('./rounds.mjs');
-const { describeRun, tabulate } = await import('./report.mjs');
+const { describeComparison, describeRun, tabulate, tabulateComparison } =
+  await import('./report.mjs');
 const { plotGrowth } = await import('./growth-plot.mjs');
 
 const { devDependencies } = JSON.parse(readFileSync(here('package.json'), 'utf8'));
-let report = describeRun(rounds, devDependencies);
+let report = baseline
+  ? describeComparison(rounds, values.baseline)
+  : describeRun(rounds, devDependencies);
 console.log(report);
 for (const name of chosen) {
   const scenario = await import(`./scenarios/${name}.mjs`);
-  const outcomes = await measure(scenario, rounds, size);
-  const table = tabulate(name, scenario, outcomes);
+  const measured = baseline ? compareBuilds(scenario, baseline) : scenario;
+  const outcomes = await measure(measured, rounds, size);
+  const table = (baseline ? tabulateComparison : tabulate)(name, scenario, outcomes);
   console.log(table);
   report += table;
   const isSound = Object.values(outcomes).every(({ fault }) => !fault);
-  if (name === 'growth' && !values.quick && isSound) {
+  if (name === 'growth' && !values.quick && !baseline && isSound) {
     writeFileSync(here('growth.svg'), plotGrowth(outcomes, scenario));
-    report += '\n![What a delivery costs, by connections and by size](growth.svg)\n';
+    report += '\n![Server CPU per delivery, by connections and by message size](growth.svg)\n';
   }
 }
-// Some of it, or of small sizes, does not replace the whole.
-const isWhole = !values.quick && positionals.length === 0;
-const target = values.to ?? (isWhole ? 'RESULTS.md' : undefined);
+// Only a complete run replaces the published results.
+const isComplete = !values.quick && !baseline && positionals.length === 0;
+const target = values.to ?? (isComplete ? 'RESULTS.md' : undefined);
 if (target !== undefined) writeFileSync(here(target), report);
 
 function npm(folder, ...words) {

@@ -3,16 +3,16 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-/** Clients that open at a time. */
-const OPENING = 50;
-/** Milliseconds after which what has not arrived is lost. */
-const PATIENCE = 30_000;
+/** How many clients connect or disconnect at the same time. */
+const CONCURRENCY = 50;
+/** Milliseconds after which messages that have not arrived count as lost. */
+const ARRIVAL_TIMEOUT = 30_000;
 
-/** A peer's server, in a process of its own, and its clients, in this one. */
-export async function openTestbed({ server, argument = '', open }) {
+/** Starts a peer's server in a process of its own. Its clients run in this process. */
+export async function openTestbed({ server, argument = '', open, build }) {
   const path = fileURLToPath(new URL(`servers/${server}.mjs`, import.meta.url));
   const execArgv = ['--expose-gc', ...process.execArgv];
-  const child = fork(path, [argument], { execArgv });
+  const child = fork(path, build ? [argument, build.href] : [argument], { execArgv });
   const calls = new Map();
   let calledLast = 0;
   child.on('message', ({ call, answer }) => calls.get(call)(answer));
@@ -38,48 +38,49 @@ export async function openTestbed({ server, argument = '', open }) {
       arrived += count;
       client.onArrival(count);
     };
-    clients.push(Object.assign(client, await open(origin, `client${opened++}`, onMessages)));
+    const id = `client${opened++}`;
+    clients.push(Object.assign(client, await open(origin, id, onMessages, build)));
   }
 
   return {
     clients,
     call,
 
-    /** Opens clients until there are so many. */
+    /** Opens clients until there are `count` of them. */
     async grow(count) {
       let missing = count - clients.length;
       const openMore = async () => {
         while (missing-- > 0) await openOne();
       };
-      await Promise.all(Array.from({ length: OPENING }, openMore));
-      await call('until', { name: 'connections', value: count });
+      await Promise.all(Array.from({ length: CONCURRENCY }, openMore));
+      await call('waitFor', { name: 'connections', value: count });
     },
 
-    /** Ends all clients in order. */
+    /** Closes all clients properly. */
     async empty() {
       const leaving = clients.splice(0);
       while (leaving.length > 0) {
-        await Promise.all(leaving.splice(0, OPENING).map((client) => client.close()));
+        await Promise.all(leaving.splice(0, CONCURRENCY).map((client) => client.close()));
       }
-      await call('until', { name: 'connections', value: 0 });
+      await call('waitFor', { name: 'connections', value: 0 });
     },
 
-    /** Waits until so many messages have come to the clients: not one less, nor more. */
+    /** Waits until the clients have received exactly `count` messages since the last call. */
     async arrival(count) {
-      const deadline = performance.now() + PATIENCE;
+      const deadline = performance.now() + ARRIVAL_TIMEOUT;
       while (arrived < count && performance.now() < deadline) await sleep(2);
       if (arrived !== count) throw new Error(`${arrived} of ${count} messages arrived`);
       arrived = 0;
     },
 
-    /** The server's CPU while something is done: microseconds. */
+    /** Returns the CPU time that the server uses during `work`, in microseconds. */
     async cpuOf(work) {
       const { cpu } = await call('sample');
-      const rest = stayAwake();
+      const stop = stayAwake();
       try {
         await work();
       } finally {
-        rest();
+        stop();
       }
       return (await call('sample')).cpu - cpu;
     },
@@ -93,9 +94,10 @@ export async function openTestbed({ server, argument = '', open }) {
 }
 
 /**
- * Keeps this process from sleeping, until told to rest. On one machine, who writes to a sleeping
- * process pays for its waking (on a virtual one more than for the write): a server over a network does
- * not, and here only one that is faster than its clients would not.
+ * Keeps this process from sleeping, until the returned function is called. On one machine, a process
+ * that writes to a sleeping process pays for waking it, on a virtual machine more than for the write
+ * itself. A server that sends over a network does not pay this, and here only servers that are faster
+ * than their clients would.
  */
 function stayAwake() {
   let immediate;
@@ -104,13 +106,13 @@ function stayAwake() {
   return () => clearImmediate(immediate);
 }
 
-/** The server's CPU for each delivery of a broadcast: microseconds. */
+/** Returns the server's CPU time per delivery of a broadcast, in microseconds. */
 export async function cpuPerDelivery(testbed, { messages, perTurn = 1, pause = 0, bytes = 100 }) {
   const deliveries = messages * testbed.clients.length;
   const cpu = await testbed.cpuOf(async () => {
     await testbed.call('broadcast', { messages, perTurn, pause, bytes });
     await testbed.arrival(deliveries);
-    // What they owe for these messages is not to be paid by the next.
+    // The acknowledgements of these messages must not be counted with the next ones.
     await Promise.all(testbed.clients.map((client) => client.settled?.()));
   });
   return cpu / deliveries;

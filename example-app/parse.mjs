@@ -1,12 +1,12 @@
 import { BOARD, INKS } from './public/board.mjs';
 
-// Whatever a page sends is a stranger's word. Only what is listed here gets through, with nothing
-// else attached: a coordinate off the board is brought back to its edge, a text that is too long is
-// cut, and the rest is dropped.
+// Messages from pages are untrusted input. The server accepts only the types and fields that are listed
+// here. It moves coordinates outside of the board to its edge, shortens texts that are too long, and
+// drops everything else.
 
 const MAX_NAME = 24;
 const MAX_TEXT = 500;
-const MAX_COORDINATES = 512; // in one message; a page sends one per animation frame
+const MAX_COORDINATES = 512; // per message; a page sends one message per animation frame
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const isCount = (value) => Number.isSafeInteger(value) && value > 0;
@@ -43,7 +43,7 @@ const parsers = {
   },
 };
 
-/** The message without anything unexpected in it, or `null`. */
+/** Returns the message with its known fields only, or `null` if it is not valid. */
 export function parse(message) {
   const type = message?.type;
   if (!Object.hasOwn(parsers, String(type))) return null;

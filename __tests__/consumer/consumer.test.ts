@@ -1,8 +1,8 @@
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join, posix, resolve, sep } from 'node:path';
 
 const ROOT = resolve(__dirname, '../..');
 const PROJECT = join(__dirname, 'project');
@@ -25,14 +25,24 @@ const CELLS = NODES.flatMap((node) =>
   ),
 );
 
-/** With `--noEmitOnError`, a program that does not compile cannot be run. */
+/** If a program does not compile, there is no output to run. */
 const STRICT = [
   ['--strict', '--noEmitOnError', '--skipLibCheck', 'false'],
   ['--target', 'es2022', '--types', 'node'],
 ].flat();
 
+const QUICKLY = ['--no-audit', '--no-fund', '--prefer-offline', '--fetch-retries=1'];
+
 const INSTALL_TIME = 240_000;
 const RUN_TIME = 20_000;
+
+const DART_PROGRAM = `import { DartSseClient } from 'sse-duplex/dart';
+const client = new DartSseClient<string, { type: 'hello' }>('http://127.0.0.1/sse');
+client.send({ type: 'hello' });
+// @ts-expect-error: not the type of a message
+client.send(1);
+`;
+const PROGRAMS = ['require.cts', 'import.mts', 'dart.cts', 'dart.mts'];
 
 interface Run {
   code: unknown;
@@ -40,37 +50,42 @@ interface Run {
   stderr: string;
 }
 
-let folder: string;
+/** The folder of all clones and projects of this run. */
+let place: string;
+/** A clone of the repository without dependencies and without a build. */
+let clone: string;
 let tarball: { filename: string; files: { path: string }[] };
 const compilations = new Map<string, Run>();
 const results = new Map<string, string>();
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'sse-duplex-consumer-'));
-  const packed = await npm(ROOT, 'pack', '--json', '--pack-destination', folder);
-  tarball = (JSON.parse(packed) as [typeof tarball])[0];
+  place = await mkdtemp(join(tmpdir(), 'sse-duplex-consumer-'));
+  clone = await makeClone();
+  tarball = await packClone();
   const projects = EXPRESSES.flatMap((express) =>
     LANGUAGES.map((language) => makeProject(express, language)),
   );
-  const installations = [installNodes(), ...projects];
-  await Promise.allSettled(installations); // lets all of them end before one failure is thrown
+  const installations = [installNodes(), installFromGit(), ...projects];
+  await Promise.allSettled(installations); // no installation may continue after another has failed
   await Promise.all(installations);
 }, INSTALL_TIME);
 
 afterAll(async () => {
   printTable();
-  await rm(folder, { recursive: true, force: true });
+  await rm(place, { recursive: true, force: true });
 }, RUN_TIME);
 
-/** Returns the environment without the variables that Jest sets, and without colours. */
+/**
+ * Returns the environment without colours, and without the variables that jest and `npm run` set: the
+ * npm that a test starts would take those of `npm run` as its own configuration.
+ */
 function plainEnvironment(): NodeJS.ProcessEnv {
-  const env: NodeJS.ProcessEnv = { ...process.env, NO_COLOR: '1' };
-  delete env.FORCE_COLOR;
-  delete env.NODE_ENV;
-  return env;
+  const variables = Object.entries(process.env);
+  const isOwn = (name: string) => !/^(FORCE_COLOR|NODE_ENV|npm_.*)$/i.test(name);
+  return { ...Object.fromEntries(variables.filter(([name]) => isOwn(name))), NO_COLOR: '1' };
 }
 
-/** Runs a program. If it does not exit before the timeout, `code` is the signal that stopped it. */
+/** Runs a program until it ends. After the timeout it is stopped, and the code is the signal. */
 function run(command: string, args: string[], cwd: string, timeout: number): Promise<Run> {
   const env = plainEnvironment();
   return new Promise((ended) => {
@@ -80,45 +95,78 @@ function run(command: string, args: string[], cwd: string, timeout: number): Pro
   });
 }
 
+/** Copies the files that git would track, so that changes are tested before they are committed. */
+async function makeClone(): Promise<string> {
+  const folder = join(place, 'clone');
+  const list = ['ls-files', '-z', '--cached', '--others', '--exclude-standard'];
+  const files = (await git(ROOT, ...list)).split('\0').filter(Boolean);
+  for (const file of files) await cp(join(ROOT, file), join(folder, file));
+  await git(folder, 'init', '--quiet');
+  await git(folder, 'add', '--all');
+  const identity = ['-c', 'user.name=test', '-c', 'user.email=test@localhost'];
+  await git(folder, ...identity, 'commit', '--quiet', '--no-gpg-sign', '--message', 'Clone');
+  return folder;
+}
+
+/** Packs the clone as a maintainer would do it. Nothing has been built there before. */
+async function packClone(): Promise<typeof tarball> {
+  // The dependencies' scripts and ours do not run yet, so that it is `npm pack` that has to build.
+  await npm(clone, 'ci', '--ignore-scripts', ...QUICKLY);
+  const packed = await npm(clone, 'pack', '--json', '--pack-destination', place);
+  const [description] = JSON.parse(packed) as [typeof tarball];
+  return description;
+}
+
+/** Installs the package from a git repository, which makes npm build it. */
+async function installFromGit(): Promise<void> {
+  const cwd = join(place, 'from-git');
+  await makeFolder(cwd);
+  await npm(cwd, 'install', ...QUICKLY, `git+file://${clone}`, 'express@5');
+  await cp(PROJECT, cwd, { recursive: true });
+}
+
+async function git(cwd: string, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await run('git', args, cwd, INSTALL_TIME);
+  if (code === 0) return stdout;
+  throw new Error(`"git ${args.join(' ')}" failed:\n${stderr}`);
+}
+
 async function npm(cwd: string, ...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await run('npm', args, cwd, INSTALL_TIME);
   if (code === 0) return stdout;
   throw new Error(
-    `"npm ${args.join(' ')}" failed. These tests install packages from the npm registry. Is it reachable?\n${stderr}`,
+    `"npm ${args.join(' ')}" failed. These tests install packages, so they need the npm registry.\n${stderr}`,
   );
 }
 
 async function install(cwd: string, ...packages: string[]): Promise<void> {
-  await mkdir(cwd);
-  await writeFile(join(cwd, 'package.json'), '{ "private": true }');
-  const flags = [
-    '--ignore-scripts',
-    '--no-audit',
-    '--no-fund',
-    '--prefer-offline',
-    '--fetch-retries=1',
-  ];
-  await npm(cwd, 'install', ...flags, ...packages);
+  await makeFolder(cwd);
+  await npm(cwd, 'install', '--ignore-scripts', ...QUICKLY, ...packages);
 }
 
-/** Installs the packages with Node's binaries, which npm's package `node` would install by a script. */
+async function makeFolder(cwd: string): Promise<void> {
+  await mkdir(cwd);
+  await writeFile(join(cwd, 'package.json'), '{ "private": true }');
+}
+
+/** Installs the packages with Node's binaries. npm's package `node` is a script that installs one. */
 async function installNodes(): Promise<void> {
   const platform = `${process.platform}-${process.arch}`;
   const name = `${platform === 'darwin-arm64' ? 'node-bin' : 'node'}-${platform}`;
-  await install(join(folder, 'nodes'), ...NODES.map((node) => `node-${node}@npm:${name}@${node}`));
+  await install(join(place, 'nodes'), ...NODES.map((node) => `node-${node}@npm:${name}@${node}`));
 }
 
 function nodeOf(node: number): string {
-  return join(folder, `nodes/node_modules/node-${node}/bin/node`);
+  return join(place, `nodes/node_modules/node-${node}/bin/node`);
 }
 
 function projectOf(express: Express, language: Language): string {
-  return join(folder, `express-${express}-${language}`);
+  return join(place, `express-${express}-${language}`);
 }
 
 async function makeProject(express: Express, language: Language): Promise<void> {
   const cwd = projectOf(express, language);
-  const packages = [join(folder, tarball.filename), `express@${express}`];
+  const packages = [join(place, tarball.filename), `express@${express}`];
   if (language === 'JS') {
     await install(cwd, ...packages);
     await cp(PROJECT, cwd, { recursive: true });
@@ -132,21 +180,32 @@ async function makeProject(express: Express, language: Language): Promise<void> 
   const program = source.replaceAll(/'(?:\.\.\/)+lib(.*)'/g, "'sse-duplex$1'");
   await writeFile(join(cwd, 'require.cts'), program);
   await writeFile(join(cwd, 'import.mts'), program);
+  await writeFile(join(cwd, 'dart.cts'), DART_PROGRAM);
+  await writeFile(join(cwd, 'dart.mts'), DART_PROGRAM);
   for (const { typescript, module } of COMPILERS) {
     const tsc = `node_modules/typescript-${typescript}/bin/tsc`;
-    const args = [tsc, ...STRICT, '--module', module, 'require.cts', 'import.mts'];
+    const args = [tsc, ...STRICT, '--module', module, ...PROGRAMS];
     const compilation = await run(process.execPath, args, cwd, INSTALL_TIME);
     compilations.set(`${express} ${typescript}`, compilation);
   }
 }
 
-/** Returns the first code block of a language under a heading. */
+/** Returns the first code block in a language under a heading. */
 function readBlock(text: string, heading: string, language: string): string {
   const [, section = ''] = text.split(`\n## ${heading}\n`);
   const [own = ''] = section.split('\n## ');
   const [, block] = own.split(`\n\`\`\`${language}\n`);
   if (block === undefined) throw new Error(`no ${language} block under "${heading}"`);
   return block.split('\n```')[0]!;
+}
+
+/** Returns the paths of the files in a folder of the clone, from its root. */
+async function filesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(join(clone, folder), { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map(({ name, parentPath }) => join(parentPath, name).slice(clone.length + 1))
+    .map((path) => path.split(sep).join('/'));
 }
 
 function printTable(): void {
@@ -163,65 +222,107 @@ function printTable(): void {
   process.stdout.write(`\n${lines.join('\n')}\n\n`);
 }
 
-describe('The tarball', () => {
-  test('contains the files of its entry points, the documents, and nothing else', () => {
-    expect(tarball.files.map(({ path }) => path).sort()).toEqual([
+describe('the tarball of a fresh clone', () => {
+  test('contains the build, the sources, the documents, and nothing else', async () => {
+    const entries = ['index', 'client/index', 'dart/index'].flatMap((entry) =>
+      ['d.mts', 'js', 'js.map', 'mjs', 'mjs.map'].map((ending) => `dist/${entry}.${ending}`),
+    );
+    const sources = await filesIn('lib');
+    const declarations = sources
+      .filter((path) => path !== 'lib/client/global.ts') // only the drop-in script contains it
+      .map((path) => path.replace(/^lib(.*)\.ts$/, 'dist$1.d.ts'))
+      .flatMap((path) => [path, `${path}.map`]);
+    const expected = [
       'CHANGELOG.md',
       'LICENSE',
       'PROTOCOL.md',
       'README.md',
       'SECURITY.md',
+      'package.json',
       'dist/client.d.ts',
       'dist/client.js',
-      'dist/client/index.d.mts',
-      'dist/client/index.d.ts',
-      'dist/client/index.js',
-      'dist/client/index.mjs',
-      'dist/index.d.mts',
-      'dist/index.d.ts',
-      'dist/index.js',
-      'dist/index.mjs',
-      'package.json',
-    ]);
+      ...entries,
+      ...declarations,
+      ...sources,
+      ...(await filesIn('docs')),
+    ];
+    expect(tarball.files.map(({ path }) => path).sort()).toEqual(expected.sort());
   });
 
-  test('passes publint without errors, warnings and suggestions', async () => {
-    const args = [join(ROOT, 'node_modules/publint/src/cli.js'), join(folder, tarball.filename)];
-    const { code, stdout } = await run(process.execPath, args, folder, RUN_TIME);
+  test('contains every source that its maps refer to', async () => {
+    const paths = new Set(tarball.files.map(({ path }) => path));
+    const maps = [...paths].filter((path) => path.endsWith('.map'));
+    expect(maps.length).toBeGreaterThan(0);
+    for (const map of maps) {
+      const path = join(projectOf(5, 'JS'), 'node_modules/sse-duplex', map);
+      const { sources } = JSON.parse(await readFile(path, 'utf8')) as { sources: string[] };
+      const resolved = sources.map((source) => posix.join(posix.dirname(map), source));
+      expect(resolved.filter((source) => !paths.has(source))).toEqual([]);
+    }
+  });
+
+  test('passes publint without a suggestion', async () => {
+    const args = [join(ROOT, 'node_modules/publint/src/cli.js'), join(place, tarball.filename)];
+    const { code, stdout } = await run(process.execPath, args, place, RUN_TIME);
     expect(code).toBe(0);
     expect(stdout).toMatch(/\nAll good!\s*$/);
   });
 });
 
-describe('A project that installs the tarball', () => {
-  const ENTRIES = ['sse-duplex', 'sse-duplex/client', 'sse-duplex/client.js'];
+describe('a project that installs the tarball', () => {
+  const ENTRIES = ['', '/client', '/dart', '/client.js'].map((entry) => `sse-duplex${entry}`);
 
-  test('resolves CommonJS files with require', async () => {
+  test('gets CommonJS from require()', async () => {
     const script = `${JSON.stringify(ENTRIES)}.map((entry) => require.resolve(entry))`;
     const { stdout } = await run(nodeOf(20), ['-p', script], projectOf(5, 'JS'), RUN_TIME);
     const found = [...stdout.matchAll(/sse-duplex\/(dist.*)'/g)].map(([, path]) => path);
-    expect(found).toEqual(['dist/index.js', 'dist/client/index.js', 'dist/client.js']);
+    expect(found).toEqual([
+      'dist/index.js',
+      'dist/client/index.js',
+      'dist/dart/index.js',
+      'dist/client.js',
+    ]);
   });
 
-  test('resolves ES modules with import', async () => {
+  test('gets ES modules from import', async () => {
     const script = `console.log(${JSON.stringify(ENTRIES)}.map((entry) => import.meta.resolve(entry)))`;
     const args = ['--input-type=module', '--eval', script];
     const { stdout } = await run(nodeOf(20), args, projectOf(5, 'JS'), RUN_TIME);
     const found = [...stdout.matchAll(/sse-duplex\/(dist.*)'/g)].map(([, path]) => path);
-    expect(found).toEqual(['dist/index.mjs', 'dist/client/index.mjs', 'dist/client.js']);
+    expect(found).toEqual([
+      'dist/index.mjs',
+      'dist/client/index.mjs',
+      'dist/dart/index.mjs',
+      'dist/client.js',
+    ]);
   });
 
   test.each(
     EXPRESSES.flatMap((express) => COMPILERS.map((compiler) => ({ express, ...compiler }))),
   )(
-    'compiles in strict mode with TypeScript $typescript, module $module and Express $express',
+    'compiles strictly with TypeScript $typescript, module $module, Express $express',
     ({ express, typescript }) => {
       const compilation = compilations.get(`${express} ${typescript}`);
       expect(compilation).toEqual({ code: 0, stdout: '', stderr: '' });
     },
   );
 
-  test.each(EXPRESSES)('uses its own Express %i', async (express) => {
+  test.each([
+    ['require()', ['--eval', "console.log(typeof require('sse-duplex/dart').DartSseClient)"]],
+    [
+      'import',
+      [
+        '--input-type=module',
+        '--eval',
+        "import { DartSseClient } from 'sse-duplex/dart'; console.log(typeof DartSseClient);",
+      ],
+    ],
+  ])('gets DartSseClient from %s', async (_, args) => {
+    const { stdout } = await run(nodeOf(20), args, projectOf(5, 'JS'), RUN_TIME);
+    expect(stdout.trim()).toBe('function');
+  });
+
+  test.each(EXPRESSES)('has Express %i installed', async (express) => {
     for (const language of LANGUAGES) {
       const path = join(projectOf(express, language), 'node_modules/express/package.json');
       const { version } = JSON.parse(await readFile(path, 'utf8')) as { version: string };
@@ -230,7 +331,7 @@ describe('A project that installs the tarball', () => {
   });
 
   test.each(CELLS)(
-    'exchanges messages and exits by itself: Node $node, Express $express, $language $format',
+    'exchanges messages and exits: Node $node, Express $express, $language $format',
     async ({ node, express, language, format }) => {
       const program = format === 'require' ? 'require.cjs' : 'import.mjs';
       const start = performance.now();
@@ -248,11 +349,19 @@ describe('A project that installs the tarball', () => {
   );
 });
 
-describe('The quick start of the README', () => {
+describe('a project that installs the package from git', () => {
+  test.each(['require.cjs', 'import.mjs'])('exchanges messages and exits: %s', async (program) => {
+    const ran = await run(nodeOf(20), [program], join(place, 'from-git'), RUN_TIME);
+    const [output = ''] = ran.stdout.split('.');
+    expect({ ...ran, stdout: output }).toEqual({ code: 0, stdout: 'done on Node 20', stderr: '' });
+  });
+});
+
+describe('the quick start of the README', () => {
   const started: ChildProcess[] = [];
   afterEach(() => started.forEach((program) => program.kill()));
 
-  /** Starts a program that keeps running. Returns a function that waits for text in its output. */
+  /** Starts a program that does not exit. Returns a function that waits for a pattern in its output. */
   function start(...args: string[]): (pattern: RegExp) => Promise<RegExpExecArray> {
     const env = plainEnvironment();
     const program = spawn(nodeOf(20), args, { cwd: projectOf(5, 'JS'), env });
@@ -277,7 +386,7 @@ describe('The quick start of the README', () => {
   }
 
   test(
-    'works unchanged: the server, the page, and the client in Node',
+    'works without changes: the server, the page, and the client in Node',
     async () => {
       const readme = await readFile(join(ROOT, 'README.md'), 'utf8');
       const cwd = projectOf(5, 'JS');

@@ -2,7 +2,7 @@ import { EventEmitter, once } from 'node:events';
 import { existsSync } from 'node:fs';
 
 const PROGRAM = '/usr/bin/chromium';
-/** Without a sandbox, for root; and nothing that goes out. */
+/** The sandbox does not work for root. The other flags keep Chromium from requests of its own. */
 const FLAGS = [
   '--headless',
   '--no-sandbox',
@@ -12,15 +12,16 @@ const FLAGS = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
-  // A page that no server gave is not let to those of this machine, unless they pass for public ones.
+  // Chromium keeps pages that did not come from a server away from loopback addresses, unless they
+  // count as public ones.
   '--ip-address-space-overrides=127.0.0.1:0=public',
 ];
 
 /**
- * Opens a page in a Chromium of its own, that Playwright starts and then knows nothing of: what it
- * watches it is told of each request and frame of a WebSocket, and that would be measured.
+ * Opens a page in a Chromium of its own. Playwright starts it, but does not attach to the page: it would
+ * receive an event for each request and each WebSocket frame, which would distort the measurement.
  *
- * @param html is what the page has, whatever its server would say.
+ * @param html is the document of the page; the server is not asked for it.
  */
 export async function openPage(url, html) {
   if (!existsSync(PROGRAM)) throw new Error(`needs ${PROGRAM}: apt-get install chromium`);
@@ -32,20 +33,20 @@ export async function openPage(url, html) {
   const { targetId } = await session.send('Target.createTarget', target);
   const { sessionId } = await session.send('Target.attachToTarget', { targetId });
   let calledLast = 0;
-  /** What the page says: answers by the call's number, events by their name. */
-  const said = new EventEmitter();
+  /** Emits the responses of the page by the id of the command, and its events by their name. */
+  const incoming = new EventEmitter();
   session.on('Target.receivedMessageFromTarget', ({ message }) => {
     const { id, method, ...rest } = JSON.parse(message);
-    said.emit(method ?? `${id}`, rest);
+    incoming.emit(method ?? `${id}`, rest);
   });
 
-  /** A command of the DevTools protocol. */
+  /** Sends a command of the DevTools protocol and returns its result. */
   async function command(method, params = {}) {
     const id = ++calledLast;
-    const answered = once(said, `${id}`);
+    const response = once(incoming, `${id}`);
     const message = JSON.stringify({ id, method, params });
     await session.send('Target.sendMessageToTarget', { sessionId, message });
-    const [{ error, result }] = await answered;
+    const [{ error, result }] = await response;
     if (error) throw new Error(`${error.message}: ${method}`);
     return result;
   }
@@ -53,15 +54,15 @@ export async function openPage(url, html) {
   async function load() {
     await command('Page.enable');
     await command('Fetch.enable', { patterns: [{ urlPattern: url }] });
-    const loaded = once(said, 'Page.loadEventFired');
-    await Promise.all([command('Page.navigate', { url }), answer(), loaded]);
+    const loaded = once(incoming, 'Page.loadEventFired');
+    await Promise.all([command('Page.navigate', { url }), respond(), loaded]);
     await command('Fetch.disable');
     await command('Page.disable');
   }
 
-  /** In place of the server. */
-  async function answer() {
-    const [{ params }] = await once(said, 'Fetch.requestPaused');
+  /** Responds to the request for the document, in place of the server. */
+  async function respond() {
+    const [{ params }] = await once(incoming, 'Fetch.requestPaused');
     await command('Fetch.fulfillRequest', {
       requestId: params.requestId,
       responseCode: 200,
@@ -79,7 +80,7 @@ export async function openPage(url, html) {
   return {
     command,
 
-    /** The value of an expression, of its promise if it is one. */
+    /** Returns the value of an expression. If it is a promise, waits for it. */
     async evaluate(expression) {
       const params = { expression, awaitPromise: true, returnByValue: true };
       const { result, exceptionDetails } = await command('Runtime.evaluate', params);

@@ -3,8 +3,8 @@ import { openPoster, openStream } from './socket.mjs';
 const JSON_TYPE = 'application/json';
 
 /**
- * How each peer's requests look. `ready` ends the opening of a stream, and its group is the `key` of
- * its POSTs; `post` returns a POST's path and body.
+ * The request formats of the peers. `ready` matches the text with which a stream is open; its first
+ * group becomes the client's `key`. `post` returns the path and the body of a POST.
  */
 export const byHand = {
   type: JSON_TYPE,
@@ -43,26 +43,26 @@ export const duplex = {
     envelope(client, { messages: [message] }),
   ],
   resumption: ({ key }) => ({ 'Last-Event-ID': `${key}.0` }),
-  /** As the package's client does: what it owes when it has received so much, or after a while. */
+  /** When the package's client acknowledges: after so many messages or bytes, or ms without a POST. */
   ackAfter: { messages: 2048, bytes: 256 * 1024, idle: 60_000 },
   ack: (client) => [`/sse?sseClientId=${client.id}`, envelope(client)],
-  goodbye: (client) => [
+  close: (client) => [
     `/sse?sseClientId=${client.id}`,
     envelope(client, { close: { code: 1000, reason: '' } }),
   ],
 };
 
-/** Returns the function that opens a client of a dialect: a stream, and a connection for POSTs. */
+/** Returns a function that opens a client: an event stream, and a connection for its POSTs. */
 export const eventStream =
   (dialect, { acks = true } = {}) =>
   async (origin, id, onMessages) => {
     const client = { id, key: '', sent: 0, received: 0 };
     const acknowledges = acks && dialect.ackAfter !== undefined;
     let poster;
-    /** As they are in life, clients are not all due at once. */
+    /** A fraction of the acknowledgement budget. Random, so that clients do not acknowledge all at once. */
     let unacked = Math.random();
     let posting = Promise.resolve();
-    /** One at a time; what it says is written when its turn comes. */
+    /** Sends one POST at a time. `compose` is called when the POST before it has been answered. */
     const post = (compose) =>
       (posting = posting.then(() => {
         poster ??= openPoster(origin, dialect.type);
@@ -81,24 +81,24 @@ export const eventStream =
       unacked = 0;
       void post(() => dialect.ack(client));
     }
-    /** Without a sign of life its server would take it for gone, while others are measured. */
-    let life;
-    function live() {
-      const showLife = () => void post(() => dialect.ack(client)).then(live);
-      life = setTimeout(showLife, dialect.ackAfter.idle * (0.5 + Math.random() / 2));
+    /** Without a POST now and then, the server would close the session while others are measured. */
+    let keepAliveTimer;
+    function startKeepAlive() {
+      const keepAlive = () => void post(() => dialect.ack(client)).then(startKeepAlive);
+      keepAliveTimer = setTimeout(keepAlive, dialect.ackAfter.idle * (0.5 + Math.random() / 2));
     }
     let stream = await openAgain({});
     client.key = stream.key;
-    if (acknowledges) live();
+    if (acknowledges) startKeepAlive();
 
     return {
       send: (message) =>
         post(() => dialect.post(client, message)).then(() => {
           client.sent++;
         }),
-      /** All POSTs are answered. */
+      /** Resolves when all POSTs have been answered. */
       settled: () => posting,
-      /** Opens another stream, that has all messages again. */
+      /** Opens another stream, on which the server sends all messages again. */
       async resume() {
         const older = stream;
         client.received = 0;
@@ -106,11 +106,11 @@ export const eventStream =
         older.cut();
       },
       async close() {
-        if (dialect.goodbye) await post(() => dialect.goodbye(client));
-        this.cut(); // last: a sign of life that was under way has set the next
+        if (dialect.close) await post(() => dialect.close(client));
+        this.cut(); // after the POST, because a POST before it may have set the timer again
       },
       cut() {
-        clearTimeout(life);
+        clearTimeout(keepAliveTimer);
         stream.cut();
         poster?.cut();
       },

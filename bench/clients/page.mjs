@@ -1,34 +1,38 @@
+/* global SseClient, io, sendInTurns, sendAtOnce -- defined by the scripts of the page */
 import { readFileSync } from 'node:fs';
 import { MARKER, makeMessage } from '../message.mjs';
 import { openPage } from './chromium.mjs';
 
-/** Milliseconds after which what has not arrived is lost. */
-const PATIENCE = 30_000;
+const DIST = new URL('../../dist/', import.meta.url);
 
-/** Its icon is here too: a server would be asked for it, and `raw` opens a stream for who asks. */
+/** Milliseconds after which messages that have not arrived count as lost. */
+const ARRIVAL_TIMEOUT = 30_000;
+
+/** The icon is inline: the browser would request it, and `raw` responds to any GET with a stream. */
 const HTML =
   '<!doctype html><title>Benchmark</title><link rel="icon" href="data:,"><output></output>';
 
 /**
- * A client's script, if it has one, and how it opens in the page: given what takes each message, it
- * returns what sends so many. It goes as text, and uses nothing but its script, {@link inPage} and
- * the page.
+ * A client in the page: its `script`, given the URL of an sse-duplex build, and `connect`, which receives
+ * the function to call with each message and returns a function that sends a number of messages. The
+ * page evaluates the source text of `connect`, so it can use only the script, the functions of
+ * {@link inPage} and the globals of the page.
  */
 export const duplex = {
-  script: '../../dist/client.js',
-  connect: async (take) => {
+  script: (build) => new URL('client.js', build),
+  connect: async (onMessage) => {
     const client = new SseClient('/sse');
-    client.onmessage = ({ data }) => take(data);
+    client.onmessage = ({ data }) => onMessage(data);
     await new Promise((resolve) => (client.onopen = resolve));
     return (count) => sendInTurns(count, (message) => client.send(message));
   },
 };
 
 export const socketIo = {
-  script: '../node_modules/socket.io-client/dist/socket.io.min.js',
-  connect: async (take) => {
+  script: () => new URL('../node_modules/socket.io-client/dist/socket.io.min.js', import.meta.url),
+  connect: async (onMessage) => {
     const socket = io({ transports: ['websocket'] });
-    socket.on('message', take);
+    socket.on('message', onMessage);
     await new Promise((resolve) => socket.on('connect', resolve));
     return (count) => sendInTurns(count, (message) => socket.send(message));
   },
@@ -36,9 +40,9 @@ export const socketIo = {
 
 export const byHand = {
   onePerPost: true,
-  connect: async (take) => {
+  connect: async (onMessage) => {
     const source = new EventSource('/events?id=page');
-    source.onmessage = ({ data }) => take(JSON.parse(data));
+    source.onmessage = ({ data }) => onMessage(JSON.parse(data));
     await new Promise((resolve) => (source.onopen = resolve));
     return (count) =>
       sendAtOnce(6, count, async (message) => {
@@ -52,38 +56,38 @@ export const byHand = {
   },
 };
 
-/** Returns the function that opens a client in a page: the page counts what comes, and is asked. */
+/** Returns a function that opens a client in a page. The page counts the messages that it receives. */
 export const page =
   ({ script, connect, onePerPost = false }) =>
-  async (origin) => {
+  async (origin, id, onMessages, build = DIST) => {
     const page = await openPage(`${origin}/benchmark`, HTML);
     try {
-      if (script) await page.evaluate(readFileSync(new URL(script, import.meta.url), 'utf8'));
+      if (script) await page.evaluate(readFileSync(script(build), 'utf8'));
       await page.evaluate(`const MARKER = '${MARKER}'; ${makeMessage}; (${inPage})()`);
-      await page.evaluate(`connect(${connect}, ${PATIENCE})`);
+      await page.evaluate(`connect(${connect}, ${ARRIVAL_TIMEOUT})`);
     } catch (error) {
       await page.close();
       throw error;
     }
     return {
       onePerPost,
-      /** Settles when the page has sent so many. */
+      /** Resolves when the page has sent `count` messages. */
       send: (count) => page.evaluate(`send(${count})`),
 
-      /** Waits until so many messages have come to the page: not one less, nor more. */
+      /** Waits until the page has received exactly `count` messages since the last call. */
       async arrival(count) {
-        const arrived = await page.evaluate(`arrival(${count}, ${PATIENCE})`);
+        const arrived = await page.evaluate(`arrival(${count}, ${ARRIVAL_TIMEOUT})`);
         if (arrived !== count) throw new Error(`${arrived} of ${count} messages arrived`);
       },
 
-      /** Draws while something is done: how many frames were, and how many there was no time for. */
+      /** Draws during `work`. Returns how many frames were drawn, and how many were dropped. */
       async drawing(work) {
         await page.evaluate('startDrawing()');
         await work();
         return page.evaluate('stopDrawing()');
       },
 
-      /** The CPU of the page's main thread while something is done: microseconds. */
+      /** Returns the CPU time of the page's main thread during `work`, in microseconds. */
       async cpuOf(work) {
         await page.command('Performance.enable');
         const before = await threadTime(page);
@@ -103,7 +107,7 @@ async function threadTime(page) {
   return metrics.find(({ name }) => name === 'ThreadTime').value * 1e6;
 }
 
-/** What the page is asked to do, as functions of its own. It goes there as text. */
+/** Defines the functions that the page is asked to run. The page evaluates its source text. */
 function inPage() {
   const PER_TURN = 100;
   const FRAME = 1000 / 60;
@@ -113,19 +117,19 @@ function inPage() {
   let whenDrawn;
 
   Object.assign(globalThis, {
-    async connect(connect, patience) {
+    async connect(connect, timeout) {
       const connected = connect(() => {
         arrived++;
         whenArrived();
       });
-      const late = new Promise((_, reject) => setTimeout(reject, patience, Error('no connection')));
+      const late = new Promise((_, reject) => setTimeout(reject, timeout, Error('no connection')));
       globalThis.send = await Promise.race([connected, late]);
     },
 
-    /** Returns how many have come, when they are as many as expected or it has lasted too long. */
-    async arrival(count, patience) {
+    /** Waits for `count` messages or for the timeout. Returns how many have arrived. */
+    async arrival(count, timeout) {
       await new Promise((resolve) => {
-        const timer = setTimeout(resolve, patience);
+        const timer = setTimeout(resolve, timeout);
         whenArrived = () => {
           if (arrived < count) return;
           clearTimeout(timer);
@@ -134,20 +138,20 @@ function inPage() {
         whenArrived();
       });
       whenArrived = () => {};
-      const had = arrived;
+      const total = arrived;
       arrived = 0;
-      return had;
+      return total;
     },
 
     async sendInTurns(count, send) {
       for (let n = 0; n < count; n++) {
         send(makeMessage(n));
-        // A timer would wait for 4 ms.
+        // A timer would wait at least 4 ms.
         if (n % PER_TURN === 0) await scheduler.postTask(() => {});
       }
     },
 
-    /** So many are under way, each until it is answered. */
+    /** Keeps `width` requests in flight until `count` messages have been sent. */
     async sendAtOnce(width, count, send) {
       let n = 0;
       const sendMore = async () => {
@@ -174,7 +178,7 @@ function inPage() {
       });
     },
 
-    /** After one more frame, for it too may be late. */
+    /** Draws one more frame, which may be late too, and then stops. */
     stopDrawing() {
       isDrawing = false;
       return whenDrawn;

@@ -7,7 +7,7 @@ const HEAD_END = '\r\n\r\n';
 function open(origin, onData) {
   const { hostname, port } = new URL(origin);
   const socket = connect({ host: hostname, port: Number(port), noDelay: true });
-  // A server that goes first is noticed by what does not arrive.
+  // If the server closes the connection, the missing messages make the round fail.
   socket.on('error', () => {});
   socket.on('data', onData);
   return socket;
@@ -19,10 +19,10 @@ function requestHead(method, path, headers) {
 }
 
 /**
- * Opens an event stream on a plain socket, of which it counts the messages.
+ * Opens an event stream on a plain socket and counts the messages on it.
  *
- * @param ready matches the text with which the stream is open; its group is returned as `key`.
- * @param onMessages is told how many came, in how many bytes.
+ * @param ready matches the text with which the stream is open; its first group is returned as `key`.
+ * @param onMessages is called with the number of messages in a chunk, and the bytes of the chunk.
  */
 export function openStream(origin, path, headers, ready, onMessages) {
   return new Promise((resolve, reject) => {
@@ -50,37 +50,37 @@ function countMarkers(chunk) {
   return count;
 }
 
-/** A kept-alive connection for POSTs, one at a time. */
+/** Opens a keep-alive connection that sends one POST at a time. */
 export function openPoster(origin, type) {
-  let answer = '';
-  let settle;
+  let response = '';
+  let pending;
   const socket = open(origin, (chunk) => {
-    answer += chunk.latin1Slice();
-    if (!isWhole(answer)) return;
-    if (/^HTTP\/1.1 2/.test(answer)) settle.resolve();
-    else settle.reject(new Error(answer));
-    answer = '';
+    response += chunk.latin1Slice();
+    if (!isComplete(response)) return;
+    if (/^HTTP\/1.1 2/.test(response)) pending.resolve();
+    else pending.reject(new Error(response));
+    response = '';
   });
-  socket.on('close', () => settle?.reject(new Error('the connection for POSTs was cut')));
+  socket.on('close', () => pending?.reject(new Error('the connection for POSTs was closed')));
 
   return {
     post: (path, body) =>
       new Promise((resolve, reject) => {
-        settle = { resolve, reject };
+        pending = { resolve, reject };
         const headers = { 'Content-Type': type, 'Content-Length': Buffer.byteLength(body) };
         socket.write(requestHead('POST', path, headers) + body);
       }),
     cut() {
-      settle = undefined;
+      pending = undefined;
       socket.destroy();
     },
   };
 }
 
-function isWhole(answer) {
-  const headEnd = answer.indexOf(HEAD_END);
+function isComplete(response) {
+  const headEnd = response.indexOf(HEAD_END);
   if (headEnd < 0) return false;
-  if (/\r\ntransfer-encoding: chunked\r\n/i.test(answer)) return answer.endsWith('0\r\n\r\n');
-  const length = Number(/\r\ncontent-length: (\d+)\r\n/i.exec(answer)?.[1] ?? 0);
-  return answer.length >= headEnd + HEAD_END.length + length;
+  if (/\r\ntransfer-encoding: chunked\r\n/i.test(response)) return response.endsWith('0\r\n\r\n');
+  const length = Number(/\r\ncontent-length: (\d+)\r\n/i.exec(response)?.[1] ?? 0);
+  return response.length >= headEnd + HEAD_END.length + length;
 }

@@ -1,9 +1,11 @@
 import { once } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { SseClient } from '../../dist/client/index.mjs';
 
-/** The package's own. */
-export async function sseClient(origin, id, onMessages) {
+const DIST = new URL('../../dist/', import.meta.url);
+
+/** Opens the package's own client. */
+export async function sseClient(origin, id, onMessages, build = DIST) {
+  const { SseClient } = await import(new URL('client/index.mjs', build));
   const client = new SseClient(`${origin}/sse`);
   client.onmessage = () => onMessages(1);
   await once(client, 'open');

@@ -1,7 +1,8 @@
 import { makeMessage } from '../message.mjs';
 import { named, ownClient } from '../peers.mjs';
 
-export const title = '10 real clients, bursts of 32 messages up, µs of server CPU per message';
+export const title =
+  '10 real clients, each sending bursts of 32 messages, µs of server CPU per message';
 export const reference = 'ws';
 export const peers = {
   ...named('ws', 'socket.io websocket'),
@@ -23,8 +24,8 @@ export async function round(testbed, size) {
         for (let n = 0; n < BURST; n++) void client.send(makeMessage(n));
       }
       received += BURST * testbed.clients.length;
-      await testbed.call('until', { name: 'received', value: received });
+      await testbed.call('waitFor', { name: 'received', value: received });
     }
   });
-  return { 'up to the server': cpu / (bursts * BURST * testbed.clients.length) };
+  return { 'client to server': cpu / (bursts * BURST * testbed.clients.length) };
 }

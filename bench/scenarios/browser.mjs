@@ -2,7 +2,7 @@ import { byHand, duplex, page, socketIo } from '../clients/page.mjs';
 import { peers as all } from '../peers.mjs';
 
 export const title =
-  'One client in Chromium, 100 messages a turn; then 1,000 of 1 KiB a second for 5 s, while its page draws';
+  'One client in Chromium, 100 messages per turn; then 1,000 messages of 1 KiB per second for 5 s while the page draws';
 export const reference = 'socket.io websocket';
 export const peers = {
   'EventSource + fetch': { ...all.raw, open: page(byHand) },
@@ -16,31 +16,35 @@ export async function prepare(testbed) {
 
 export async function round(testbed, size) {
   const [client] = testbed.clients;
-  const taken = size(20_000, 2000);
-  const taking = await secondsOf(() =>
+  const receivedCount = size(20_000, 2000);
+  const receiving = await secondsOf(() =>
     Promise.all([
-      testbed.call('broadcast', { messages: taken, perTurn: 100 }),
-      client.arrival(taken),
+      testbed.call('broadcast', { messages: receivedCount, perTurn: 100 }),
+      client.arrival(receivedCount),
     ]),
   );
-  // With a POST for each a few take longer than else all, and the figure is a rate.
+  // A client that needs one POST per message sends fewer: the figure is a rate, and each takes longer.
   const sent = size(20_000, 2000) / (client.onePerPost ? 20 : 1);
   const { received } = await testbed.call('sample');
   const sending = await secondsOf(() =>
     Promise.all([
       client.send(sent),
-      testbed.call('until', { name: 'received', value: received + sent }),
+      testbed.call('waitFor', { name: 'received', value: received + sent }),
     ]),
   );
   const drawing = await measureDrawing(testbed, size(5, 1));
-  await client.arrival(0); // what came twice is left
-  return { 'taken per second': taken / taking, 'sent per second': sent / sending, ...drawing };
+  await client.arrival(0); // fails if a message arrived twice
+  return {
+    'received per second': receivedCount / receiving,
+    'sent per second': sent / sending,
+    ...drawing,
+  };
 }
 
-/** Seconds that the last messages of a steady pace may take to be there, and to be counted. */
+/** Seconds that the last messages of a steady pace may take to arrive and to be counted. */
 const LAG = 0.2;
 
-/** What is left of a page for its own work while messages come at a steady pace. */
+/** Measures how much time a page has for its own work while messages arrive at a steady pace. */
 async function measureDrawing(testbed, seconds) {
   const [client] = testbed.clients;
   const pace = { turns: seconds * 100, interval: 10, perTurn: 10, bytes: 1024 };
@@ -57,10 +61,10 @@ async function measureDrawing(testbed, seconds) {
       rate = messages / Math.max(seconds, lasted - LAG);
     });
   });
-  if (rate < 950) throw new Error(`${Math.round(rate)} messages a second, not 1,000`);
+  if (rate < 950) throw new Error(`only ${Math.round(rate)} of 1,000 messages per second arrived`);
   return {
     'frames dropped in 5 s': (frames.dropped * 5) / seconds,
-    'ms of main thread a second': cpu / 1000 / seconds,
+    'ms of main thread per second': cpu / 1000 / seconds,
   };
 }
 

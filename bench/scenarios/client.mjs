@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { makeMessage } from '../message.mjs';
 import { named, ownClient } from '../peers.mjs';
 
-export const title = 'One client in Node, 100 messages a turn, and the client’s own CPU';
+export const title = 'One client in Node, 100 messages per turn, with the CPU time of the client';
 export const reference = 'socket.io websocket';
 export const peers = { ...named('socket.io websocket'), 'sse-duplex/client': ownClient };
 
@@ -16,7 +16,7 @@ export async function round(testbed, size) {
   const messages = size(20_000, 2000);
   const [client] = testbed.clients;
 
-  const taking = await measure(messages, async () => {
+  const receiving = await measure(messages, async () => {
     await testbed.call('broadcast', { messages, perTurn: PER_TURN });
     await testbed.arrival(messages);
   });
@@ -26,11 +26,11 @@ export async function round(testbed, size) {
       void client.send(makeMessage(n));
       if (n % PER_TURN === 0) await nextTurn();
     }
-    await testbed.call('until', { name: 'received', value: received + messages });
+    await testbed.call('waitFor', { name: 'received', value: received + messages });
   });
   return {
-    'taken per second': taking.rate,
-    'µs of CPU to take': taking.cpu,
+    'received per second': receiving.rate,
+    'µs of CPU to receive': receiving.cpu,
     'sent per second': sending.rate,
     'µs of CPU to send': sending.cpu,
   };

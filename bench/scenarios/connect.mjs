@@ -1,6 +1,6 @@
 import { named } from '../peers.mjs';
 
-export const title = 'Clients that come, 50 at a time, and go';
+export const title = 'Clients that connect and disconnect, 50 at a time';
 export const reference = 'raw';
 export const peers = named(
   'raw',

@@ -3,7 +3,8 @@ import { makeMessage } from '../message.mjs';
 import { peers } from '../peers.mjs';
 import { quantile } from '../statistics.mjs';
 
-export const title = 'One message up and back: 100 clients at once, and one with 5 ms between';
+export const title =
+  'One message to the server and back: 100 clients at once, and one client with 5 ms between messages';
 export const reference = 'raw';
 export { peers };
 
@@ -39,7 +40,7 @@ export async function round(testbed, size) {
   };
 }
 
-/** Milliseconds until it is back. The POST's own answer is waited for, and not counted. */
+/** Returns the milliseconds until the message is back. Waits for the POST response, uncounted. */
 async function echo(client, n) {
   const start = performance.now();
   const back = new Promise((resolve) => {

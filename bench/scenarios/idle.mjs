@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { named } from '../peers.mjs';
 
-export const title = '10,000 connections that rest, with each peer’s own heartbeats';
+export const title = '10,000 idle connections, with the heartbeats of each peer';
 export const reference = 'raw';
 export const peers = named(
   'raw',
@@ -13,11 +13,11 @@ export const peers = named(
   'sse-duplex attached',
 );
 
-/** Memory is measured from a server's start. */
+/** Memory is measured from the start of a server. */
 export const fresh = true;
 
 export async function prepare(testbed) {
-  await testbed.grow(1); // what is made once, for all
+  await testbed.grow(1); // so that what exists once per server is not counted
 }
 
 export async function round(testbed, size) {
@@ -26,12 +26,12 @@ export async function round(testbed, size) {
   await testbed.grow(count);
   const after = await testbed.call('memory');
   const cpu = await testbed.cpuOf(() => sleep(size(10_000, 1000)));
-  // After it, for to look so often costs more than all else here.
+  // Afterwards, because the sampling costs more CPU than everything else here.
   await testbed.call('startDelay');
   await sleep(size(2000, 500));
   return {
-    'KiB of RSS each': (after.rss - before.rss) / (count - 1) / 1024,
-    'KiB of heap each': (after.heapUsed - before.heapUsed) / (count - 1) / 1024,
+    'KiB of RSS per connection': (after.rss - before.rss) / (count - 1) / 1024,
+    'KiB of heap per connection': (after.heapUsed - before.heapUsed) / (count - 1) / 1024,
     'ms of CPU in 10 s': cpu / 1000 / size(1, 0.1),
     'p99 of event loop delay, ms': await testbed.call('stopDelay'),
   };

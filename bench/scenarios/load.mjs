@@ -4,23 +4,23 @@ import { named } from '../peers.mjs';
 import { median } from '../statistics.mjs';
 
 export const title =
-  '10,000 connections, to each 10 messages of 100 B a second for 3 s, or as many as are managed';
+  '10,000 connections, 10 messages of 100 B per second to each for 3 s, or as many as the peer can send';
 export const reference = 'raw';
 export const peers = named('raw', 'ws', 'sse-duplex', 'sse-duplex attached');
 
-/** Two peers with 10,000 clients at a time are more than a process may have open. */
+/** Two peers with 10,000 clients each would exceed the number of files a process may open. */
 export const fresh = true;
 
 const PACE = { interval: 100, perTurn: 1, bytes: 100 };
 
 export async function prepare(testbed, size) {
   await testbed.grow(size(10_000, 1000));
-  await cpuPerDelivery(testbed, { messages: 5, pause: 100 }); // warm
+  await cpuPerDelivery(testbed, { messages: 5, pause: 100 }); // warm-up
 }
 
 export async function round(testbed, size) {
   const turns = size(30, 10);
-  const wholeAt = watchArrivals(testbed.clients);
+  const completeAt = watchArrivals(testbed.clients);
   let sentAt;
   const start = now();
   const cpu = await testbed.cpuOf(async () => {
@@ -28,28 +28,28 @@ export async function round(testbed, size) {
     await testbed.arrival(sentAt.length * testbed.clients.length);
   });
   const lasted = now() - start;
-  const taken = Math.max(turns * PACE.interval, wholeAt.at(-1) - sentAt[0]);
-  const late = wholeAt.map((at, turn) => at - sentAt[turn]);
+  const duration = Math.max(turns * PACE.interval, completeAt.at(-1) - sentAt[0]);
+  const late = completeAt.map((at, turn) => at - sentAt[turn]);
   return {
-    'deliveries a second': ((sentAt.length * testbed.clients.length) / taken) * 1000,
+    'deliveries per second': ((sentAt.length * testbed.clients.length) / duration) * 1000,
     'server CPU, % of a core': (cpu / 1000 / lasted) * 100,
-    'until all had a message, median, ms': median(late),
-    'until all had a message, worst, ms': Math.max(...late),
+    'until all clients have a message, median, ms': median(late),
+    'until all clients have a message, maximum, ms': Math.max(...late),
   };
 }
 
-/** Notes when the last client had each message. */
+/** Records when the last client received each message. */
 function watchArrivals(clients) {
   const copies = [];
-  const wholeAt = [];
+  const completeAt = [];
   for (const client of clients) {
-    let taken = 0;
+    let index = 0;
     client.onArrival = (count) => {
-      for (; count > 0; count--, taken++) {
-        copies[taken] = (copies[taken] ?? 0) + 1;
-        if (copies[taken] === clients.length) wholeAt[taken] = now();
+      for (; count > 0; count--, index++) {
+        copies[index] = (copies[index] ?? 0) + 1;
+        if (copies[index] === clients.length) completeAt[index] = now();
       }
     };
   }
-  return wholeAt;
+  return completeAt;
 }

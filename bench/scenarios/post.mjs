@@ -1,7 +1,7 @@
 import { makeMessage } from '../message.mjs';
 import { named } from '../peers.mjs';
 
-export const title = '20 clients, one message a POST (or frame), µs of server CPU per message';
+export const title = '20 clients, one message per POST (or frame), µs of server CPU per message';
 export const reference = 'raw';
 export const peers = named(
   'raw',
@@ -30,7 +30,7 @@ export async function round(testbed, size) {
         for (let n = 0; n < each; n++) await client.send(makeMessage(n));
       }),
     );
-    await testbed.call('until', { name: 'received', value: received + messages });
+    await testbed.call('waitFor', { name: 'received', value: received + messages });
   });
-  return { 'up to the server': cpu / messages };
+  return { 'client to server': cpu / messages };
 }

@@ -1,7 +1,7 @@
 import { unacknowledged } from '../peers.mjs';
 
 export const title =
-  '1,000 messages kept, all replayed on a resumed stream, µs of server CPU per message';
+  '1,000 unacknowledged messages, all replayed on a resumed stream, µs of server CPU per message';
 export const reference = 'raw';
 export const peers = unacknowledged;
 

@@ -1,7 +1,7 @@
 import { cpuPerDelivery } from '../testbed.mjs';
 import { peers } from '../peers.mjs';
 
-export const title = 'One connection, 100 messages a turn, µs of server CPU per message';
+export const title = 'One connection, 100 messages per turn, µs of server CPU per message';
 export const reference = 'raw';
 export { peers };
 
@@ -11,7 +11,7 @@ export async function prepare(testbed) {
 
 export async function round(testbed, size) {
   return {
-    'down the stream': await cpuPerDelivery(testbed, {
+    'server to client': await cpuPerDelivery(testbed, {
       messages: size(100_000, 2000),
       perTurn: 100,
     }),

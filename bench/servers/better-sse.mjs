@@ -3,7 +3,7 @@ import { createChannel, createSession } from 'better-sse';
 import express from 'express';
 import { serve } from './serve.mjs';
 
-await serve(({ opened, closed, take }) => {
+await serve(({ onOpen, onClose, onMessage }) => {
   const channel = createChannel();
   const sessions = new Map();
   const app = express();
@@ -12,15 +12,15 @@ await serve(({ opened, closed, take }) => {
     const session = await createSession(request, response);
     sessions.set(request.query.id, session);
     channel.register(session);
-    opened();
+    onOpen();
     session.on('disconnected', () => {
       sessions.delete(request.query.id);
-      closed();
+      onClose();
     });
   });
 
   app.post('/events', express.json(), (request, response) => {
-    take(request.body, (message) => sessions.get(request.query.id).push(message));
+    onMessage(request.body, (message) => sessions.get(request.query.id).push(message));
     response.sendStatus(200);
   });
 

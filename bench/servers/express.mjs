@@ -5,22 +5,22 @@ import { createTunedServer } from './tuned.mjs';
 
 const isTuned = process.argv[2] === 'tuned';
 
-await serve(({ opened, closed, take }) => {
+await serve(({ onOpen, onClose, onMessage }) => {
   const clients = new Map();
   const app = express();
 
   app.get('/events', (request, response) => {
     response.set('Content-Type', 'text/event-stream').flushHeaders();
     clients.set(request.query.id, response);
-    opened();
+    onOpen();
     response.on('close', () => {
       clients.delete(request.query.id);
-      closed();
+      onClose();
     });
   });
 
   app.post('/events', express.json(), (request, response) => {
-    take(request.body, (message) => {
+    onMessage(request.body, (message) => {
       clients.get(request.query.id).write(`data: ${JSON.stringify(message)}\n\n`);
     });
     response.sendStatus(200);

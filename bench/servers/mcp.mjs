@@ -5,20 +5,20 @@ import { serve } from './serve.mjs';
 
 const notification = (params) => ({ jsonrpc: '2.0', method: 'message', params });
 
-await serve(({ opened, closed, take }) => {
+await serve(({ onOpen, onClose, onMessage }) => {
   const transports = new Map();
   const app = express();
 
   app.get('/sse', async (request, response) => {
     const transport = new SSEServerTransport('/messages', response);
     transports.set(transport.sessionId, transport);
-    opened();
+    onOpen();
     transport.onmessage = ({ params }) => {
-      take(params, (message) => transport.send(notification(message)));
+      onMessage(params, (message) => transport.send(notification(message)));
     };
     transport.onclose = () => {
       transports.delete(transport.sessionId);
-      closed();
+      onClose();
     };
     await transport.start();
   });

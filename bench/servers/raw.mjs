@@ -1,11 +1,11 @@
 import { createServer } from 'node:http';
 import { serve } from './serve.mjs';
 
-/** `replay`: keeps what it sends, and writes it again to a client that comes back. */
-const keeps = process.argv[2] === 'replay';
+/** With `replay`, the server keeps what it sends, and sends it again to a client that reconnects. */
+const keepsHistory = process.argv[2] === 'replay';
 const frame = (message) => Buffer.from(`data: ${JSON.stringify(message)}\n\n`);
 
-await serve(({ opened, closed, take }) => {
+await serve(({ onOpen, onClose, onMessage }) => {
   const clients = new Map();
   const history = [];
 
@@ -13,34 +13,34 @@ await serve(({ opened, closed, take }) => {
     response.writeHead(200, { 'Content-Type': 'text/event-stream' });
     response.flushHeaders();
     clients.set(id, response);
-    opened();
+    onOpen();
     response.on('close', () => {
       if (clients.get(id) === response) clients.delete(id);
-      closed();
+      onClose();
     });
     const from = request.headers['last-event-id'];
     if (from !== undefined) for (const kept of history.slice(Number(from))) response.write(kept);
   }
 
-  function takePost(request, response, id) {
+  function receivePost(request, response, id) {
     const chunks = [];
     request.on('data', (chunk) => chunks.push(chunk));
     request.on('end', () => {
       const message = JSON.parse(Buffer.concat(chunks).toString());
-      take(message, (answer) => clients.get(id).write(frame(answer)));
+      onMessage(message, (reply) => clients.get(id).write(frame(reply)));
       response.end();
     });
   }
 
   const server = createServer((request, response) => {
     const id = request.url.slice(request.url.indexOf('=') + 1);
-    if (request.method === 'POST') takePost(request, response, id);
+    if (request.method === 'POST') receivePost(request, response, id);
     else openStream(request, response, id);
   });
 
   function broadcast(message) {
-    const buffer = frame(message); // one for all
-    if (keeps) history.push(buffer);
+    const buffer = frame(message); // one buffer for all clients
+    if (keepsHistory) history.push(buffer);
     for (const response of clients.values()) response.write(buffer);
   }
   return { server, broadcast };

@@ -1,26 +1,28 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { now } from '../clock.mjs';
-import { takeMessage } from '../message.mjs';
+import { prepareMessage } from '../message.mjs';
 
 /**
- * Runs a peer's server in this process, which the bench process commands over IPC.
+ * Runs a peer's server in this process. The benchmark's process sends it commands over IPC.
  *
- * @param start is given what to tell (`opened`, `closed`, and `take` with each message and what
- * answers it). Returns the http `server` and what sends a message to every client: `broadcast`.
+ * @param start receives three callbacks: `onOpen` and `onClose` for a client's connection, and
+ * `onMessage` for each message, with a function that sends a reply. It returns the http `server`, and
+ * `broadcast`, which sends a message to every client.
  */
 export async function serve(start) {
   const counts = { received: 0, connections: 0 };
   let echoes = false;
   const { server, broadcast } = await start({
-    opened: () => counts.connections++,
-    closed: () => counts.connections--,
-    take(message, answer) {
+    onOpen: () => counts.connections++,
+    onClose: () => counts.connections--,
+    onMessage(message, reply) {
       counts.received++;
-      if (echoes) answer(message);
+      if (echoes) reply(message);
     },
   });
-  server.keepAliveTimeout = 0; // a round is not to pay for those that rested while others had theirs
+  // No connection times out while other peers are measured: the next round would pay for new ones.
+  server.keepAliveTimeout = 0;
   let sent = 0;
   const delay = monitorEventLoopDelay({ resolution: 10 });
 
@@ -34,35 +36,35 @@ export async function serve(start) {
       echoes = true;
     },
 
-    /** `pause` milliseconds after each turn, in which `perTurn` messages are sent. */
+    /** Sends `perTurn` messages in each turn of the event loop, and waits `pause` ms after each turn. */
     async broadcast({ messages, perTurn, pause, bytes }) {
       for (let n = 0; n < messages; n += perTurn) {
-        for (let i = 0; i < perTurn; i++) broadcast(takeMessage(sent++, bytes));
+        for (let i = 0; i < perTurn; i++) broadcast(prepareMessage(sent++, bytes));
         await (pause ? sleep(pause) : nextTurn());
       }
     },
 
     /**
-     * A turn each `interval` milliseconds by the clock: one that is late does not delay the next, but
-     * may leave the last no time. Returns when each was sent.
+     * Sends `perTurn` messages every `interval` ms by the clock. A late turn does not delay the next
+     * one, but the last turns are left out when the time is over. Returns when each turn was sent.
      */
     async pace({ turns, interval, perTurn, bytes }) {
       const sentAt = [];
       const start = now();
       for (let turn = 1; turn <= turns && now() < start + turns * interval; turn++) {
         sentAt.push(now());
-        for (let i = 0; i < perTurn; i++) broadcast(takeMessage(sent++, bytes));
+        for (let i = 0; i < perTurn; i++) broadcast(prepareMessage(sent++, bytes));
         await sleep(Math.max(0, start + turn * interval - now()));
       }
       return sentAt;
     },
 
-    /** Answers when a count has come to a value: what was measured is done. */
+    /** Responds when a count has reached a value, which means that the measured work is done. */
     async waitFor({ name, value }) {
       while (counts[name] !== value) await sleep(2);
     },
 
-    /** Microseconds of CPU since the process began, and counts. */
+    /** Returns the CPU time since the process started, in microseconds, and the counts. */
     sample() {
       const { user, system } = process.cpuUsage();
       return { cpu: user + system, ...counts };
@@ -80,7 +82,7 @@ export async function serve(start) {
       delay.enable();
     },
 
-    /** How late the event loop was, beyond the interval at which it is looked at: milliseconds. */
+    /** Returns the 99th percentile of the event loop's delay in ms, without the sampling interval. */
     stopDelay() {
       delay.disable();
       return Math.max(0, delay.percentile(99) / 1e6 - 10);

@@ -4,14 +4,14 @@ import { serve } from './serve.mjs';
 
 const [transport] = process.argv.slice(2);
 
-await serve(({ opened, closed, take }) => {
+await serve(({ onOpen, onClose, onMessage }) => {
   const server = createServer();
   const io = new Server(server, { transports: [transport] });
 
   io.on('connection', (socket) => {
-    opened();
-    socket.on('message', (message) => take(message, (answer) => socket.send(answer)));
-    socket.on('disconnect', closed);
+    onOpen();
+    socket.on('message', (message) => onMessage(message, (reply) => socket.send(reply)));
+    socket.on('disconnect', onClose);
   });
 
   return { server, broadcast: (message) => io.send(message) };

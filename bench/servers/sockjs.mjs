@@ -2,20 +2,20 @@ import { createServer } from 'node:http';
 import sockjs from 'sockjs';
 import { serve } from './serve.mjs';
 
-await serve(({ opened, closed, take }) => {
+await serve(({ onOpen, onClose, onMessage }) => {
   const connections = new Set();
-  // Without a limit: else a stream ends after 128 KiB, and the client asks for another.
+  // By default a stream ends after 128 KiB, and the client has to open another one.
   const channel = sockjs.createServer({ log: () => {}, response_limit: Infinity });
 
   channel.on('connection', (connection) => {
     connections.add(connection);
-    opened();
+    onOpen();
     connection.on('data', (text) => {
-      take(JSON.parse(text), (message) => connection.write(JSON.stringify(message)));
+      onMessage(JSON.parse(text), (message) => connection.write(JSON.stringify(message)));
     });
     connection.on('close', () => {
       connections.delete(connection);
-      closed();
+      onClose();
     });
   });
 

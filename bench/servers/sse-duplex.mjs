@@ -1,18 +1,19 @@
 import { createServer } from 'node:http';
 import express from 'express';
-import { createSseMiddleware } from '../../dist/index.mjs';
 import { serve } from './serve.mjs';
 import { createTunedServer } from './tuned.mjs';
 
-const [mount] = process.argv.slice(2);
+const DIST = new URL('../../dist/', import.meta.url);
+const [mount, build = DIST] = process.argv.slice(2);
+const { createSseMiddleware } = await import(new URL('index.mjs', build));
 
-await serve(({ opened, closed, take }) => {
+await serve(({ onOpen, onClose, onMessage }) => {
   const sse = createSseMiddleware('/sse');
 
   sse.on('connection', (connection) => {
-    opened();
-    connection.on('message', (message) => take(message, (answer) => connection.send(answer)));
-    connection.on('close', closed);
+    onOpen();
+    connection.on('message', (message) => onMessage(message, (reply) => connection.send(reply)));
+    connection.on('close', onClose);
   });
 
   function open() {

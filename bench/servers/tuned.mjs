@@ -1,6 +1,6 @@
 import { IncomingMessage, ServerResponse, createServer } from 'node:http';
 
-/** What docs/scaling.md advises for Express on Node 20 and 22. */
+/** Creates the server that docs/scaling.md recommends for Express on Node 20 and 22. */
 export function createTunedServer(app) {
   class AppRequest extends IncomingMessage {}
   class AppResponse extends ServerResponse {}

@@ -2,16 +2,16 @@ import { createServer } from 'node:http';
 import { WebSocketServer } from 'ws';
 import { serve } from './serve.mjs';
 
-await serve(({ opened, closed, take }) => {
+await serve(({ onOpen, onClose, onMessage }) => {
   const server = createServer();
   const channel = new WebSocketServer({ server });
 
   channel.on('connection', (socket) => {
-    opened();
+    onOpen();
     socket.on('message', (bytes) => {
-      take(JSON.parse(bytes.toString()), (message) => socket.send(JSON.stringify(message)));
+      onMessage(JSON.parse(bytes.toString()), (message) => socket.send(JSON.stringify(message)));
     });
-    socket.on('close', closed);
+    socket.on('close', onClose);
   });
 
   function broadcast(message) {

@@ -8,10 +8,10 @@ import { Pen } from './pen.mjs';
 import { People } from './people.mjs';
 import { SharedBoard } from './shared-board.mjs';
 
-const CUT = 5000;
-const BACK_SHOWN = 6000;
-const CURSOR_INTERVAL = 50;
-const WET_ALPHA = 0.4; // how a line looks while it cannot get to the server
+const CUT_DURATION = 5000; // ms
+const BACK_DURATION = 6000; // ms for which the page shows that the connection is back
+const CURSOR_INTERVAL = 50; // ms
+const WAITING_ALPHA = 0.4; // opacity of a line that waits for the connection
 const INK_NAMES = ['Cobalt', 'Vermilion', 'Fern', 'Iris', 'Ochre', 'Rose', 'Teal', 'Graphite'];
 
 const element = (id) => document.getElementById(id);
@@ -41,7 +41,7 @@ const shared = new SharedBoard({
     snapshot() {
       chat.reset(shared.board.chat);
     },
-    recognised() {
+    identified() {
       element('inks').querySelectorAll('input')[me.ink].checked = true;
     },
     people(present) {
@@ -107,7 +107,7 @@ element('inks').addEventListener('change', ({ target }) => {
   shared.sayHello();
 });
 
-// Everybody's drawing goes, so the button asks once more.
+// This deletes the drawings of all people, so the button asks for a confirmation.
 element('clear').addEventListener('click', ({ currentTarget: button }) => {
   if (button.dataset.armed) shared.commit({ type: 'clear' });
   arm(button, !button.dataset.armed);
@@ -120,7 +120,7 @@ function arm(button, isArmed) {
   button.textContent = isArmed ? 'Clear for everyone?' : 'Clear board';
 }
 
-// ---- Talking
+// ---- Chat
 
 element('chat-form').addEventListener('submit', (event) => {
   event.preventDefault();
@@ -137,7 +137,7 @@ element('name').addEventListener('change', () => {
   shared.sayHello();
 });
 
-// ---- On a small screen the board and the chat take turns
+// ---- Views: a small screen shows either the board or the chat
 
 let unread = 0;
 
@@ -173,7 +173,7 @@ document.querySelector('.skip').addEventListener('click', (event) => {
 
 element('cut').addEventListener('click', () => {
   if (shared.line.state === 'closed') shared.join();
-  else network.cut(CUT);
+  else network.cut(CUT_DURATION);
   schedule();
 });
 
@@ -192,11 +192,12 @@ function showConnection() {
   );
 }
 
-// What to say about the line now, and after how long it may be something else.
+// Returns the connection state to show, and the ms after which it may be another one.
 function toState({ state, since }) {
   if (state !== 'closed' && network.isCut) return { state: 'cut', later: 250 };
   const shownFor = Date.now() - since;
-  if (state === 'back' && shownFor < BACK_SHOWN) return { state, later: BACK_SHOWN - shownFor };
+  if (state === 'back' && shownFor < BACK_DURATION)
+    return { state, later: BACK_DURATION - shownFor };
   return { state: state === 'back' ? 'open' : state };
 }
 
@@ -217,7 +218,7 @@ function render() {
   showConnection();
 }
 
-// What is open in the log, and on it what is pending here, by the same rules as the board itself.
+// Draws the lines that are not finished yet: those of the board, and this page's pending ones on top.
 function showBoard() {
   const { board, isFlowing } = shared;
   const draft = new Board({ open: structuredClone([...board.open.values()]) });
@@ -227,7 +228,7 @@ function showBoard() {
   const isStuck = ({ by }) => by === me.id && !isFlowing;
   canvas.render(
     board,
-    wet.map((stroke) => ({ stroke, alpha: isStuck(stroke) ? WET_ALPHA : 1 })),
+    wet.map((stroke) => ({ stroke, alpha: isStuck(stroke) ? WAITING_ALPHA : 1 })),
   );
 
   const count = board.strokes.length + wet.length;
@@ -240,7 +241,7 @@ function showBoard() {
 shared.join();
 schedule();
 
-/** For the curious, in the console: `board.log`, `board.fingerprint`. Reading only. */
+/** Read-only state for the browser console and for tests: `board.log`, `board.fingerprint`. */
 window.board = Object.freeze({
   get log() {
     const { strokes, chat: lines } = structuredClone(shared.board.toJSON());

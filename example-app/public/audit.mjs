@@ -1,6 +1,6 @@
 /**
- * Checks the channel's word. The server numbers all entries, and each page numbers its own: each
- * number has to be one more than the one before. The page repairs nothing; it counts.
+ * Verifies exactly-once delivery. The server numbers all entries, and each page numbers its own, so each
+ * number has to be one higher than the number before. Deviations are counted, not repaired.
  */
 export class Audit {
   lost = 0;
@@ -8,7 +8,7 @@ export class Audit {
   #seq = 0;
   #byAuthor = new Map();
 
-  /** A snapshot comes with the number of the last entry in it. */
+  /** Continues after a snapshot, given the number of its last entry. */
   startAfter(seq) {
     this.#seq = seq;
     this.#byAuthor.clear();
@@ -17,7 +17,7 @@ export class Audit {
   check({ seq, by, n }) {
     this.#count(seq, this.#seq);
     this.#seq = seq;
-    if (n === undefined) return; // the server's own entries
+    if (n === undefined) return; // an entry that the server made
     if (this.#byAuthor.has(by)) this.#count(n, this.#byAuthor.get(by));
     this.#byAuthor.set(by, n);
   }

@@ -1,28 +1,27 @@
-/** The sheet's size in its own units: all coordinates are in these, on any screen. */
+/** The size of the sheet. All coordinates use these units, independent of the screen. */
 export const BOARD = { width: 1600, height: 1000 };
 
-/** How many inks there are; `style.css` says what they look like, by day and by night. */
+/** The number of inks. `style.css` defines their colours for light and dark mode. */
 export const INKS = 8;
 
-// The history is bounded. Strokes go many at a time, because each loss redraws the whole sheet.
+// The history is bounded. The oldest strokes are dropped in groups, because each drop redraws the sheet.
 const MAX_STROKES = 2000;
 const STROKES_DROPPED = 200;
 const MAX_LINES = 300;
-const MAX_COORDINATES = 4000; // in one stroke
+const MAX_COORDINATES = 4000; // per stroke
 
 /**
- * What has been drawn and said. The server and every page hold one, and run the same entries
- * through it: equal entries in equal order make equal boards, which is all the synchronisation
- * there is.
+ * The drawing and the chat. The server and every page have one and apply the same entries in the same
+ * order, so all boards are equal. No other synchronisation is necessary.
  */
 export class Board {
-  /** Goes up whenever strokes disappear, so that a canvas knows it cannot just draw on. */
+  /** Counts the times that strokes were removed. A canvas then has to redraw everything. */
   losses = 0;
 
   constructor({ seq = 0, strokes = [], open = [], chat = [] } = {}) {
     this.seq = seq;
     this.strokes = strokes;
-    this.open = new Map(open.map((stroke) => [stroke.by, stroke])); // still being drawn
+    this.open = new Map(open.map((stroke) => [stroke.by, stroke])); // strokes in progress, by author
     this.chat = chat;
   }
 
@@ -39,7 +38,7 @@ export class Board {
     else if (entry.type === 'clear') this.#clear(entry);
   }
 
-  /** Equal on two pages when they hold the same strokes and the same chat, in the same order. */
+  /** A hash of the strokes and the chat. It is equal on pages that have the same ones in the same order. */
   get fingerprint() {
     let hash = 0x811c9dc5; // FNV-1a
     for (const character of JSON.stringify([this.strokes, this.chat])) {
@@ -60,8 +59,8 @@ export class Board {
     }
   }
 
-  // A stroke takes its place among the others when the pen is lifted. Until then it lies on top, so
-  // that two people drawing at once get the same picture as someone who comes in later.
+  // A stroke gets its place in the order when the pen is lifted. Until then it is drawn on top of the
+  // others. So two people who draw at the same time see the same picture as someone who joins later.
   #settle(by) {
     if (!this.open.has(by)) return;
     this.strokes.push(this.open.get(by));

@@ -1,8 +1,8 @@
 import { BOARD, INKS } from './board.mjs';
 
 /**
- * Draws a board on two canvases. The lower one holds the strokes that are settled, each drawn once.
- * The upper one holds the few that are still wet, and is drawn anew in every frame.
+ * Draws a board on two canvases. The lower canvas has the settled strokes; each is drawn once. The upper
+ * canvas has the few strokes in progress ("wet"), and is redrawn in every frame.
  */
 export class BoardCanvas {
   #sheet;
@@ -16,16 +16,16 @@ export class BoardCanvas {
     [this.#settled, this.#wet] = [...sheet.querySelectorAll('canvas')].map((canvas) =>
       canvas.getContext('2d'),
     );
-    const renewSession = () => {
+    const redraw = () => {
       this.#fit();
       onstale();
     };
-    new ResizeObserver(renewSession).observe(sheet);
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', renewSession);
+    new ResizeObserver(redraw).observe(sheet);
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw);
     this.#fit();
   }
 
-  /** `wet`: `{ stroke, alpha }`, in order. */
+  /** @param wet the strokes in progress, in order: `{ stroke, alpha }`. */
   render(board, wet) {
     const drawn = this.#drawn;
     if (drawn.board !== board || drawn.losses !== board.losses) {
@@ -42,8 +42,8 @@ export class BoardCanvas {
     }
   }
 
-  // As many device pixels as the sheet covers, and the board's own units to draw in. The strokes are
-  // kept as data, so a new size costs a redraw and loses nothing.
+  // Gives the canvases as many device pixels as the sheet covers, and scales to the board's units. The
+  // strokes are stored as data, so after a change of size they can be drawn again.
   #fit() {
     const { clientWidth, clientHeight } = this.#sheet;
     for (const context of [this.#settled, this.#wet]) {
@@ -70,7 +70,7 @@ function wipe(context) {
   context.clearRect(0, 0, BOARD.width, BOARD.height);
 }
 
-// A curve through the middles between the points, bent towards each point: no corners.
+// Draws a smooth curve: through the midpoints of neighbouring points, with the points as controls.
 function trace(context, points) {
   const end = points.length - 2;
   context.moveTo(points[0], points[1]);
@@ -79,6 +79,6 @@ function trace(context, points) {
     const y = (points[i + 1] + points[i + 3]) / 2;
     context.quadraticCurveTo(points[i], points[i + 1], x, y);
   }
-  // A line of no length would not be drawn, and a tap should leave a dot.
+  // The offset makes a tap draw a dot: canvases do not draw lines of length 0.
   context.lineTo(points[end] + 0.01, points[end + 1]);
 }

@@ -1,6 +1,6 @@
-const TOGETHER = 3 * 60_000; // lines of one person within this time stand under one name
+const GROUP_TIME = 3 * 60_000; // ms within which consecutive lines of a person share one name
 
-/** The log of what was said: `lines` as the server has it, `waiting` what it has not confirmed. */
+/** The chat log: `lines` of the server, then the `waiting` ones that are not in its log yet. */
 export class Chat {
   #scroll;
   #lines;
@@ -15,7 +15,7 @@ export class Chat {
     new ResizeObserver(() => this.#toEnd()).observe(scroll);
   }
 
-  /** All lines at once. A screen reader is not told: it would read out the whole history. */
+  /** Shows all lines. `aria-busy` keeps screen readers from reading out the whole history. */
   reset(lines) {
     this.#scroll.setAttribute('aria-busy', 'true');
     this.#lines.replaceChildren();
@@ -42,13 +42,14 @@ export class Chat {
   #append(line) {
     const item = toItem(line);
     const last = this.#last;
-    const goesOn = last?.by === line.by && line.at - last.at < TOGETHER && !last.note && !line.note;
-    item.classList.toggle('goes-on', goesOn);
+    const continuesGroup =
+      last?.by === line.by && line.at - last.at < GROUP_TIME && !last.note && !line.note;
+    item.classList.toggle('goes-on', continuesGroup);
     this.#lines.append(item);
     this.#last = line;
   }
 
-  // Follows the talk, but does not pull away someone who is reading further up.
+  // Scrolls to new lines, unless the user has scrolled up to read older ones.
   #keepEnd(change) {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroll;
     const wasAtEnd = scrollHeight - scrollTop - clientHeight < 40;
@@ -61,7 +62,7 @@ export class Chat {
   }
 }
 
-// People's words reach the page as text, never as markup.
+// Names and messages are untrusted: they are inserted as text, never as markup.
 function toItem({ name, ink, text, note, at }) {
   const item = document.createElement('li');
   item.style.setProperty('--ink', `var(--ink-${ink})`);

@@ -8,13 +8,13 @@ const NAMES = {
 };
 
 const HINTS = {
-  connecting: () => 'Draw already, it waits',
-  open: () => 'Two ways, over plain HTTP',
-  cut: ({ secondsLeft, bytes }) => `Back in ${secondsLeft} s, ${toSize(bytes)} wait`,
-  lost: ({ bytes }) => `Draw on, ${toSize(bytes)} wait`,
-  back({ owed, left }) {
-    if (owed === 0) return 'Nothing was missed';
-    return `${owed} waited, ${owed - left} arrived`;
+  connecting: () => 'You can start to draw',
+  open: () => 'Messages flow both ways',
+  cut: ({ secondsLeft, bytes }) => `Back in ${secondsLeft} s, ${toSize(bytes)} waiting`,
+  lost: ({ bytes }) => `Keep drawing, ${toSize(bytes)} waiting`,
+  back({ waited, left }) {
+    if (waited === 0) return 'Nothing was lost';
+    return `${waited - left} of ${waited} delivered`;
   },
   closed: ({ reason }) => reason,
 };
@@ -22,7 +22,7 @@ const HINTS = {
 const numbers = new Intl.NumberFormat('en');
 const toSize = (bytes) => (bytes < 1000 ? `${bytes} B` : `${(bytes / 1000).toFixed(1)} kB`);
 
-/** Shows in what state the connection is, and what has gone over it. */
+/** Shows the state of the connection and the numbers of messages. */
 export class ConnectionBadge {
   #shown = new Map();
 
@@ -38,7 +38,7 @@ export class ConnectionBadge {
     document.getElementById('cut').disabled = state === 'cut' || state === 'connecting';
   }
 
-  // Only what has changed: a status that is written again may be read out again.
+  // Writes only changes: a screen reader may read out a status again when it is written again.
   #write(id, text) {
     if (this.#shown.get(id) === text) return;
     this.#shown.set(id, text);

@@ -1,17 +1,17 @@
-const MANNERS = ['Quiet', 'Brisk', 'Amber', 'Gentle', 'Bold', 'Merry', 'Nimble', 'Sunny'];
+const ADJECTIVES = ['Quiet', 'Brisk', 'Amber', 'Gentle', 'Bold', 'Merry', 'Nimble', 'Sunny'];
 const BIRDS = ['Heron', 'Wren', 'Finch', 'Plover', 'Swift', 'Avocet', 'Lark', 'Curlew'];
 
 const pick = (list) => list[Math.floor(Math.random() * list.length)];
 
-export const toRandomName = () => `${pick(MANNERS)} ${pick(BIRDS)}`;
+export const toRandomName = () => `${pick(ADJECTIVES)} ${pick(BIRDS)}`;
 
-/** What a page proves with, after its session was lost, that it is the same page. */
+/** Returns a secret key. It identifies the page again after its session was lost. */
 export function toRandomKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-// Where the browser keeps no storage for this site, the page works and remembers nothing.
+// If the browser blocks storage for this site, the page works without remembering anything.
 export function recall(name) {
   try {
     return JSON.parse(localStorage.getItem(`sketch-board:${name}`));
@@ -24,6 +24,6 @@ export function remember(name, value) {
   try {
     localStorage.setItem(`sketch-board:${name}`, JSON.stringify(value));
   } catch {
-    // as above
+    // Storage is blocked.
   }
 }

@@ -1,14 +1,13 @@
 /**
- * The page's network, with a switch. `SseClient` takes the `fetch` it works with as an option: it
- * gets this one, and while the switch is off nothing gets through, either way. Requests under way
- * fail and new ones are refused, as when a phone enters a tunnel.
+ * A `fetch` that can be switched off, to simulate the loss of the network. The page passes it to
+ * `SseClient` as the option `fetch`. While it is off, requests in flight are aborted and new ones fail.
  */
 export class Network {
-  #line = new AbortController();
+  #connection = new AbortController();
   #backAt = 0;
 
   get isCut() {
-    return this.#line.signal.aborted;
+    return this.#connection.signal.aborted;
   }
 
   get secondsLeft() {
@@ -16,16 +15,16 @@ export class Network {
   }
 
   fetch = (input, init = {}) => {
-    const signals = [this.#line.signal, init.signal].filter(Boolean);
+    const signals = [this.#connection.signal, init.signal].filter(Boolean);
     return fetch(input, { ...init, signal: AbortSignal.any(signals) });
   };
 
   cut(milliseconds) {
     this.#backAt = Date.now() + milliseconds;
-    this.#line.abort(new TypeError('The network is cut'));
+    this.#connection.abort(new TypeError('The network is cut'));
     setTimeout(() => {
-      this.#line = new AbortController();
-      // What a browser says when its network is back: the client need not wait for its next try.
+      this.#connection = new AbortController();
+      // Browsers fire this event when the network is back. The client then reconnects immediately.
       window.dispatchEvent(new Event('online'));
     }, milliseconds);
   }

@@ -1,16 +1,16 @@
 import { BOARD } from './board.mjs';
 
-const MAX_COORDINATES = 512; // in one batch: the server takes no more
+const MAX_COORDINATES = 512; // per message; the server rejects longer ones
 const STEP = 10;
 const LONG_STEP = 50;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /**
- * Turns what the pointer or the keyboard does on the sheet into points. They gather until
- * `flush()`, which the page calls once per frame; lifting the pen flushes at once.
+ * Turns pointer and keyboard input on the sheet into points. The points are collected until `flush()`,
+ * which the page calls once per frame. Lifting the pen flushes immediately.
  *
- * - `onpoints(points, done)`: a piece of the line that is being drawn
- * - `onmove([x, y])`: the pen is in the air
+ * - `onpoints(points, done)`: the next part of the line that is being drawn
+ * - `onmove([x, y])`: the pen moved without drawing
  * - `onneeded()`: there is something to flush
  */
 export class Pen {
@@ -30,7 +30,7 @@ export class Pen {
     });
     sheet.addEventListener('pointermove', (event) => {
       if (!event.isPrimary) return;
-      // The browser gathers fast movements into one event. The curve is in the single ones.
+      // The browser coalesces fast movements into one event. The single events have the curve.
       const events = event.getCoalescedEvents?.() ?? [];
       for (const single of events.length > 0 ? events : [event]) this.#move(this.#locate(single));
     });
@@ -58,7 +58,7 @@ export class Pen {
     );
   }
 
-  // A tenth of a unit is finer than any screen, and keeps the messages short.
+  // Rounds to tenths of a unit: finer than any screen, and short in a message.
   #within(x, y) {
     const tidy = (value, high) => Math.round(Math.min(Math.max(value, 0), high) * 10) / 10;
     return [tidy(x, BOARD.width), tidy(y, BOARD.height)];

@@ -1,8 +1,8 @@
 import { BOARD } from './board.mjs';
 
-const IDLE = 4000; // ms after which a cursor that does not move fades
+const IDLE_TIME = 4000; // ms after which a cursor that does not move fades out
 
-/** Who is here: the list, and a cursor on the sheet for each of the others. */
+/** The list of the people who are here, and the cursors of the others on the sheet. */
 export class People {
   #list;
   #layer;
@@ -35,7 +35,7 @@ export class People {
     cursor.element.classList.toggle('at-bottom', y > BOARD.height * 0.9);
     cursor.element.classList.remove('idle');
     clearTimeout(cursor.timer);
-    cursor.timer = setTimeout(() => cursor.element.classList.add('idle'), IDLE);
+    cursor.timer = setTimeout(() => cursor.element.classList.add('idle'), IDLE_TIME);
   }
 
   #add(person) {

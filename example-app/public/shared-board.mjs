@@ -1,13 +1,13 @@
-/* global SseClient -- from /sse/client.js, which the middleware serves */
+/* global SseClient -- defined by /sse/client.js, which the middleware serves */
 import { Audit } from './audit.mjs';
 import { Board } from './board.mjs';
 
 /**
- * The board as this page knows it, and the channel that keeps it the same as everybody else's.
+ * This page's copy of the board, and the connection that keeps it equal to the others.
  *
- * `board` is the log so far, as the server numbered it. `pending` is what this page has drawn and
- * said and has not seen in the log yet. It is shown on top of the board, and each part of it goes
- * when it comes back with its number: nothing is shown late, and nothing is shown twice.
+ * `board` has the entries that the server has numbered. `pending` has this page's own messages that have
+ * not come back from the server yet. They are shown on top of the board, and each is removed when it
+ * comes back as an entry. So a line appears immediately, and it never appears twice.
  */
 export class SharedBoard {
   board = new Board();
@@ -36,12 +36,13 @@ export class SharedBoard {
     client.addEventListener('error', ({ message }) => console.warn(message));
     client.addEventListener('open', () => this.#setLine({ state: 'open' }), { once: true });
 
-    // The stream is lost and the session lives. There is nothing to do: what is sent now waits.
+    // The stream was lost. The session continues, and messages are buffered: there is nothing to do.
     client.addEventListener('disconnect', () => this.#setLine({ state: 'lost' }));
     client.addEventListener('reconnect', () => this.#return());
 
-    // The server lost the session: it was restarted, or this page slept for too long. The client
-    // opens a new one and tells what the old one never confirmed; the server sends its board anew.
+    // The server has lost the session, because it was restarted or this page was suspended for too long.
+    // The client opens a new session and reports the messages that were not acknowledged in the old one.
+    // The server sends a new snapshot.
     client.addEventListener('sessionlost', ({ unacknowledged }) => {
       this.#keep(unacknowledged);
       this.#introduce();
@@ -51,7 +52,7 @@ export class SharedBoard {
 
     client.addEventListener('close', ({ reason, unacknowledged }) => {
       this.#keep(unacknowledged);
-      this.#setLine({ state: 'closed', reason: reason || 'The server ended it' });
+      this.#setLine({ state: 'closed', reason: reason || 'The server closed the session' });
     });
   }
 
@@ -63,7 +64,7 @@ export class SharedBoard {
     return this.#client.bufferedAmount;
   }
 
-  /** Draws or says something: on this page at once, and on its way to all the others. */
+  /** Adds a line or a chat message: shows it immediately, and sends it. */
   commit(fields) {
     const message = { ...fields, n: ++this.#lastNumber };
     this.pending.push({ message, ink: this.#me.ink });
@@ -71,7 +72,7 @@ export class SharedBoard {
     this.#on.change();
   }
 
-  /** Where the pen is, for the others to see. Nobody needs to know it later, so it never waits. */
+  /** Sends the position of the pen. An old position is useless, so it is dropped while disconnected. */
   point(at) {
     if (this.isFlowing) this.#send({ type: 'cursor', at });
   }
@@ -81,7 +82,7 @@ export class SharedBoard {
     if (this.line.state !== 'closed') this.#send({ type: 'hello', key, name, ink });
   }
 
-  /** What is pending, in the form it will have in the log. */
+  /** Returns the pending messages of a type in the form that they will have as entries. */
   pendingEntries(type) {
     const { id: by, name, ink: myInk } = this.#me;
     return this.pending
@@ -94,7 +95,7 @@ export class SharedBoard {
     for (const { message } of this.pending) this.#send(message);
   }
 
-  // What the old session had confirmed is in the server's log already, if that still exists.
+  // Drops the messages that the server acknowledged in the old session: they reached its log.
   #keep(unacknowledged) {
     const numbers = new Set(unacknowledged.map(({ n }) => n));
     this.pending = this.pending.filter(({ message }) => numbers.has(message.n));
@@ -109,7 +110,7 @@ export class SharedBoard {
     this.counts.in++;
     if (message.seq !== undefined) this.#apply(message);
     else if (message.type === 'snapshot') this.#start(message.board);
-    else if (message.type === 'you') this.#recognise(message);
+    else if (message.type === 'you') this.#identify(message);
     else if (message.type === 'people') this.#on.people(message.people);
     else if (message.type === 'cursor') this.#on.cursor(message.by, message.at);
     this.#on.change();
@@ -121,10 +122,10 @@ export class SharedBoard {
     this.#on.snapshot();
   }
 
-  #recognise({ id, ink, taken }) {
+  #identify({ id, ink, received }) {
     Object.assign(this.#me, { id, ink });
-    this.pending = this.pending.filter(({ message }) => message.n > taken);
-    this.#on.recognised();
+    this.pending = this.pending.filter(({ message }) => message.n > received);
+    this.#on.identified();
   }
 
   #apply(entry) {
@@ -137,8 +138,8 @@ export class SharedBoard {
   }
 
   #return() {
-    const owed = this.pending.length;
-    this.#setLine({ state: 'back', owed, upTo: this.#lastNumber, since: Date.now() });
+    const waited = this.pending.length;
+    this.#setLine({ state: 'back', waited, upTo: this.#lastNumber, since: Date.now() });
   }
 
   #setLine(line) {

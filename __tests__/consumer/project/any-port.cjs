@@ -2,7 +2,7 @@
 
 const { Server } = require('node:net');
 
-/** Makes every server listen on a free port of 127.0.0.1 instead of the given one, and prints the port. */
+/** Every server listens on a free port of the loopback interface, and prints its number. */
 const { listen } = Server.prototype;
 Server.prototype.listen = function listenAnywhere() {
   return listen.call(this, 0, '127.0.0.1', () => console.log(`port ${this.address().port}`));

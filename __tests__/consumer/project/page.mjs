@@ -1,4 +1,4 @@
-// Loads a page and runs its scripts as a browser would.
+// Loads a page and runs its scripts in Node.
 import { runInThisContext } from 'node:vm';
 
 globalThis.location = new URL(process.argv[2]);

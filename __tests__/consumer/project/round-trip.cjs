@@ -4,7 +4,7 @@ const assert = require('node:assert/strict');
 const { once } = require('node:events');
 const { runInThisContext } = require('node:vm');
 
-/** Exchanges messages with the client of the package and with the drop-in client that the server serves. */
+/** Sends a message and receives a reply, with the packaged client and with the one that the server serves. */
 module.exports = async function roundTrip(express, createSseMiddleware, SseClient) {
   const app = express();
   const sse = createSseMiddleware('/sse');

@@ -1,4 +1,4 @@
-// consumer.test.ts copies this file as require.cts and import.mts, with the package in place of `lib`.
+// The test copies this file as require.cts and import.mts, where `lib` becomes the installed package.
 import assert from 'node:assert/strict';
 import type { AddressInfo } from 'node:net';
 import { runInThisContext } from 'node:vm';
@@ -16,7 +16,7 @@ interface Answer {
   answer: string;
 }
 
-/** Never called. The compiler must reject each line after `@ts-expect-error`. */
+/** Never called. It compiles only if the types reject each line under a comment. */
 export function rejectWrongTypes(
   client: SseClient<Answer, Question>,
   use: (...values: unknown[]) => void,
@@ -26,24 +26,24 @@ export function rejectWrongTypes(
   // @ts-expect-error: no such option
   const clientOptions: SseClientOptions = { retries: 1 };
   const sse = createSseMiddleware<Question, Answer>('/sse');
-  // @ts-expect-error: the server sends answers, not questions
+  // @ts-expect-error: only the client sends questions
   sse.broadcast({ ask: 'Which way' });
   // @ts-expect-error: no such event
   sse.on('message', () => {});
   sse.on('connection', (connection, request) => {
-    // @ts-expect-error: the server sends answers, not questions
+    // @ts-expect-error: only the client sends questions
     connection.send({ ask: 'Which way' });
     connection.on('message', (message) => {
-      // @ts-expect-error: the client sends questions, not answers
+      // @ts-expect-error: only the server sends answers
       use(message.answer);
     });
     // @ts-expect-error: Express's request has no such property
     use(request.wrong);
   });
-  // @ts-expect-error: the client sends questions, not answers
+  // @ts-expect-error: only the server sends answers
   client.send({ answer: 'That way' });
   client.onmessage = ({ data }) => {
-    // @ts-expect-error: the server sends answers, not questions
+    // @ts-expect-error: only the client sends questions
     use(data.ask);
   };
   use(options, clientOptions);

@@ -1,0 +1,42 @@
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+/**
+ * Returns the URL of the build in another checkout of this package.
+ *
+ * @throws Error if there is no build.
+ */
+export function findBuild(folder) {
+  const dist = join(resolve(folder), 'dist');
+  if (!existsSync(join(dist, 'index.mjs'))) {
+    throw new Error(`${folder} has no dist/index.mjs: run "npm ci && npm run build" there`);
+  }
+  return pathToFileURL(`${dist}/`);
+}
+
+/**
+ * Returns the scenario with its sse-duplex peers only, each of them twice: with the build of this
+ * checkout, and with the baseline. The two are measured one directly after the other, and the one that
+ * comes first alternates from round to round.
+ */
+export function compareBuilds(scenario, baseline) {
+  const pairs = Object.entries(scenario.peers)
+    .filter(([, { server }]) => server === 'sse-duplex')
+    .map(([name, peer]) => ({ name, new: peer, baseline: { ...peer, build: baseline } }));
+  const peers = Object.fromEntries(
+    pairs.flatMap((pair) => [
+      [pair.name, pair.new],
+      [baselineName(pair.name), pair.baseline],
+    ]),
+  );
+  const order = (round) =>
+    pairs.flatMap(({ name }) => {
+      const names = [name, baselineName(name)];
+      return round % 2 === 0 ? names : names.reverse();
+    });
+  return { ...scenario, peers, order };
+}
+
+/** The name under which a peer's baseline is measured. */
+export const baselineName = (name) => `${name}, baseline`;
