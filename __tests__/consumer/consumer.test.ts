@@ -190,13 +190,12 @@ async function makeProject(express: Express, language: Language): Promise<void> 
   }
 }
 
-/** Returns the first code block in a language under a heading. */
-function readBlock(text: string, heading: string, language: string): string {
-  const [, section = ''] = text.split(`\n## ${heading}\n`);
-  const [own = ''] = section.split('\n## ');
-  const [, block] = own.split(`\n\`\`\`${language}\n`);
-  if (block === undefined) throw new Error(`no ${language} block under "${heading}"`);
-  return block.split('\n```')[0]!;
+/** Returns the code block of the README whose first line names the file. */
+function readBlock(readme: string, file: string): string {
+  const blocks = [...readme.matchAll(/\n```\w+\n([^]*?)\n```/g)].map(([, code]) => code!);
+  const block = blocks.find((code) => code.split('\n')[0]!.includes(` ${file}`));
+  if (block === undefined) throw new Error(`the README has no code block for "${file}"`);
+  return block;
 }
 
 /** Returns the paths of the files in a folder of the clone, from its root. */
@@ -390,23 +389,26 @@ describe('the quick start of the README', () => {
     async () => {
       const readme = await readFile(join(ROOT, 'README.md'), 'utf8');
       const cwd = projectOf(5, 'JS');
-      await writeFile(join(cwd, 'server.mjs'), readBlock(readme, 'Quick start', 'js'));
-      await writeFile(join(cwd, 'index.html'), readBlock(readme, 'Quick start', 'html'));
+      await writeFile(join(cwd, 'server.mjs'), readBlock(readme, 'server.mjs'));
+      await writeFile(join(cwd, 'index.html'), readBlock(readme, 'index.html'));
       const server = start('--require', './any-port.cjs', 'server.mjs');
       const [, port] = await server(/^port (\d+)$/m);
 
-      const program = readBlock(readme, 'From Node', 'js');
+      const url = `http://127.0.0.1:${port}/`;
+      const page = start('page.mjs', url);
+      await page(/^Welcome! Clients connected: 1$/m);
+      await page(/^Hello from the page$/m);
+      await server(/^received: Hello from the page$/m);
+
+      const program = readBlock(readme, 'client.mjs');
       const address = 'http://localhost:3000/';
       expect(program).toContain(address);
-      const url = `http://127.0.0.1:${port}/`;
       await writeFile(join(cwd, 'client.mjs'), program.replace(address, url));
       const client = start('client.mjs');
-      await client(/^\{ hello: '.+' \}$/m);
-
-      const page = start('page.mjs', url);
-      await page(/^\{ hello: '.+' \}$/m);
-      await page(/^\{ anything: 'JSON' \}$/m);
-      await client(/^\{ anything: 'JSON' \}$/m);
+      await client(/^Welcome! Clients connected: 2$/m);
+      await client(/^Hello from Node$/m);
+      await server(/^received: Hello from Node$/m);
+      await page(/^Hello from Node$/m);
     },
     4 * RUN_TIME,
   );

@@ -66,7 +66,7 @@ describe('a session that has ended', () => {
       const timer = Reflect.apply(original, global, args) as NodeJS.Timeout;
       if (args[1] === 3_600_000) timers.add(timer);
       return timer;
-    }) as typeof setTimeout);
+    }));
     onTestFinished(() => spy.mockRestore());
     await send(CLOSE);
     await stream.ended;
