@@ -412,8 +412,8 @@ describe('The end of an SseClient', () => {
     await waitFor(() => resets.length > 0);
     expect(resets[0]).toMatchObject({ unacknowledged: [] });
     expect(client.readyState).toBe(0);
-    // Here there is no elsewhere: it is told to come back later.
-    expect((await next(client, 'error')).message).toContain('come back later');
+    // The server does not open a session while it is closing.
+    expect((await next(client, 'error')).message).toContain('try again in');
   });
 
   it('closes when the server stops with a code of its own', async () => {
