@@ -12,9 +12,7 @@ const TIMES = [
 ] as const;
 
 const SIZES = ['maxPayload', 'highWaterMark', 'maxBufferedAmount', 'maxReplayBytes'] as const;
-
 const COUNTS = ['reorderWindow', 'maxConnections'] as const;
-
 const NUMBERS = [...TIMES, ...SIZES, ...COUNTS];
 
 function create(options: unknown) {

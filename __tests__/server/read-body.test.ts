@@ -11,7 +11,6 @@ import { post } from '../helpers/http';
 import { onTestFinished } from '../helpers/on-test-finished';
 
 const LIMIT = 100;
-
 const TIMEOUT = 5_000;
 
 /** Responds with what was read, or with the error. */

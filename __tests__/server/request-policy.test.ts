@@ -29,11 +29,8 @@ describe('RequestPolicy', () => {
     }
 
     const SITES = [undefined, 'same-origin', 'none', 'same-site', 'cross-site'] as const;
-
     const APP = 'http://app.example';
-
     const FOREIGN = 'https://foreign.example';
-
     const ALLOWED = 'https://allowed.example';
 
     it.each<[string | undefined, Record<(typeof SITES)[number] & string, number>, number]>([

@@ -170,7 +170,10 @@ describe('Session in the duplex dialect, sending', () => {
     const all = await openOneWithFakeClock(1000);
     await lose(all);
     jest.advanceTimersByTime(1_000);
-    expect(await (await all.client.resume(0)).takeData()).toMatchObject({ resumed: true });
+    const stream = await all.client.resume(0);
+    expect(await stream.takeData()).toMatchObject({ resumed: true, sent: 0 });
+    all.connection.send('x');
+    expect(await stream.takeData()).toBe('x');
   });
 
   it('does not queue pings on a stream that is stalled', async () => {
