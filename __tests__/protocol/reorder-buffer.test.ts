@@ -56,13 +56,15 @@ describe('ReorderBuffer', () => {
     expect(delivered).toEqual([0, 1, 2]);
   });
 
-  it('delivers undefined like any other message', () => {
+  it('delivers any JSON value as it was inserted, buffered or not', () => {
     const delivered: unknown[] = [];
     const deliver = (message: unknown) => delivered.push(message);
-    const messages = new ReorderBuffer({ deliver }, 10, 10);
-    messages.insert(1, undefined, 0);
-    messages.insert(0, undefined, 0);
-    expect(delivered).toEqual([undefined, undefined]);
+    const messages = new ReorderBuffer({ deliver }, 10, 100);
+    const values = [null, false, { a: [1, 'ü\n'] }, '', 0];
+    values.slice(1).forEach((value, i) => messages.insert(i + 1, value, 1));
+    messages.insert(0, values[0], 1);
+    values.forEach((value, i) => messages.insert(values.length + i, value, 1));
+    expect(delivered).toEqual([...values, ...values]);
   });
 
   it('delivers every permutation with duplicates once, in order', () => {

@@ -1,66 +1,69 @@
 import { Deadline } from '../../lib/server/deadline';
+import { useFakeTimeouts } from '../helpers/fake-timeouts';
+
+/** Advances the timers as after a blocked event loop: they run this much late. */
+function advanceLate(milliseconds: number, lateness: number): void {
+  const { now } = performance;
+  const spy = jest.spyOn(performance, 'now');
+  spy.mockImplementation(() => now.call(performance) + lateness);
+  jest.advanceTimersByTime(milliseconds);
+  spy.mockRestore();
+}
 
 describe('Deadline', () => {
-  let now = 0;
-
-  beforeEach(() => {
-    jest.useFakeTimers({ doNotFake: ['performance'] });
-    now = 0;
-    jest.spyOn(performance, 'now').mockImplementation(() => now);
-  });
-  afterEach(() => {
-    jest.restoreAllMocks();
-    jest.useRealTimers();
-  });
-
-  /** Advances the clock and the timers; `blocked` is how long the event loop runs no timer after that. */
-  function advance(milliseconds: number, blocked = 0): void {
-    now += milliseconds + blocked;
-    jest.advanceTimersByTime(milliseconds);
+  function start(delay: number) {
+    useFakeTimeouts('performance');
+    const onExpired = jest.fn();
+    return { deadline: new Deadline(delay, onExpired), onExpired };
   }
 
-  it('expires after its delay', () => {
-    const onExpired = jest.fn();
-    new Deadline(5_000, onExpired);
-    advance(4_999);
+  it('expires once after the delay', () => {
+    const { onExpired } = start(5_000);
+    jest.advanceTimersByTime(4_999);
     expect(onExpired).not.toHaveBeenCalled();
-    advance(1);
+    jest.advanceTimersByTime(1);
+    expect(onExpired).toHaveBeenCalledTimes(1);
+    jest.advanceTimersByTime(60_000);
     expect(onExpired).toHaveBeenCalledTimes(1);
   });
 
-  it('does not expire once it is cleared', () => {
-    const onExpired = jest.fn();
-    const deadline = new Deadline(5_000, onExpired);
+  it('does not expire after clear()', () => {
+    const { deadline, onExpired } = start(5_000);
     deadline.clear();
-    advance(10_000);
+    expect(jest.getTimerCount()).toBe(0);
+    jest.advanceTimersByTime(60_000);
     expect(onExpired).not.toHaveBeenCalled();
   });
 
-  it('expires a second later if the event loop was blocked when it was due', () => {
-    const onExpired = jest.fn();
-    new Deadline(5_000, onExpired);
-    advance(5_000, 60_000);
-    expect(onExpired).not.toHaveBeenCalled();
-    advance(999);
-    expect(onExpired).not.toHaveBeenCalled();
-    advance(1);
+  it('expires without a grace period if its timer is less than 100 ms late', () => {
+    const { onExpired } = start(5_000);
+    advanceLate(5_000, 99);
     expect(onExpired).toHaveBeenCalledTimes(1);
   });
 
-  it('can be cleared in the grace period', () => {
-    const onExpired = jest.fn();
-    const deadline = new Deadline(5_000, onExpired);
-    advance(5_000, 60_000);
+  it('expires 1 s later if its timer is 100 ms late', () => {
+    const { onExpired } = start(5_000);
+    advanceLate(5_000, 100);
+    expect(onExpired).not.toHaveBeenCalled();
+    jest.advanceTimersByTime(999);
+    expect(onExpired).not.toHaveBeenCalled();
+    jest.advanceTimersByTime(1);
+    expect(onExpired).toHaveBeenCalledTimes(1);
+  });
+
+  it('does not expire after clear() in the grace period', () => {
+    const { deadline, onExpired } = start(5_000);
+    advanceLate(5_000, 1_000);
     deadline.clear();
-    advance(10_000);
+    jest.advanceTimersByTime(60_000);
     expect(onExpired).not.toHaveBeenCalled();
   });
 
   it('does not keep the process alive', () => {
-    jest.useRealTimers();
-    const timers = jest.spyOn(global, 'setTimeout');
+    const setTimer = jest.spyOn(global, 'setTimeout');
     const deadline = new Deadline(5_000, () => {});
-    const timer = timers.mock.results[0]?.value as NodeJS.Timeout;
+    const timer = setTimer.mock.results[0]!.value as NodeJS.Timeout;
+    setTimer.mockRestore();
     expect(timer.hasRef()).toBe(false);
     deadline.clear();
   });

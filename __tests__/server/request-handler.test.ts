@@ -208,30 +208,24 @@ describe('RequestHandler', () => {
       expect(await stream.takeData()).toBe('for ann');
     });
 
-    it('replaces a Dart session whose stream is lost for another principal, without its messages', async () => {
+    it('rejects a GET of another principal for a disconnected Dart session with 409, and keeps the session', async () => {
       const { url, connections } = await openChannel({
         authorize: (request) => request.headers['x-user'] as string,
       });
       const stream = await openStream(addressOf(url, 'a'), { 'x-user': 'ann' });
       const { id } = await stream.take();
-      const closes = record(connections[0]!, 'close');
       await lose({ stream, connection: connections[0]! });
       connections[0]!.send('for ann');
-      const other = await openStream(addressOf(url, 'a'), {
-        'x-user': 'bob',
+      for (const headers of [{ 'x-user': 'bob' }, { 'x-user': 'bob', 'Last-Event-ID': id }]) {
+        expect((await sendRequest(addressOf(url, 'a'), { headers })).status).toBe(409);
+      }
+      const resumed = await openStream(addressOf(url, 'a'), {
+        'x-user': 'ann',
         'Last-Event-ID': id!,
       });
-      expect((await other.take()).id!.split('.')[0]).not.toBe(id!.split('.')[0]);
-      expect(closes).toEqual([
-        [
-          1006,
-          'the client came back without resuming the session',
-          { unacknowledged: ['for ann'] },
-        ],
-      ]);
-      connections[1]!.send('for bob');
-      expect(await other.takeData()).toBe('for bob');
-      expect(other.text()).not.toContain('ann');
+      await resumed.take();
+      expect(await resumed.takeData()).toBe('for ann');
+      expect(connections).toHaveLength(1);
     });
 
     it('replaces a Dart session if messages that the client lacks were discarded', async () => {
@@ -334,6 +328,7 @@ describe('RequestHandler', () => {
 
     it('rejects another media type with 415', async () => {
       const { url } = await openChannel();
+      await openDuplex(url);
       const reply = await post(addressOf(url, 'a'), 'a=b', {
         'Content-Type': 'application/x-www-form-urlencoded',
       });
@@ -343,13 +338,36 @@ describe('RequestHandler', () => {
       ]);
     });
 
+    it('rejects an unknown session and another principal before the body is read', async () => {
+      const { url } = await openChannel({
+        authorize: (request) => request.headers['x-user'] as string,
+      });
+      await openDuplex(url, 'a', { 'x-user': 'ann' });
+      for (const [id, user] of [
+        ['b', 'ann'],
+        ['a', 'bob'],
+      ] as const) {
+        const reply = await post(addressOf(url, id), 'not JSON', { 'x-user': user });
+        expect([reply.status, reply.json]).toEqual([404, UNKNOWN]);
+      }
+    });
+
+    it('rejects messages whose sum exceeds maxPayload although the body is within the envelope allowance', async () => {
+      const { url } = await openChannel({ maxPayload: 100 });
+      const client = await openDuplex(url);
+      const half = 'x'.repeat(47); // 49 bytes of JSON: two of them and a comma are 99 bytes
+      const reply = await client.post({ messages: [half, `${half}xx`] });
+      expect([reply.status, reply.json]).toMatchObject([413, { maxPayload: 100 }]);
+      expect((await client.post({ messages: [half, `${half}x`] })).json).toEqual({ received: 2 });
+    });
+
     it('does not consume the number of a message that another principal sent', async () => {
       const { url, connections } = await openChannel({
         authorize: (request) => request.headers['x-user'] as string,
       });
       await openStream(addressOf(url, 'a'), { 'x-user': 'ann' });
       const messages = record(connections[0]!, 'message');
-      expect((await post(addressOf(url, 'a', 0), '{', { 'x-user': 'bob' })).status).toBe(400);
+      expect((await post(addressOf(url, 'a', 0), '{', { 'x-user': 'bob' })).status).toBe(404);
       expect((await post(addressOf(url, 'a', 0), '1', { 'x-user': 'bob' })).status).toBe(404);
       await post(addressOf(url, 'a', 0), '"x"', { 'x-user': 'ann' });
       expect(messages).toEqual([['x']]);
@@ -360,8 +378,8 @@ describe('RequestHandler', () => {
     it.each<[string, string, string | undefined, number, string, string]>([
       ['GET', '', undefined, 400, 'bad-request', '"sseClientId" must be the session id'],
       ['POST', '?sseClientId=a&messageId=-1', '1', 400, 'bad-request', '"messageId"'],
-      ['POST', '?sseClientId=a&messageId=0', '', 400, 'bad-request', 'the request body is empty'],
-      ['POST', '?sseClientId=a&messageId=0', '{', 400, 'bad-request', 'is not JSON'],
+      ['POST', '?sseClientId=a&messageId=0', '', 404, 'unknown-session', 'open a new one'],
+      ['POST', '?sseClientId=a&messageId=0', '{', 404, 'unknown-session', 'open a new one'],
       ['POST', '?sseClientId=a&messageId=0', '1', 404, 'unknown-session', 'open a new one'],
       ['PUT', '?sseClientId=a', undefined, 405, 'method-not-allowed', 'method "PUT"'],
     ])(
@@ -395,6 +413,7 @@ describe('RequestHandler', () => {
     it('keeps the connection usable for the requests that follow a rejected one', async () => {
       const { url, server } = await openChannel({ maxPayload: 100 });
       const sockets = record(server, 'connection');
+      const client = await openDuplex(url);
       const agent = new Agent({ keepAlive: true, maxSockets: 1 });
       onTestFinished(() => agent.destroy());
       const body = 'x'.repeat(200_000);
@@ -403,7 +422,8 @@ describe('RequestHandler', () => {
           (await sendRequest(addressOf(url, 'a'), { method: 'POST', body, agent })).status,
         ).toBe(413);
       }
-      expect(sockets).toHaveLength(1);
+      expect(sockets).toHaveLength(2); // that of the stream, and one for all POSTs
+      expect((await client.post({ messages: ['x'] })).json).toEqual({ received: 1 });
     });
 
     it('rejects with 403 if allowedOrigins throws, and reports the exception as the cause', async () => {

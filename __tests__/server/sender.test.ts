@@ -3,11 +3,10 @@ import { dartDialect, duplexDialect } from '../../lib/server/dialect';
 import type { EventStream } from '../../lib/server/event-stream';
 import { resolveOptions } from '../../lib/server/options';
 import type { SseOptions } from '../../lib/server/options';
-import { Sender, ackThresholds, idleInterval } from '../../lib/server/sender';
+import { Sender, idleInterval } from '../../lib/server/sender';
 import type { SenderOwner } from '../../lib/server/sender';
 import { turn } from '../helpers/fake-timeouts';
 
-const HANDSHAKE = 'retry: 1\n\n';
 const frame = (text: string) => `data: "${text}"\n\n`;
 /** A message whose event has this size in bytes. */
 const ofSize = (size: number) => JSON.stringify('x'.repeat(size - frame('').length));
@@ -49,8 +48,8 @@ function createSender(options: SseOptions = {}, dialect = duplexDialect) {
   const sender = new Sender(owner);
   const attach = (received = 0) => {
     const stream = createStream();
-    sender.attach(stream, received, HANDSHAKE);
-    stream.writes.splice(0);
+    sender.attach(stream, { resumed: false, sent: received, received: 0 });
+    stream.writes.shift(); // the handshake
     return stream;
   };
   return { owner, sender, attach };
@@ -64,8 +63,17 @@ describe('Sender', () => {
       const { sender } = createSender();
       ['"0"', '"1"', '"2"'].forEach((json) => sender.send(json));
       const stream = createStream();
-      sender.attach(stream, 1, HANDSHAKE);
-      expect(stream.writes).toEqual([HANDSHAKE, frame('1') + frame('2')]);
+      sender.attach(stream, { resumed: true, sent: 1, received: 7 });
+      const hello = duplexDialect.handshake({
+        token: 'T',
+        resumed: true,
+        sent: 1,
+        received: 7,
+        heartbeat: 15_000,
+        ackAfter: { messages: 2048, bytes: 262_144, idle: 60_000 },
+        maxPayload: 262_144,
+      });
+      expect(stream.writes).toEqual([hello, frame('1') + frame('2')]);
       expect([sender.stream, sender.oldest, sender.written, sender.sent]).toEqual([
         stream,
         1,
@@ -81,9 +89,23 @@ describe('Sender', () => {
       sender.flush();
       sender.detach();
       expect(sender.stream).toBeUndefined();
+      expect(attach().writes).toEqual([frame('0')]);
+    });
+
+    it.each([
+      [16 * 1024 * 1024, 262_144],
+      [2_097_152, 262_144],
+      [2_097_151, 262_143],
+      [800, 100],
+      [807, 100],
+      [1, 1],
+    ])('with maxBufferedAmount %i asks for an acknowledgement after %i bytes', (limit, bytes) => {
+      const { sender } = createSender({ maxBufferedAmount: limit });
       const stream = createStream();
-      sender.attach(stream, 0, HANDSHAKE);
-      expect(stream.writes).toEqual([HANDSHAKE, frame('0')]);
+      sender.attach(stream, { resumed: false, sent: 0, received: 0 });
+      expect(stream.writes[0]).toContain(
+        `"ackAfter":{"messages":2048,"bytes":${bytes},"idle":60000}`,
+      );
     });
 
     it('writes the close event again on the next stream', () => {
@@ -93,7 +115,7 @@ describe('Sender', () => {
       expect(sender.isCloseWritten).toBe(true);
       const stream = createStream();
       stream.isFull = true;
-      sender.attach(stream, 0, HANDSHAKE);
+      sender.attach(stream, { resumed: true, sent: 0, received: 0 });
       expect(sender.isCloseWritten).toBe(false);
       stream.isWritable = true;
       sender.flush();
@@ -282,15 +304,22 @@ describe('Sender', () => {
   });
 
   describe('sendPrepared', () => {
-    it('reports an overflow above maxBufferedAmount', () => {
+    it('returns true up to maxBufferedAmount, and false above it, without an overflow', () => {
       const { owner, sender } = createSender({ maxBufferedAmount: 20 });
-      sender.sendPrepared(new PreparedMessage(ofSize(20)));
+      expect(sender.sendPrepared(new PreparedMessage(ofSize(20)))).toBe(true);
+      expect(sender.failIfOverflowing()).toBe(false);
+      expect(sender.sendPrepared(new PreparedMessage(ofSize(11)))).toBe(false);
       expect(owner.overflows).toEqual([]);
-      sender.sendPrepared(new PreparedMessage(ofSize(11)));
-      expect(owner.overflows).toEqual([['down', 31]]);
     });
 
-    it('leads to no drain, because it returns nothing', () => {
+    it('is followed by an overflow with failIfOverflowing()', () => {
+      const { owner, sender } = createSender({ maxBufferedAmount: 20 });
+      sender.sendPrepared(new PreparedMessage(ofSize(21)));
+      expect(sender.failIfOverflowing()).toBe(true);
+      expect(owner.overflows).toEqual([['down', 21]]);
+    });
+
+    it('leads to no drain', () => {
       const { owner, sender, attach } = createSender({ highWaterMark: 1 });
       attach();
       sender.sendPrepared(new PreparedMessage('"0"'));
@@ -437,23 +466,6 @@ describe('Sender', () => {
       sender.flush();
       sender.send('"1"');
       expect(sender.clear().parse()).toEqual(['1']);
-    });
-  });
-});
-
-describe('ackThresholds', () => {
-  it.each([
-    [16 * 1024 * 1024, 262_144],
-    [2_097_152, 262_144],
-    [2_097_151, 262_143],
-    [800, 100],
-    [807, 100],
-    [1, 1],
-  ])('for maxBufferedAmount %i has %i bytes', (maxBufferedAmount, bytes) => {
-    expect(ackThresholds(resolveOptions({ maxBufferedAmount }))).toEqual({
-      messages: 2048,
-      bytes,
-      idle: 60_000,
     });
   });
 });

@@ -673,15 +673,30 @@ describe('Session in the duplex dialect, emitting close', () => {
     expect(events).toEqual(['x', 'y', 'close']);
   });
 
-  it('emits close after reconnectTimeout if the application never reads', async () => {
-    const { client, connection, sse } = await openOne({ reconnectTimeout: 7_000 });
+  it('emits close after 30 s if the application has no listener for its messages', async () => {
+    const { client, connection, sse } = await openOne({ reconnectTimeout: 0 });
     const closes = record(connection, 'close');
     useFakeTimeouts();
     await client.post({ messages: ['x'], close: { code: 1000, reason: '' } });
-    jest.advanceTimersByTime(6_999);
+    expect(sse.connections.size).toBe(0);
+    jest.advanceTimersByTime(29_999);
     expect(closes).toEqual([]);
     jest.advanceTimersByTime(1);
-    expect([closes.length, sse.connections.size]).toEqual([1, 0]);
+    expect(closes).toEqual([[1000, '', { unacknowledged: [] }]]);
+  });
+
+  it('waits for a paused application longer than 30 s', async () => {
+    const { client, connection } = await openOne({ reconnectTimeout: 0 });
+    const closes = record(connection, 'close');
+    const messages = record(connection, 'message');
+    connection.pause();
+    useFakeTimeouts();
+    await client.post({ messages: ['x'], close: { code: 1000, reason: '' } });
+    jest.advanceTimersByTime(60_000);
+    expect([closes, messages]).toEqual([[], []]);
+    connection.resume();
+    await turn();
+    expect([closes.length, messages]).toEqual([1, [['x']]]);
   });
 
   it('emits close once although the application resumes again', async () => {

@@ -95,6 +95,19 @@ describe('SseConnection', () => {
       expect(messages).toEqual([[1]]);
     });
 
+    it('keeps the messages that arrive after the last listener was removed', async () => {
+      const { client, connection } = await openOne();
+      const first = jest.fn();
+      connection.on('message', first);
+      await client.post({ messages: [1] });
+      connection.off('message', first);
+      await client.post({ id: 1, messages: [2] });
+      expect(first.mock.calls).toEqual([[1]]);
+      const messages = record(connection, 'message');
+      await turn();
+      expect(messages).toEqual([[2]]);
+    });
+
     it('delivers a message to a listener that was added with once', async () => {
       const { client, connection } = await openOne();
       await client.post({ messages: [1] });
@@ -115,12 +128,12 @@ describe('SseConnection', () => {
       expect(messages.flat()).toEqual([1, 2]);
     });
 
-    it('delivers no messages after close to an application that did not read within reconnectTimeout', async () => {
-      const { client, connection } = await openOne({ reconnectTimeout: 1000 });
+    it('delivers no messages after close to an application that added its listener after 30 s', async () => {
+      const { client, connection } = await openOne();
       const closes = record(connection, 'close');
       useFakeTimeouts();
       await client.post({ messages: [1], ...CLOSE });
-      jest.advanceTimersByTime(1000);
+      jest.advanceTimersByTime(30_000);
       expect(closes).toHaveLength(1);
       const messages = record(connection, 'message');
       await turn();
@@ -198,8 +211,8 @@ describe('SseConnection', () => {
       expect(await connection.stream.getReader().read()).toEqual({ done: true, value: undefined });
     });
 
-    it('yields all messages to a reader that takes longer than reconnectTimeout', async () => {
-      const { client, connection } = await openOne({ reconnectTimeout: 1000 });
+    it('yields all messages to a reader that takes longer than 30 s', async () => {
+      const { client, connection } = await openOne();
       const closes = record(connection, 'close');
       useFakeTimeouts();
       await client.post({ messages: [1, 2, 3], ...CLOSE });
@@ -213,11 +226,11 @@ describe('SseConnection', () => {
       expect(closes).toHaveLength(1);
     });
 
-    it('is at its end if it is first read after reconnectTimeout', async () => {
-      const { client, connection } = await openOne({ reconnectTimeout: 1000 });
+    it('is at its end if it is first read 30 s after the client has closed', async () => {
+      const { client, connection } = await openOne();
       useFakeTimeouts();
       await client.post({ messages: [1], ...CLOSE });
-      jest.advanceTimersByTime(1000);
+      jest.advanceTimersByTime(30_000);
       expect(await connection.stream.getReader().read()).toEqual({ done: true, value: undefined });
     });
 
@@ -254,6 +267,16 @@ describe('SseConnection', () => {
       const { client, connection } = await openOne();
       await connection.stream.cancel(reason);
       expect(await client.stream.takeData()).toEqual({ code: 1000, reason: expected });
+    });
+
+    it('discards the messages that arrive after it was cancelled', async () => {
+      const { client, connection } = await openOne({ highWaterMark: 1 });
+      await client.post({ messages: [1] });
+      await connection.stream.cancel();
+      const closes = record(connection, 'close');
+      expect((await client.post({ id: 1, messages: [2] })).status).toBe(200);
+      expect((await client.post({ id: 2, messages: [3], ...CLOSE })).json).toEqual({ received: 3 });
+      expect(closes).toHaveLength(1);
     });
 
     it('closes the connection when a `for await` loop breaks', async () => {
