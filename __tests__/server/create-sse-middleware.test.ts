@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -9,9 +9,10 @@ import express from 'express';
 import supertest from 'supertest';
 import { SseConnection, createSseMiddleware } from '../../lib/index';
 import type { SseOptions } from '../../lib/index';
-import { createSse, listen, openChannel, openDuplex, record } from '../helpers/channel';
+import { addressOf, createSse, listen, openChannel, openDuplex, record } from '../helpers/channel';
 import { openStream, sendRequest } from '../helpers/http';
 import { onTestFinished } from '../helpers/on-test-finished';
+import { exchange } from '../security/raw-socket';
 
 /** An application for supertest, which starts a server for each request. */
 function application(options: SseOptions<express.Request> = {}) {
@@ -116,6 +117,34 @@ describe('createSseMiddleware', () => {
     expect([reply.status, errors]).toEqual([path === '/' ? 404 : 403, []]);
   });
 
+  it('serves a request whose target is an absolute URL', async () => {
+    const { origin } = await listen(express().use(createSse()));
+    const head = `GET ${origin}/sse/client.js HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`;
+    expect(await exchange(origin, head)).toMatch(/^HTTP\/1\.1 200 OK/);
+  });
+
+  it('passes an exception of a replaced response method to next(), and keeps no session', async () => {
+    const sse = createSse();
+    const error = new Error('of other middleware');
+    const errors: unknown[] = [];
+    const { origin } = await listen((request, response) => {
+      const { writeHead } = response;
+      response.writeHead = () => {
+        throw error;
+      };
+      sse(request, response, (reason) => {
+        errors.push(reason);
+        response.writeHead = writeHead;
+        response.writeHead(500).end();
+      });
+    });
+    const reply = await sendRequest(addressOf(`${origin}/sse`, 'a'));
+    expect([reply.status, errors]).toEqual([500, [error]]);
+    expect(sse.stats()).toMatchObject({ connections: 0, opened: 1 });
+    expect((await sendRequest(`${origin}/sse`)).status).toBe(500); // thrown by an error response
+    expect(errors).toEqual([error, error]);
+  });
+
   describe('events', () => {
     it('emits connection with the connection and the request', async () => {
       const { sse, url } = await openChannel();
@@ -216,6 +245,15 @@ describe('createSseMiddleware', () => {
       const { server, origin } = await listen(express());
       createSse({ authorize: () => false }).attach(server);
       expect((await sendRequest(`${origin}/sse?sseClientId=a`)).status).toBe(403);
+    });
+
+    it('leaves requests to listeners that are added later', async () => {
+      const { server, origin } = await listen(() => {});
+      server.removeAllListeners('request');
+      createSse().attach(server);
+      server.on('request', (_request, response: ServerResponse) => response.end('added later'));
+      expect((await openDuplex(`${origin}/sse`)).hello.resumed).toBe(false);
+      expect((await sendRequest(`${origin}/other`)).text).toBe('added later');
     });
 
     it('keeps a listener that was added with once working once', async () => {

@@ -1,6 +1,6 @@
 import { request as httpRequest } from 'node:http';
 import { connect, constants, createServer } from 'node:http2';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import type {
   ClientRequest,
   IncomingMessage,
@@ -9,7 +9,17 @@ import type {
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { EventStream } from '../../lib/server/event-stream';
-import { discardBody, openEventStream, readBody, sendJson } from '../../lib/server/node-http';
+import {
+  discardBody,
+  hostOf,
+  interceptRequests,
+  isAborted,
+  openEventStream,
+  readBody,
+  sendEventStream,
+  sendJson,
+  targetOf,
+} from '../../lib/server/node-http';
 import { SseRequestError } from '../../lib/server/request-error';
 import { listen } from '../helpers/channel';
 import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
@@ -155,7 +165,7 @@ describe('openEventStream', () => {
   it('writes nothing in the tick in which the stream is destroyed', async () => {
     const { client, stream, calls } = await serveStream();
     stream.destroy();
-    expect(stream.write(CHUNK)).toBe(false);
+    expect([stream.isWritable, stream.write(CHUNK)]).toEqual([false, false]);
     await client.ended;
     await waitFor(() => calls.length > 0);
     expect(calls).toEqual([['closed', stream, false]]);
@@ -285,6 +295,77 @@ describe('sendJson', () => {
   });
 });
 
+describe('targetOf', () => {
+  it.each([
+    ['/sse?a=b', '/sse?a=b'],
+    ['http://app.example/sse?a=b', '/sse?a=b'],
+    ['https://app.example', '/'],
+    ['*', '*'],
+    ['', ''],
+  ])('of %j is %j', (url, target) => {
+    expect(targetOf({ url } as never)).toBe(target);
+  });
+
+  it('of a request without a URL is empty', () => {
+    expect(targetOf({} as never)).toBe('');
+  });
+});
+
+describe('hostOf', () => {
+  it.each([
+    [{ host: 'app.example:80' }, 'app.example:80'],
+    [{ ':authority': 'app.example' }, 'app.example'],
+    [{ host: 'a.example', ':authority': 'b.example' }, 'a.example'],
+    [{}, ''],
+  ])('of a request with %j is %j', (headers, host) => {
+    expect(hostOf({ headers } as never)).toBe(host);
+  });
+});
+
+describe('interceptRequests', () => {
+  it('passes a request that is not served to all listeners, whenever they were added', async () => {
+    const { server, origin } = await listen((_, response) => void response.end('application'));
+    const urls: string[] = [];
+    interceptRequests(server, ({ url }, response) => {
+      if (url !== '/own') return false;
+      response.end('own');
+      return true;
+    });
+    server.on('request', ({ url }: IncomingMessage) => urls.push(url!));
+    expect((await sendRequest(`${origin}/own`)).text).toBe('own');
+    expect((await sendRequest(`${origin}/other`)).text).toBe('application');
+    expect(urls).toEqual(['/other']);
+  });
+
+  it('leaves other events alone', () => {
+    const server = new EventEmitter();
+    const serve = jest.fn(() => true);
+    interceptRequests(server, serve);
+    const listener = jest.fn();
+    server.on('connection', listener);
+    expect([server.emit('connection', 1), server.emit('close')]).toEqual([true, false]);
+    expect(listener).toHaveBeenCalledWith(1);
+    expect(serve).not.toHaveBeenCalled();
+  });
+
+  it.each<[unknown, unknown]>([
+    [new Error('unexpected'), new Error('unexpected')],
+    ['text', 'text'],
+  ])('closes the connection and emits a warning for the exception %p', (error, warning) => {
+    const emitWarning = jest.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    onTestFinished(() => emitWarning.mockRestore());
+    const server = new EventEmitter();
+    interceptRequests(server, (_request, _response, onError) => {
+      onError(error);
+      return true;
+    });
+    const response = { destroy: jest.fn() };
+    server.emit('request', {}, response);
+    expect(response.destroy).toHaveBeenCalledTimes(1);
+    expect(emitWarning.mock.calls).toEqual([[warning]]);
+  });
+});
+
 describe('readBody', () => {
   /** The outcome of reading a POST of which only a part is sent. */
   async function readPart(headers?: OutgoingHttpHeaders) {
@@ -361,6 +442,31 @@ describe('readBody', () => {
     });
     await post(origin, '"early"');
     expect(value).toEqual(Buffer.from('"early"'));
+  });
+});
+
+describe('isAborted', () => {
+  it('is true after the client has disconnected', async () => {
+    let response: ServerResponse | undefined;
+    const { origin } = await listen((_, outgoing) => (response = outgoing));
+    const { sent } = upload(origin);
+    sent.on('error', () => {});
+    await waitFor(() => response !== undefined);
+    expect(isAborted(response!)).toBe(false);
+    sent.destroy();
+    await waitFor(() => isAborted(response!));
+  });
+});
+
+describe('sendEventStream', () => {
+  it('sends the events and ends', async () => {
+    const { origin } = await listen((_, response) => sendEventStream(response, 'retry: 1\n\n'));
+    const reply = await sendRequest(origin);
+    expect([reply.status, reply.headers['content-type'], reply.text]).toEqual([
+      200,
+      'text/event-stream',
+      'retry: 1\n\n',
+    ]);
   });
 });
 

@@ -4,6 +4,7 @@ import {
   parseEnvelope,
   parsePostRequest,
   parseStreamRequest,
+  sizeOfMessages,
 } from '../../lib/server/parse-request';
 
 function badRequest(message = ''): Error {
@@ -142,5 +143,17 @@ describe('parseEnvelope', () => {
 
   it.each([null, 1, 'text', true, []])('rejects the body %j', (body) => {
     expect(() => parseEnvelope(body)).toThrow(badRequest('mount sse-duplex before body parsers'));
+  });
+});
+
+describe('sizeOfMessages', () => {
+  it.each<[unknown[], object | undefined, number]>([
+    [[], undefined, 0],
+    [['ü'], undefined, 4],
+    [[1, null, 'x'], { code: 1000, reason: '' }, 10],
+  ])('of %j with close %j is %i', (messages, close, size) => {
+    const envelope = parseEnvelope({ token: 'T', id: 10, ack: 200, messages, close });
+    const bodySize = Buffer.byteLength(JSON.stringify(envelope));
+    expect(sizeOfMessages(envelope, bodySize)).toBe(size);
   });
 });

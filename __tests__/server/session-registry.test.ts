@@ -158,6 +158,30 @@ describe('SessionRegistry', () => {
       expect(await late.stream.takeData()).toBe('after');
     });
 
+    it('sends to all connections before it closes those above maxBufferedAmount', async () => {
+      const { sse, url, connections } = await openChannel({ maxBufferedAmount: 30 });
+      const [slow, other] = [await openDuplex(url, 'a'), await openDuplex(url, 'b')];
+      connections[0]!.on('close', () => sse.broadcast('closed'));
+      connections[0]!.send('0123456789');
+      await slow.stream.take();
+      sse.broadcast('all');
+      expect(connections.map(({ readyState }) => readyState)).toEqual([3, 1]);
+      expect(await other.stream.takeData()).toBe('all');
+      expect(await other.stream.takeData()).toBe('closed');
+      expect(await slow.stream.takeData()).toMatchObject({ code: 1008 });
+    });
+
+    it('calls the filter for all connections before it sends', async () => {
+      const { sse, url, connections } = await openChannel();
+      const clients = [await openDuplex(url, 'a'), await openDuplex(url, 'b')];
+      sse.broadcast('all', ({ id }) => {
+        if (id === 'b') connections[0]!.send('of the filter');
+        return true;
+      });
+      expect(await clients[0]!.stream.takeData()).toBe('of the filter');
+      expect(await clients[0]!.stream.takeData()).toBe('all');
+    });
+
     it('reports a message as unacknowledged when the session closes', async () => {
       const { sse, url, connections } = await openChannel();
       const { stream } = await openDuplex(url);
