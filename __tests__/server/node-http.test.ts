@@ -171,6 +171,18 @@ describe('openEventStream', () => {
     expect(calls).toEqual([['closed', stream, false]]);
   });
 
+  it('is not writable in the tick in which its socket is destroyed', async () => {
+    let states: boolean[] = [];
+    const { origin } = await listen((_, response) => {
+      const stream = openEventStream(response, recordingOwner(), {});
+      const before = stream.isWritable;
+      response.socket!.destroy();
+      states = [before, stream.isWritable, stream.write(Buffer.from('x'))];
+    });
+    await expect(sendRequest(origin)).rejects.toThrow('socket hang up');
+    expect(states).toEqual([true, false, false]);
+  });
+
   it('ignores calls after end()', async () => {
     const { stream, calls } = await serveStream();
     stream.end();
