@@ -117,32 +117,41 @@ describe('createSseMiddleware', () => {
     expect([reply.status, errors]).toEqual([path === '/' ? 404 : 403, []]);
   });
 
-  it('serves a request whose target is an absolute URL', async () => {
-    const { origin } = await listen(express().use(createSse()));
-    const head = `GET ${origin}/sse/client.js HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`;
-    expect(await exchange(origin, head)).toMatch(/^HTTP\/1\.1 200 OK/);
-  });
+  it.each(['app.use', 'attach'])(
+    'serves a request whose target is an absolute URL with %s [RFC 9112 §3.2.2]',
+    async (mount) => {
+      const sse = createSse();
+      const app = express();
+      if (mount === 'app.use') app.use(sse);
+      const { server, origin } = await listen(app);
+      if (mount === 'attach') sse.attach(server);
+      const target = addressOf(`${origin}/sse`, 'a', 0);
+      const head = `POST ${target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n`;
+      const text = await exchange(origin, `${head}Content-Length: 1\r\n\r\n1`);
+      expect(text).toMatch(/^HTTP\/1\.1 404 [^]*unknown-session/);
+    },
+  );
 
-  it('passes an exception of a replaced response method to next(), and keeps no session', async () => {
-    const sse = createSse();
+  it('passes an exception of a replaced response method to the error handler, and keeps no session', async () => {
     const error = new Error('of other middleware');
-    const errors: unknown[] = [];
-    const { origin } = await listen((request, response) => {
-      const { writeHead } = response;
-      response.writeHead = () => {
-        throw error;
-      };
-      sse(request, response, (reason) => {
-        errors.push(reason);
-        response.writeHead = writeHead;
-        response.writeHead(500).end();
+    const { url, sse } = await openChannel({}, (app) => {
+      app.use((_request, response, next) => {
+        const { writeHead } = response;
+        response.writeHead = () => {
+          response.writeHead = writeHead;
+          throw error;
+        };
+        next();
       });
     });
-    const reply = await sendRequest(addressOf(`${origin}/sse`, 'a'));
-    expect([reply.status, errors]).toEqual([500, [error]]);
-    expect(sse.stats()).toMatchObject({ connections: 0, opened: 1 });
-    expect((await sendRequest(`${origin}/sse`)).status).toBe(500); // thrown by an error response
-    expect(errors).toEqual([error, error]);
+    const replies = [
+      await sendRequest(addressOf(url, 'a')),
+      await sendRequest(addressOf(url, 'a', 0), { method: 'POST', body: '1' }), // an error response
+    ];
+    for (const { status, text } of replies) {
+      expect([status, text]).toEqual([500, expect.stringContaining('of other middleware')]);
+    }
+    expect(sse.stats()).toMatchObject({ connections: 0, connected: 0, opened: 1 });
   });
 
   describe('events', () => {

@@ -236,6 +236,12 @@ describe('readJsonBody', () => {
       expect(JSON.parse((await response.toArray()).join(''))).toEqual({ value: 'x', size: 3 });
     });
 
+    it('rejects a larger chunked body after express.json()', async () => {
+      const { sent, responded } = upload(await reader(express.json({ type })));
+      sent.end(JSON.stringify(['x'.repeat(LIMIT)]));
+      expect((await responded).statusCode).toBe(413);
+    });
+
     it('rejects a body that other middleware has read and discarded with a message that says so', async () => {
       const eat: RequestHandler = (request, _, next) => {
         request.resume();

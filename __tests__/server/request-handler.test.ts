@@ -7,6 +7,7 @@ import { openStream, post, sendRequest } from '../helpers/http';
 import type { RawStream } from '../helpers/http';
 import { onTestFinished } from '../helpers/on-test-finished';
 import { waitFor } from '../helpers/wait-for';
+import { exchange } from '../security/raw-socket';
 
 const UNKNOWN = {
   code: 'unknown-session',
@@ -338,8 +339,9 @@ describe('RequestHandler', () => {
       ]);
     });
 
-    it('rejects an unknown session and another principal before the body is read', async () => {
+    it('rejects an unknown session and another principal with 404 whatever the body is', async () => {
       const { url } = await openChannel({
+        maxPayload: 10,
         authorize: (request) => request.headers['x-user'] as string,
       });
       await openDuplex(url, 'a', { 'x-user': 'ann' });
@@ -347,9 +349,17 @@ describe('RequestHandler', () => {
         ['b', 'ann'],
         ['a', 'bob'],
       ] as const) {
-        const reply = await post(addressOf(url, id), 'not JSON', { 'x-user': user });
+        const reply = await post(addressOf(url, id), 'x'.repeat(5_000), { 'x-user': user });
         expect([reply.status, reply.json]).toEqual([404, UNKNOWN]);
       }
+    });
+
+    it('rejects a POST for an unknown session before its body arrives', async () => {
+      const { url } = await openChannel();
+      const { origin, host, pathname } = new URL(url);
+      const head = `POST ${pathname}?sseClientId=a HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n`;
+      const text = await exchange(origin, `${head}Content-Length: 100\r\n\r\n`);
+      expect(text).toMatch(/^HTTP\/1\.1 404 /);
     });
 
     it('rejects messages whose sum exceeds maxPayload although the body is within the envelope allowance', async () => {

@@ -18,6 +18,15 @@ describe('SessionRegistry', () => {
       expect([...sse.connections]).toEqual([connections[1]]);
     });
 
+    it('no longer lists a closed connection, even if the application has paused it', async () => {
+      const { sse, url, connections } = await openChannel();
+      const client = await openDuplex(url);
+      record(connections[0]!, 'message');
+      connections[0]!.pause();
+      await client.post({ messages: ['x'], close: { code: 1000, reason: '' } });
+      expect([sse.connections.size, sse.stats().connections]).toEqual([0, 0]);
+    });
+
     it('keeps a connection while its stream is lost', async () => {
       const { sse, url, connections } = await openChannel();
       const { stream } = await openDuplex(url);
@@ -159,16 +168,36 @@ describe('SessionRegistry', () => {
     });
 
     it('sends to all connections before it closes those above maxBufferedAmount', async () => {
-      const { sse, url, connections } = await openChannel({ maxBufferedAmount: 30 });
-      const [slow, other] = [await openDuplex(url, 'a'), await openDuplex(url, 'b')];
-      connections[0]!.on('close', () => sse.broadcast('closed'));
-      connections[0]!.send('0123456789');
-      await slow.stream.take();
-      sse.broadcast('all');
-      expect(connections.map(({ readyState }) => readyState)).toEqual([3, 1]);
-      expect(await other.stream.takeData()).toBe('all');
-      expect(await other.stream.takeData()).toBe('closed');
+      const { sse, url, connections } = await openChannel({ maxBufferedAmount: 100 });
+      const [first, slow, last] = [
+        await openDuplex(url, 'a'),
+        await openDuplex(url, 'b'),
+        await openDuplex(url, 'c'),
+      ];
+      connections[1]!.on('close', () => sse.broadcast('closed'));
+      connections[1]!.send('x'.repeat(80));
+      sse.broadcast('y'.repeat(20));
+      expect(connections.map(({ readyState }) => readyState)).toEqual([1, 3, 1]);
+      for (const { stream } of [first, last]) {
+        expect([await stream.takeData(), await stream.takeData()]).toEqual([
+          'y'.repeat(20),
+          'closed',
+        ]);
+      }
       expect(await slow.stream.takeData()).toMatchObject({ code: 1008 });
+    });
+
+    it('sends nothing if the filter throws', async () => {
+      const { sse, url, connections } = await openChannel();
+      const clients = [await openDuplex(url, 'a'), await openDuplex(url, 'b')];
+      const error = new Error('of the filter');
+      const filter = (connection: unknown) => {
+        if (connection === connections[1]) throw error;
+        return true;
+      };
+      expect(() => sse.broadcast('x', filter)).toThrow(error);
+      sse.broadcast('next');
+      for (const { stream } of clients) expect(await stream.takeData()).toBe('next');
     });
 
     it('calls the filter for all connections before it sends', async () => {

@@ -1,5 +1,6 @@
 import { openChannel, openDuplex, record } from '../helpers/channel';
 import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
+import { onTestFinished } from '../helpers/on-test-finished';
 import { waitFor } from '../helpers/wait-for';
 
 async function openOne(options: Parameters<typeof openChannel>[0] = {}) {
@@ -652,6 +653,17 @@ describe('Session in the duplex dialect, closed by the client', () => {
     expect(closes).toHaveLength(1);
   });
 
+  it('leaves no timer after the closing handshake', async () => {
+    const { client, connection } = await openOne({ reconnectTimeout: 3_600_000 });
+    record(connection, 'message');
+    const timers = jest.spyOn(global, 'setTimeout');
+    onTestFinished(() => timers.mockRestore());
+    await client.post({ close: { code: 1000, reason: '' } });
+    await client.stream.ended;
+    await waitFor(() => !connection.connected);
+    expect(timers.mock.calls.filter(([, delay]) => delay === 3_600_000)).toEqual([]);
+  });
+
   it('releases the session id', async () => {
     const { client, url } = await openOne();
     await client.post({ close: { code: 1000, reason: '' } });
@@ -662,11 +674,12 @@ describe('Session in the duplex dialect, closed by the client', () => {
 
 describe('Session in the duplex dialect, emitting close', () => {
   it('emits close after the last message, even if the listener for messages is added late', async () => {
-    const { client, connection } = await openOne();
+    const { client, connection } = await openOne({ reconnectTimeout: 0 });
     const events: unknown[] = [];
     connection.on('close', () => events.push('close'));
+    useFakeTimeouts();
     await client.post({ messages: ['x', 'y'], close: { code: 1000, reason: '' } });
-    await turn();
+    jest.advanceTimersByTime(29_999);
     expect(events).toEqual([]);
     connection.on('message', (message) => events.push(message));
     await turn();

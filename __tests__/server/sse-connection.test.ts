@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { SseConnection } from '../../lib/index';
 import { openChannel, openDuplex, record } from '../helpers/channel';
 import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
@@ -108,11 +109,15 @@ describe('SseConnection', () => {
       expect(messages).toEqual([[2]]);
     });
 
-    it('delivers a message to a listener that was added with once', async () => {
+    it('delivers one message to a listener that was added with once, and keeps the others', async () => {
       const { client, connection } = await openOne();
-      await client.post({ messages: [1] });
-      const message = await new Promise((resolve) => connection.once('message', resolve));
-      expect(message).toBe(1);
+      const first = once(connection, 'message');
+      await client.post({ messages: [1, 2, 3] });
+      expect(await first).toEqual([1]);
+      await turn();
+      const messages = record(connection, 'message');
+      await turn();
+      expect(messages.flat()).toEqual([2, 3]);
     });
 
     it('keeps messages while it is paused, even if a listener is added', async () => {
@@ -129,7 +134,7 @@ describe('SseConnection', () => {
     });
 
     it('delivers no messages after close to an application that added its listener after 30 s', async () => {
-      const { client, connection } = await openOne();
+      const { client, connection } = await openOne({ reconnectTimeout: 3_600_000 });
       const closes = record(connection, 'close');
       useFakeTimeouts();
       await client.post({ messages: [1], ...CLOSE });
