@@ -426,6 +426,20 @@ describe('Sender', () => {
       expect(sender.oldest).toBe(1);
     });
 
+    it('does not count unwritten messages', () => {
+      const { sender, attach } = createSender(
+        { maxReplayBytes: 2 * frame('0').length },
+        dartDialect,
+      );
+      const stream = attach();
+      ['"0"', '"1"'].forEach((json) => sender.send(json));
+      sender.flush();
+      stream.isWritable = false;
+      sender.send('"2"');
+      sender.flush();
+      expect(sender.oldest).toBe(0);
+    });
+
     it('releases no unwritten messages', () => {
       const { sender, attach } = createSender({ maxReplayBytes: 0 }, dartDialect);
       const stream = attach();
