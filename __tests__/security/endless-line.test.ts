@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { listen } from '../helpers/channel';
 import { eventsOf, openClient } from '../helpers/client';
+import { HELLO } from '../helpers/scripted-fetch';
 import { waitFor } from '../helpers/wait-for';
 
 const PIECES = 1024;
@@ -20,6 +21,7 @@ describe('A client that receives a line of 64 MiB that does not end', () => {
     const { origin } = await listen((_, response) => {
       gets++;
       response.writeHead(200, { 'Content-Type': 'text/event-stream' });
+      response.write(`event: hello\ndata: ${JSON.stringify({ ...HELLO, resumed: gets > 1 })}\n\n`);
       Readable.from(compose()).pipe(response);
     });
     const client = openClient(`${origin}/sse`);
@@ -27,9 +29,7 @@ describe('A client that receives a line of 64 MiB that does not end', () => {
     const messages = eventsOf(client, 'message');
 
     await waitFor(() => gets > 1, 60_000);
-    expect(disconnects.map(({ reason }) => reason)).toEqual([
-      expect.stringMatching(/^RangeError: an event exceeds/),
-    ]);
+    expect(disconnects[0]!.reason).toMatch(/^RangeError: an event exceeds/);
     expect(sentPieces).toBeLessThan(PIECES);
     expect(messages).toEqual([]);
   }, 120_000);

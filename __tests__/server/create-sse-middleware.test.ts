@@ -51,10 +51,14 @@ describe('createSseMiddleware', () => {
     ['/sse/', '/sse?sseClientId=a'],
     ['/', '/?sseClientId=a'],
     ['/a/b', '/a/b?sseClientId=a'],
+    ['/ü', '/%C3%BC?sseClientId=a'],
   ])('with the path %s serves %s', async (path, address) => {
     const { origin } = await listen(express().use(createSse({}, path)));
     const stream = await openStream(origin + address);
-    expect([stream.status, Object.keys(await stream.take())]).toEqual([200, ['retry', 'id']]);
+    expect([stream.status, Object.keys(await stream.take())]).toEqual([
+      200,
+      ['retry', 'id', 'event', 'data'],
+    ]);
   });
 
   it('serves its path below the router that it is mounted in', async () => {

@@ -1,9 +1,9 @@
 import { dartDialect, duplexDialect } from '../../lib/server/dialect';
 
 describe('dartDialect', () => {
-  it('begins a stream with an event that has only retry and id', () => {
+  it('begins a stream with an event that has retry, an id and a name, and no message', () => {
     const hello = { token: 'T', sent: 4 } as Parameters<typeof dartDialect.handshake>[0];
-    expect(dartDialect.handshake(hello)).toBe('retry: 1000\nid: T.4\n\n');
+    expect(dartDialect.handshake(hello)).toBe('retry: 1000\nid: T.4\nevent: hello\ndata: \n\n');
   });
 
   it('precedes a message with the id that counts it as received', () => {

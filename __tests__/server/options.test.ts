@@ -94,7 +94,12 @@ describe('resolveOptions', () => {
     [
       'allowedOrigins',
       ['*'],
-      'option "allowedOrigins" has "*": an origin is scheme, host and port only',
+      'option "allowedOrigins" has "*": an origin is a lower-case scheme, a host and a port only',
+    ],
+    [
+      'allowedOrigins',
+      ['capacitor://localhost/'],
+      'option "allowedOrigins" has "capacitor://localhost/"',
     ],
     ['allowedOrigins', ['null'], 'option "allowedOrigins" has "null"'],
     ['allowedOrigins', ['https://a.example/'], 'option "allowedOrigins" has "https://a.example/"'],

@@ -48,7 +48,7 @@ describe('RequestHandler', () => {
       const stream = await openStream(addressOf(url, 'a'));
       await stream.take();
       expect(stream.status).toBe(200);
-      expect(stream.text()).toMatch(/^retry: 1000\nid: [\w-]{21}\.0\n\n$/);
+      expect(stream.text()).toMatch(/^retry: 1000\nid: [\w-]{21}\.0\nevent: hello\ndata: \n\n$/);
       expect(stream.headers).toMatchObject({
         'content-type': 'text/event-stream',
         'cache-control': 'no-store, no-transform',

@@ -271,6 +271,14 @@ describe('RequestPolicy', () => {
       expect(JSON.parse(stream.text())).toEqual(FORBIDDEN);
     });
 
+    it('reports a result of the wrong type to the clientError listener as the cause', async () => {
+      const { url, sse } = await openChannel({ authorize: (() => 1) as unknown as () => boolean });
+      const errors = record(sse, 'clientError');
+      (await openStream(addressOf(url, 'a'))).cut();
+      const cause = new TypeError('authorize must return a boolean or a string, not number');
+      expect(errors).toMatchObject([[{ cause }, {}]]);
+    });
+
     it('reports its exception to the clientError listener as the cause', async () => {
       const cause = new Error('no database');
       const { url, sse } = await openChannel({ authorize: () => Promise.reject(cause) });

@@ -16,6 +16,7 @@ describe('serveClientScript', () => {
       'cache-control': 'no-cache',
       'content-length': String(Buffer.byteLength(reply.text)),
       'x-content-type-options': 'nosniff',
+      'cross-origin-resource-policy': 'cross-origin', // pages of allowed origins, under helmet too
     });
     const context = { EventTarget };
     const before = Object.keys(context);

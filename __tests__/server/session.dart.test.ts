@@ -255,7 +255,7 @@ describe('Session in the Dart dialect, sending', () => {
     ['x', 'y'].forEach((message) => connection.send(message));
     await waitFor(() => stream.waiting() === 2);
     expect(stream.text()).toBe(
-      `retry: 1000\nid: ${token}.0\n\nid: ${token}.1\ndata: "x"\n\nid: ${token}.2\ndata: "y"\n\n`,
+      `retry: 1000\nid: ${token}.0\nevent: hello\ndata: \n\nid: ${token}.1\ndata: "x"\n\nid: ${token}.2\ndata: "y"\n\n`,
     );
   });
 
@@ -276,7 +276,7 @@ describe('Session in the Dart dialect, after its stream was lost', () => {
     await lose(stream, connection);
     connection.send('z');
     const second = await reconnect(id);
-    expect(await second.take()).toEqual({ retry: '1000', id });
+    expect(await second.take()).toEqual({ retry: '1000', id, event: 'hello', data: '' });
     expect((await second.take()).data).toBe('"y"');
     expect((await second.take()).data).toBe('"z"');
     expect(events).toEqual([[[]], [[]], []]);

@@ -166,5 +166,6 @@ function parsePath(path: string): string {
       `path must be a plain path such as "/sse", without parameters or patterns, not ${JSON.stringify(path)}`,
     );
   }
-  return path.replace(/\/$/, '');
+  // Requests have the percent-encoded form.
+  return new URL(path, 'http://localhost').pathname.replace(/\/$/, '');
 }

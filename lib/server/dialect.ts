@@ -34,9 +34,15 @@ export const dartDialect: Dialect = {
   name: 'dart',
   headers: {},
   acknowledges: false,
-  // An event with only an id dispatches nothing and sets the browser's Last-Event-ID, so that the
-  // client can resume the session before its first message.
-  handshake: ({ token, sent }) => encodeEvent({ retry: RETRY, id: formatLastEventId(token, sent) }),
+  // Sets the Last-Event-ID of the browser, so that the client can resume the session before its first
+  // message. Firefox and WebKit ignore the id of an event without data; Dart's client ignores the name.
+  handshake: ({ token, sent }) =>
+    encodeEvent({
+      retry: RETRY,
+      id: formatLastEventId(token, sent),
+      event: EventName.hello,
+      data: '',
+    }),
   messagePrefix: (token, number) => encodeFields({ id: formatLastEventId(token, number + 1) }),
   ping: () => EMPTY_COMMENT,
   // With `retry` the browser reconnects after a random delay. Dart's client closes at `control`.

@@ -231,8 +231,8 @@ function resolveOrigins(
   for (const origin of allowed) {
     if (!isOrigin(origin)) {
       throw new TypeError(
-        `option "allowedOrigins" has "${origin}": an origin is scheme, host and port only, ` +
-          `as in "https://app.example.com" or "http://localhost:8080"`,
+        `option "allowedOrigins" has "${origin}": an origin is a lower-case scheme, a host and a port ` +
+          `only, as in "https://app.example.com", "http://localhost:8080" or "capacitor://localhost"`,
       );
     }
   }
@@ -240,7 +240,10 @@ function resolveOrigins(
 }
 
 function isOrigin(text: string): boolean {
-  return URL.canParse(text) && new URL(text).origin === text;
+  if (!URL.canParse(text)) return false;
+  const { origin, protocol, host } = new URL(text);
+  // The URL standard knows the origin of its own schemes only; apps use others.
+  return text === (origin === 'null' ? `${protocol}//${host}` : origin);
 }
 
 function checkStrings(name: string, value: unknown): string[] {

@@ -46,7 +46,13 @@ export class RequestPolicy {
       throw new SseRequestError('forbidden', `a ${site} request without an Origin is not allowed`);
     }
     if (site === undefined && isSameHost(origin, host)) return;
-    if (origin === 'null' || !this.#isAllowedOrigin(origin)) {
+    if (origin === 'null') {
+      throw new SseRequestError(
+        'forbidden',
+        'origin "null" is never allowed: it is that of sandboxed frames and files, serve the page over HTTP',
+      );
+    }
+    if (!this.#isAllowedOrigin(origin)) {
       throw new SseRequestError(
         'forbidden',
         `origin ${JSON.stringify(origin)} is not allowed on host ${JSON.stringify(host)}: add it to the ` +
@@ -92,8 +98,12 @@ export class RequestPolicy {
       throw new SseRequestError('forbidden', 'not authorized', { cause });
     }
     if (typeof result === 'string') return result;
-    if (result !== true) throw new SseRequestError('forbidden', 'not authorized');
-    return undefined;
+    if (result === true) return undefined;
+    const cause =
+      result === false
+        ? undefined
+        : new TypeError(`authorize must return a boolean or a string, not ${typeof result}`);
+    throw new SseRequestError('forbidden', 'not authorized', { cause });
   }
 
   /** Answers a CORS preflight of an origin that {@link checkOrigin} has allowed. */

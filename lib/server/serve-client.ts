@@ -18,6 +18,8 @@ export function serveClientScript(request: IncomingMessage, response: ServerResp
     // Revalidated on each use, so that page and server always have the same version.
     'Cache-Control': 'no-cache',
     ETag: ETAG,
+    // Pages of allowed origins load the script as well; helmet, for example, forbids it by default.
+    'Cross-Origin-Resource-Policy': 'cross-origin',
     'X-Content-Type-Options': 'nosniff',
   };
   if (request.headers['if-none-match']?.includes(ETAG)) {
