@@ -82,12 +82,6 @@ const CASES: [string, OriginHeaders, Outcome, SseOptions<Request>?][] = [
     'forbidden',
   ],
   ['an invalid origin', { origin: 'rubbish' }, 'forbidden'],
-  [
-    'an allowed app with a custom scheme',
-    { host: 'localhost', origin: 'capacitor://localhost' },
-    'allowed',
-    { allowedOrigins: ['capacitor://localhost'] },
-  ],
 
   ['an allowed origin', { origin: ALLOWED }, 'allowed', allowing],
   ['an allowed origin, same-site', { origin: ALLOWED, site: 'same-site' }, 'allowed', allowing],

@@ -125,6 +125,8 @@ describe('resolveOptions', () => {
     });
     expect(listed.isAllowedOrigin('https://a.example')).toBe(true);
     expect(listed.isAllowedOrigin('https://b.example')).toBe(false);
+    const app = resolveOptions({ allowedOrigins: ['capacitor://localhost'] });
+    expect(app.isAllowedOrigin('capacitor://localhost')).toBe(true);
     const byFunction = resolveOptions({ allowedOrigins: (origin) => origin.endsWith('.example') });
     expect(byFunction.isAllowedOrigin('https://a.example')).toBe(true);
     expect(byFunction.isAllowedOrigin('https://a.test')).toBe(false);

@@ -225,7 +225,6 @@ export class Receiver implements OrderedReceiver, FlowControl {
     const reorderBuffer = this.#reorderBuffer;
     if (this.#isClosed || !reorderBuffer) return;
     if (!reorderBuffer.hasStarted) {
-      if (reorderBuffer.size === 0) return;
       this.#gapDeadline ??= new Deadline(FIRST_NUMBER_TIMEOUT, () => {
         this.#gapDeadline = undefined;
         reorderBuffer.start();

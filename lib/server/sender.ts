@@ -204,10 +204,7 @@ export class Sender {
   #trimReplayBuffer(): void {
     const { maxReplayBytes } = this.#session.options;
     const buffer = this.#buffer;
-    while (
-      buffer.acked < buffer.next &&
-      buffer.byteLength - buffer.unwrittenBytes > maxReplayBytes
-    ) {
+    while (buffer.byteLength - buffer.unwrittenBytes > maxReplayBytes) {
       buffer.acknowledge(buffer.acked + 1);
     }
   }
