@@ -1,3 +1,4 @@
+import { createEventStreamDecoder } from '../../lib/protocol/event-stream';
 import { seeds } from '../helpers/random';
 import { soakProxies } from '../integration/proxies/soak';
 import { runSlowBodies } from '../integration/slow-bodies';
@@ -5,6 +6,7 @@ import { runChaos } from './chaos';
 import { runChurn } from './churn';
 import { cutResponsesToDartClient, cutResponsesToDuplexClient } from './cut-responses';
 import { runKills } from './kill';
+import { countClosedSessions, measureReorderBuffer } from './memory';
 import { runModel } from './model';
 import { runStalled } from './stalled';
 import { peakToMean, runStop } from './stop';
@@ -145,6 +147,20 @@ const soaks: Record<string, () => AsyncGenerator<Result>> = {
     yield ['heap at most 2 MB above the start', heapBytes <= 2e6 && !!globalThis.gc, heapBytes];
   },
 
+  async *resources() {
+    const factor = await measureReorderBuffer();
+    yield ['16 MiB of messages out of order take at most twice their size', factor <= 2, factor];
+    const times = [16, 32, 64].map((mib) => decodeLine(mib));
+    const [short = 0, , long = 0] = times;
+    yield [
+      'decoding a line of 64 MiB takes at most 10 times as long as 16 MiB',
+      long < 10 * short,
+      times,
+    ];
+    const remaining = await countClosedSessions(10_000);
+    yield ['10,000 closed sessions leave no connection in memory', remaining === 0, remaining];
+  },
+
   async *'slow-bodies'() {
     const report = await runSlowBodies(1_000, 200, { bodyTimeout: 1_000 });
     const { statuses, slowest, medianBefore, medianDuring } = report;
@@ -162,6 +178,21 @@ const soaks: Record<string, () => AsyncGenerator<Result>> = {
 
   proxies: soakProxies,
 };
+
+/** Decodes one line that arrives in pieces of 64 KiB. Returns the least CPU time of three, in ms. */
+function decodeLine(mib: number): number {
+  const piece = 'x'.repeat(MIB / 16);
+  const times = [1, 2, 3].map(() => {
+    const start = process.cpuUsage();
+    const decode = createEventStreamDecoder(() => {}, Infinity);
+    decode('data: ');
+    for (let length = 0; length < mib * MIB; length += piece.length) decode(piece);
+    decode('\n\n');
+    const { user, system } = process.cpuUsage(start);
+    return (user + system) / 1000;
+  });
+  return Math.min(...times);
+}
 
 async function main(): Promise<void> {
   const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(soaks);
