@@ -225,7 +225,7 @@ describe('SessionRegistry', () => {
     it('throws TypeError for a message that is not JSON-serialisable', async () => {
       const { sse, url } = await openChannel();
       await openDuplex(url);
-      const message = 'a message must be JSON-serialisable, and undefined is not';
+      const message = 'cannot send: undefined has no JSON form';
       expect(() => sse.broadcast(undefined)).toThrow(new TypeError(message));
     });
   });

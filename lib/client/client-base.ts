@@ -1,4 +1,5 @@
 import { CloseCode, validateClose } from '../protocol/close-code';
+import { toJson } from '../protocol/json';
 import type { Close } from '../protocol/wire';
 import { ClientEventTarget, createDispatch } from './events';
 import type { Dispatch } from './events';
@@ -164,9 +165,7 @@ export class ClientBase<Incoming, Outgoing> extends ClientEventTarget<Incoming, 
     if (readyState > OPEN) {
       throw new Error(`cannot send in readyState ${readyState}: use a new client`);
     }
-    const json = JSON.stringify(message) as string | undefined;
-    if (!json) throw new TypeError(`cannot send: ${typeof message} has no JSON form`);
-    this.#session.send(json);
+    this.#session.send(toJson(message));
   }
 
   /**

@@ -1,6 +1,3 @@
-/** `JSON.stringify` with its real return type: undefined for a value without a JSON form. */
-const stringify: (value: unknown) => string | undefined = (value) => JSON.stringify(value);
-
 /**
  * Serialises a message.
  *
@@ -8,9 +5,8 @@ const stringify: (value: unknown) => string | undefined = (value) => JSON.string
  * cyclic object.
  */
 export function toJson(message: unknown): string {
-  const json = stringify(message);
-  if (json === undefined) {
-    throw new TypeError(`a message must be JSON-serialisable, and ${typeof message} is not`);
-  }
+  // The type that TypeScript declares for `JSON.stringify` omits undefined.
+  const json = JSON.stringify(message) as string | undefined;
+  if (!json) throw new TypeError(`cannot send: ${typeof message} has no JSON form`);
   return json;
 }
