@@ -50,9 +50,16 @@ export function createSse<Req extends IncomingMessage = Request>(
   path = '/sse',
 ): SseMiddleware<unknown, unknown, Req> {
   const sse = createSseMiddleware<unknown, unknown, Req>(path, options);
+  const connections: SseConnection<unknown, unknown, Req>[] = [];
+  sse.on('connection', (connection) => connections.push(connection));
   onTestFinished(async () => {
     await waitFor(() => sse.stats().connected === 0); // follows the end of the server
     await sse.close();
+    // A connection with unread messages would emit `close` up to 30 s later.
+    for (const connection of connections) {
+      connection.on('message', () => {});
+      connection.resume();
+    }
   });
   return sse;
 }
