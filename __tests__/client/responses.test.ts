@@ -1,29 +1,8 @@
-import type { SseClientOptions } from '../../lib/client/index';
 import { eventsOf, messagesOf, next, openClient } from '../helpers/client';
 import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
+import { URL_, message, ping, start, startOpen } from '../helpers/scripted-client';
 import { HELLO, scriptFetch } from '../helpers/scripted-fetch';
 import { waitFor } from '../helpers/wait-for';
-
-const URL_ = 'http://channel.example/sse';
-
-function start(options: SseClientOptions = {}) {
-  const script = scriptFetch();
-  const client = openClient(URL_, { ...options, fetch: script.fetch });
-  return { ...script, client };
-}
-
-/** A client whose stream stands. */
-async function startOpen(options: SseClientOptions = {}, fields: object = {}) {
-  const all = start(options);
-  const get = await all.next('GET');
-  const stream = get.hello(fields);
-  await next(all.client, 'open');
-  return { ...all, get, stream };
-}
-
-const message = (value: unknown) => `data: ${JSON.stringify(value)}\n\n`;
-const ping = (sent: number, received: number) =>
-  `event: ping\ndata: ${JSON.stringify({ sent, received })}\n\n`;
 
 describe('The requests of an SseClient', () => {
   it('ask for an event stream in the duplex dialect', async () => {
@@ -31,7 +10,7 @@ describe('The requests of an SseClient', () => {
     const { url, headers, init } = await request('GET');
     expect([url.origin + url.pathname, url.searchParams.get('sseProtocol')]).toEqual([URL_, '2']);
     expect(url.searchParams.get('sseClientId')).toMatch(/^.{8,64}$/);
-    expect(headers).toEqual({ Accept: 'text/event-stream', 'X-App': '1' });
+    expect(headers).toEqual({ accept: 'text/event-stream', 'x-app': '1' });
     expect(init.credentials).toBe('include');
   });
 
@@ -52,7 +31,7 @@ describe('The requests of an SseClient', () => {
     const { client, next: request } = await startOpen({ headers });
     headers.Authorization = 'new';
     client.send('x');
-    expect((await request('POST')).headers).toEqual({ Authorization: 'new' });
+    expect((await request('POST')).headers).toEqual({ authorization: 'new' });
   });
 
   it('resume a lost stream with the token and the number of received messages', async () => {
@@ -60,7 +39,7 @@ describe('The requests of an SseClient', () => {
     stream.write(message('a') + message('b'));
     stream.end();
     const again = await request('GET');
-    expect(again.headers['Last-Event-ID']).toBe('TOKEN.2');
+    expect(again.headers['last-event-id']).toBe('TOKEN.2');
     expect(again.url.href).toBe(get.url.href);
     again.hello({ resumed: true, sent: 2 });
     await next(client, 'reconnect');
@@ -95,7 +74,7 @@ describe('A stream that cannot be opened', () => {
     expect(errors.map(({ message: text }) => text)).toEqual([
       'TypeError: fetch failed',
       'come back',
-      'HTTP 500 from a proxy? Check URL and login',
+      'HTTP 500, not from sse-duplex: check URL, login and proxy',
     ]);
   });
 
@@ -314,7 +293,7 @@ describe('An open stream', () => {
     stream.write(message('b') + ping(3, 0) + message('of a stream that was given up'));
     await next(client, 'disconnect');
     const again = await request('GET');
-    expect(again.headers['Last-Event-ID']).toBe('TOKEN.2');
+    expect(again.headers['last-event-id']).toBe('TOKEN.2');
     expect(received).toEqual(['a', 'b']);
   });
 
@@ -325,7 +304,7 @@ describe('An open stream', () => {
     stream.write(`${message(0)}data: {\n\n${message(2)}`);
     expect((await lost).reason).toMatch(/^invalid message: /);
     const again = await request('GET');
-    expect(again.headers['Last-Event-ID']).toBe('TOKEN.1');
+    expect(again.headers['last-event-id']).toBe('TOKEN.1');
     again.hello({ resumed: true, sent: 1 }).write(message(1) + message(2));
     await waitFor(() => received.length === 3);
     expect(received).toEqual([0, 1, 2]);
@@ -391,7 +370,7 @@ describe('An open stream', () => {
     const cached = (await request('GET')).hello({ resumed: true, sent: 1, ...fields });
     cached.write(message('cached'));
     const again = await request('GET');
-    expect(again.headers['Last-Event-ID']).toBe('TOKEN.1');
+    expect(again.headers['last-event-id']).toBe('TOKEN.1');
     again.hello({ resumed: true, sent: 1 }).write(message('b'));
     await waitFor(() => received.length > 1);
     expect(received).toEqual(['a', 'b']);
@@ -411,17 +390,10 @@ describe('An open stream', () => {
     stream.end();
     (await request('GET')).answer(status, body);
     const again = await request('GET');
-    expect(again.headers['Last-Event-ID']).toBe('TOKEN.0');
+    expect(again.headers['last-event-id']).toBe('TOKEN.0');
     again.hello({ resumed: true });
     await next(client, 'reconnect');
     expect([lost.length, errors.length]).toEqual([0, 1]);
-  });
-
-  it('is aborted when an unfinished event is too long', async () => {
-    const { client, stream } = await startOpen();
-    const lost = next(client, 'disconnect');
-    stream.write(`data: ${'x'.repeat(30_000_001)}`);
-    expect((await lost).reason).toContain('exceeds 30000000 characters');
   });
 
   it('is not taken for dead while the application reads slowly', async () => {
@@ -709,7 +681,7 @@ describe('A POST of an SseClient', () => {
     const again = await request('GET');
     expect(resets).toMatchObject([{ unacknowledged: ['a'], reason: 'unknown' }]);
     expect(get.isAborted()).toBe(true);
-    expect(again.headers).not.toHaveProperty('Last-Event-ID');
+    expect(again.headers).not.toHaveProperty('last-event-id');
     expect(again.url.searchParams.get('sseClientId')).not.toBe(
       get.url.searchParams.get('sseClientId'),
     );
@@ -924,7 +896,7 @@ describe('An SseClient on a page', () => {
     expect(waiting()).toBe(0);
     page.dispatch('pageshow', { persisted: true });
     const again = await request('GET');
-    expect(again.headers['Last-Event-ID']).toBe('TOKEN.0');
+    expect(again.headers['last-event-id']).toBe('TOKEN.0');
     again.hello({ resumed: true });
     await next(client, 'reconnect');
     expect(closes).toEqual([]);

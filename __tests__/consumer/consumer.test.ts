@@ -42,6 +42,29 @@ client.send({ type: 'hello' });
 // @ts-expect-error: not the type of a message
 client.send(1);
 `;
+/** Compiled without the DOM's declarations, as in a project for Node: no type may become `any` there. */
+const NO_DOM_PROGRAM = `import { SseClient } from 'sse-duplex/client';
+type IsAny<T> = 0 extends 1 & T ? true : false;
+const client = new SseClient<{ id: number }, string>('http://127.0.0.1/sse', {
+  // @ts-expect-error: no such value
+  credentials: 'wrong',
+  headers: () => new Headers(),
+  fetch: (url, init) => {
+    const isAny: IsAny<typeof init> = false;
+    return isAny ? fetch(url) : fetch(url, init);
+  },
+});
+client.onmessage = (event) => {
+  const areAny: [IsAny<typeof event>, IsAny<typeof event.data>] = [false, false];
+  console.log(areAny, event.data.id.toFixed());
+};
+client.addEventListener('close', (event) => console.log(event.code.toFixed(), event.type), {
+  // @ts-expect-error: no such option
+  wrong: true,
+});
+const streams: [IsAny<typeof client.stream>, IsAny<typeof client.sink>] = [false, false];
+console.log(streams);
+`;
 const PROGRAMS = ['require.cts', 'import.mts', 'dart.cts', 'dart.mts'];
 
 interface Run {
@@ -182,11 +205,15 @@ async function makeProject(express: Express, language: Language): Promise<void> 
   await writeFile(join(cwd, 'import.mts'), program);
   await writeFile(join(cwd, 'dart.cts'), DART_PROGRAM);
   await writeFile(join(cwd, 'dart.mts'), DART_PROGRAM);
+  await writeFile(join(cwd, 'no-dom.mts'), NO_DOM_PROGRAM);
   for (const { typescript, module } of COMPILERS) {
     const tsc = `node_modules/typescript-${typescript}/bin/tsc`;
     const args = [tsc, ...STRICT, '--module', module, ...PROGRAMS];
     const compilation = await run(process.execPath, args, cwd, INSTALL_TIME);
     compilations.set(`${express} ${typescript}`, compilation);
+    const noDom = ['--lib', 'es2022', '--module', module, 'no-dom.mts'];
+    const other = await run(process.execPath, [tsc, ...STRICT, ...noDom], cwd, INSTALL_TIME);
+    compilations.set(`${express} ${typescript} without the DOM`, other);
   }
 }
 
@@ -302,6 +329,16 @@ describe('a project that installs the tarball', () => {
     'compiles strictly with TypeScript $typescript, module $module, Express $express',
     ({ express, typescript }) => {
       const compilation = compilations.get(`${express} ${typescript}`);
+      expect(compilation).toEqual({ code: 0, stdout: '', stderr: '' });
+    },
+  );
+
+  test.each(
+    EXPRESSES.flatMap((express) => COMPILERS.map((compiler) => ({ express, ...compiler }))),
+  )(
+    'has the types of the client without the DOM, with TypeScript $typescript, Express $express',
+    ({ express, typescript }) => {
+      const compilation = compilations.get(`${express} ${typescript} without the DOM`);
       expect(compilation).toEqual({ code: 0, stdout: '', stderr: '' });
     },
   );

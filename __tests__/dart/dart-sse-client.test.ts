@@ -137,7 +137,7 @@ describe('The requests of a DartSseClient', () => {
     const { client, get, next: request } = await startOpen({ debugKey: 'key' });
     expect([...get.url.searchParams.keys()]).toEqual(['sseClientId']);
     expect(get.url.searchParams.get('sseClientId')).toMatch(/^key-/);
-    expect(get.headers).toEqual({ Accept: 'text/event-stream' });
+    expect(get.headers).toEqual({ accept: 'text/event-stream' });
     client.send({ any: 'json' });
     const { url, body } = await request('POST');
     expect(url.searchParams.get('messageId')).toBe('0');

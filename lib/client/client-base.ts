@@ -2,8 +2,9 @@ import { CloseCode, validateClose } from '../protocol/close-code';
 import { toJson } from '../protocol/json';
 import type { Close } from '../protocol/wire';
 import { ClientEventTarget, createDispatch } from './events';
-import type { Dispatch } from './events';
+import type { Dispatch, SseMessageEvent } from './events';
 import { observePage } from './page-lifecycle';
+import type { PageEvent } from './page-lifecycle';
 
 /** Unacknowledged bytes from which on a writer of `sink` waits. */
 const HIGH_WATER_MARK = 60_000;
@@ -28,7 +29,7 @@ export interface ClientSession {
   /** Closes. Called only while connecting or open, with a valid code and reason. */
   close(close: Close): void;
   /** Something has happened to the page. */
-  onPage(event: PageTransitionEvent): void;
+  onPage(event: PageEvent): void;
 }
 
 /** How a session has ended. */
@@ -75,30 +76,16 @@ export class ClientBase<Incoming, Outgoing> extends ClientEventTarget<Incoming, 
   /** The absolute URL of the middleware. */
   readonly url: string;
 
-  /**
-   * Sends what is written to it. `write()` resolves when less than 60,000 bytes are unacknowledged,
-   * and rejects where `send` throws. Closing or aborting it closes the client.
-   */
-  readonly sink = new WritableStream<Outgoing>({
-    write: async (message) => {
-      this.send(message);
-      while (this.bufferedAmount >= HIGH_WATER_MARK) {
-        await new Promise((resolve) => this.addEventListener('drain', resolve, { once: true }));
-      }
-    },
-    close: () => this.close(),
-    abort: () => this.close(),
-  });
-
   #session: ClientSession;
   #stream: ReadableStream<Incoming> | undefined;
+  #sink: WritableStream<Outgoing> | undefined;
   /** Pending while the reader of `stream` does not read. */
   #backpressure: Promise<void> | undefined;
 
   /** @param openSession opens the first session, and another one when that is lost. */
   constructor(url: string | URL, openSession: OpenSession) {
     super();
-    this.url = new URL(url, 'location' in globalThis ? location.href : undefined).href;
+    this.url = new URL(url, baseUrl()).href;
     const dispatch = createDispatch(this);
     const open = (minDelay?: number) => openSession(this.url, host, minDelay);
     const host: SessionHost = {
@@ -139,6 +126,14 @@ export class ClientBase<Incoming, Outgoing> extends ClientEventTarget<Incoming, 
     return (this.#stream ??= this.#openStream());
   }
 
+  /**
+   * Sends what is written to it. `write()` resolves when less than 60,000 bytes are unacknowledged,
+   * and rejects where `send` throws. Closing or aborting it closes the client.
+   */
+  get sink(): WritableStream<Outgoing> {
+    return (this.#sink ??= this.#openSink());
+  }
+
   /** The same as {@link stream}: with `writable`, it makes the client a pair for `pipeThrough`. */
   get readable(): ReadableStream<Incoming> {
     return this.stream;
@@ -158,6 +153,7 @@ export class ClientBase<Incoming, Outgoing> extends ClientEventTarget<Incoming, 
    * an object that contains itself.
    * @throws RangeError if its JSON is larger than the server's `maxPayload`. Before the `open` event,
    * that is not known; then the server rejects it and the client closes.
+   * @throws RangeError if more than `maxBufferedAmount` bytes would be unacknowledged: wait for `drain`.
    * @throws Error if the client is closing or closed.
    */
   send(message: Outgoing): void {
@@ -193,7 +189,8 @@ export class ClientBase<Incoming, Outgoing> extends ClientEventTarget<Incoming, 
     };
     return new ReadableStream<Incoming>({
       start: (controller) => {
-        const enqueue = ({ data }: MessageEvent<Incoming>) => {
+        if (this.readyState === CLOSED) return controller.close();
+        const enqueue = ({ data }: SseMessageEvent<Incoming>) => {
           controller.enqueue(data);
           this.#backpressure ??= new Promise((resolve) => (endBackpressure = resolve));
         };
@@ -208,4 +205,35 @@ export class ClientBase<Incoming, Outgoing> extends ClientEventTarget<Incoming, 
       },
     });
   }
+
+  #openSink(): WritableStream<Outgoing> {
+    return new WritableStream<Outgoing>({
+      write: async (message) => {
+        this.send(message);
+        while (this.bufferedAmount >= HIGH_WATER_MARK) await this.#whenReleased();
+      },
+      close: () => this.close(),
+      abort: () => this.close(),
+    });
+  }
+
+  /** Resolves when messages have left the send buffer: they were acknowledged, or the session has ended. */
+  #whenReleased(): Promise<void> {
+    return new Promise((resolve) => {
+      const waiting = new AbortController();
+      for (const type of ['drain', 'sessionlost', 'close'] as const) {
+        const settle = () => {
+          waiting.abort();
+          resolve();
+        };
+        this.addEventListener(type, settle, waiting);
+      }
+    });
+  }
+}
+
+/** What a relative URL is relative to: the document's base, or the worker's script; none in Node. */
+function baseUrl(): string | undefined {
+  if ('document' in globalThis) return document.baseURI;
+  return 'location' in globalThis ? location.href : undefined;
 }

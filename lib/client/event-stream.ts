@@ -1,7 +1,9 @@
 import { createEventStreamDecoder } from '../protocol/event-stream';
+import { CloseCode } from '../protocol/close-code';
+import type { Close } from '../protocol/wire';
 import { createDelay } from './delay';
 import type { Dispatch } from './events';
-import { readErrorResponse } from './http';
+import { describeError, readErrorResponse } from './http';
 import type { ErrorResponse } from './http';
 
 /** How long a stream may take until its first event, in milliseconds. */
@@ -9,6 +11,11 @@ const OPEN_TIMEOUT = 10_000;
 
 /** Longest event, in UTF-16 code units: more than a server buffers for one client by default. */
 const MAX_EVENT_LENGTH = 30_000_000;
+
+/** Lifetime in milliseconds after which a lost stream is no failure, so that the back-off starts anew. */
+const STABLE_AFTER = 1_000;
+
+const NO_WEB_STREAM = 'the body of a response is no ReadableStream: change the option "fetch"';
 
 /** What an event stream calls. Only `request` may throw or reject: if the network fails. */
 export interface EventStreamHandler {
@@ -21,6 +28,8 @@ export interface EventStreamHandler {
   onEvent(type: string, data: string): boolean;
   /** Handles an error response. */
   onError(error: ErrorResponse): void;
+  /** Ends the session: repeating the request would lead to the same result. */
+  fail(close: Close): void;
   /** Returns a promise while the application reads slowly: until it resolves, nothing is read. */
   backpressure(): Promise<void> | undefined;
   /** Returns how many milliseconds to wait after so many failures in a row. */
@@ -35,6 +44,9 @@ export function createEventStream(handler: EventStreamHandler) {
   const { dispatch, isWanted } = handler;
   const delay = createDelay();
   let isConnected = false;
+  let openedAt = 0;
+  /** Whether the stream has had an event after the first one. */
+  let hasEvents = false;
   let controller = new AbortController();
   let abortReason = '';
   /** The shortest wait before the next GET, in milliseconds. */
@@ -58,8 +70,11 @@ export function createEventStream(handler: EventStreamHandler) {
       if (!isWanted()) return;
       if (isConnected) {
         isConnected = false;
-        attempt = 0;
+        const isStable = performance.now() - openedAt >= STABLE_AFTER;
+        if (isStable || hasEvents) attempt = 0;
         dispatch('disconnect', { reason });
+        // Timers of a hidden page run once a minute, which may be too late to resume the session.
+        if (isStable && !minDelay && isHidden()) continue;
       } else {
         dispatch('error', { message: reason });
       }
@@ -74,6 +89,8 @@ export function createEventStream(handler: EventStreamHandler) {
   /** The stream is open. It is aborted when it is silent for so many milliseconds. */
   function onOpen(milliseconds: number): void {
     isConnected = true;
+    openedAt = performance.now();
+    hasEvents = false;
     armWatchdog(milliseconds, 'dead or buffered by a proxy');
   }
 
@@ -100,14 +117,24 @@ export function createEventStream(handler: EventStreamHandler) {
         handler.onError(error);
         return error.reason;
       }
+      if (!('getReader' in body)) {
+        handler.fail({ code: CloseCode.abnormal, reason: NO_WEB_STREAM });
+        return NO_WEB_STREAM;
+      }
       const decode = createEventStreamDecoder((name, data) => {
-        if (signal.aborted || handler.onEvent(name, data)) return;
+        if (signal.aborted) return;
+        hasEvents = isConnected;
+        if (handler.onEvent(name, data)) return;
         abort(`invalid ${name}: messages lost, or answered by a cache`);
       }, MAX_EVENT_LENGTH);
       const utf8 = new TextDecoder();
       const reader = body.getReader();
       for (let chunk; !(chunk = await reader.read()).done;) {
-        decode(utf8.decode(chunk.value, { stream: true }));
+        if (!decode(utf8.decode(chunk.value, { stream: true }))) {
+          const reason = `an event exceeds ${MAX_EVENT_LENGTH} characters`;
+          if (isConnected) handler.fail({ code: CloseCode.messageTooBig, reason });
+          return reason;
+        }
         signal.throwIfAborted(); // in Node 20, the next read might never settle
         clearTimeout(watchdog); // a slow reader does not make the connection dead
         await handler.backpressure();
@@ -115,7 +142,7 @@ export function createEventStream(handler: EventStreamHandler) {
       }
       return 'response ended';
     } catch (error) {
-      return abortReason || String(error);
+      return abortReason || describeError(error);
     } finally {
       clearTimeout(watchdog);
       controller.abort(); // closes the connection, also after a response that was not read
@@ -130,6 +157,11 @@ export function createEventStream(handler: EventStreamHandler) {
     };
     rearmWatchdog();
   }
+}
+
+/** Whether this is a page that nobody sees. */
+function isHidden(): boolean {
+  return 'document' in globalThis && document.hidden;
 }
 
 /** Whether a response is an event stream, and not a login page, say. */

@@ -3,7 +3,7 @@ export interface SseClientEventMap<Incoming = unknown, Outgoing = unknown> {
   /** A session is open: the first one, or a new one after `sessionlost`. */
   open: Event;
   /** A message of the server has arrived, as `event.data`. Each arrives once, in order. */
-  message: MessageEvent<Incoming>;
+  message: SseMessageEvent<Incoming>;
   /**
    * A request has failed. `event.message` says why and what can be done about it. The client repeats
    * the request, unless a `close` event follows.
@@ -25,6 +25,12 @@ export interface SseClientEventMap<Incoming = unknown, Outgoing = unknown> {
   sessionlost: SessionEndEvent<Outgoing>;
   /** The client is closed, by either side or because of an error. It opens no new session. */
   close: SessionEndEvent<Outgoing>;
+}
+
+/** The `message` event of a client: the platform's `MessageEvent`. */
+export interface SseMessageEvent<Incoming = unknown> extends Event {
+  /** The message: what the server passed to `send`, after a round trip through JSON. */
+  readonly data: Incoming;
 }
 
 /** The `error` event of a client. */
@@ -57,6 +63,18 @@ export interface SessionEndEvent<Outgoing = unknown> extends Event {
 /** An event handler, as set by an `on…` property. */
 export type Handler<E extends Event> = ((event: E) => void) | null;
 
+/** Options of a listener, as those of the platform's `EventTarget`. */
+export interface SseListenerOptions {
+  /** Has no effect, since a client has no parent node. It distinguishes listeners. @default false */
+  capture?: boolean;
+  /** Whether the listener is removed when it is called. @default false */
+  once?: boolean;
+  /** Whether the listener promises not to cancel the event. Has no effect. @default false */
+  passive?: boolean;
+  /** Removes the listener when it is aborted. @default no signal */
+  signal?: AbortSignal;
+}
+
 /** The platform's `EventTarget`, with the types of a client's events. */
 export interface TypedEventTarget<Events> {
   /**
@@ -67,13 +85,13 @@ export interface TypedEventTarget<Events> {
   addEventListener<Type extends keyof Events>(
     type: Type,
     listener: ((event: Events[Type]) => void) | null,
-    options?: boolean | AddEventListenerOptions,
+    options?: boolean | SseListenerOptions,
   ): void;
   /** Removes a listener. No effect if it was not added. */
   removeEventListener<Type extends keyof Events>(
     type: Type,
     listener: ((event: Events[Type]) => void) | null,
-    options?: boolean | EventListenerOptions,
+    options?: boolean | SseListenerOptions,
   ): void;
   /** Calls the listeners of the event's type. Returns false if one has cancelled the event. */
   dispatchEvent(event: Event): boolean;
@@ -84,34 +102,71 @@ export interface ClientEventTarget<Incoming, Outgoing> extends TypedEventTarget<
   SseClientEventMap<Incoming, Outgoing>
 > {
   /** Called when a session is open. See {@link SseClientEventMap.open}. */
-  onopen?: Handler<Event>;
+  onopen: Handler<Event>;
   /** Called with each message. See {@link SseClientEventMap.message}. */
-  onmessage?: Handler<MessageEvent<Incoming>>;
+  onmessage: Handler<SseMessageEvent<Incoming>>;
   /** Called when a request has failed. See {@link SseClientEventMap.error}. */
-  onerror?: Handler<SseClientErrorEvent>;
+  onerror: Handler<SseClientErrorEvent>;
   /** Called when the server has acknowledged messages. See {@link SseClientEventMap.drain}. */
-  ondrain?: Handler<Event>;
+  ondrain: Handler<Event>;
   /** Called when the event stream was lost. See {@link SseClientEventMap.disconnect}. */
-  ondisconnect?: Handler<SseClientDisconnectEvent>;
+  ondisconnect: Handler<SseClientDisconnectEvent>;
   /** Called when the event stream is open again. See {@link SseClientEventMap.reconnect}. */
-  onreconnect?: Handler<Event>;
+  onreconnect: Handler<Event>;
   /** Called when the server has lost the session. See {@link SseClientEventMap.sessionlost}. */
-  onsessionlost?: Handler<SessionEndEvent<Outgoing>>;
+  onsessionlost: Handler<SessionEndEvent<Outgoing>>;
   /** Called when the client is closed. See {@link SseClientEventMap.close}. */
-  onclose?: Handler<SessionEndEvent<Outgoing>>;
+  onclose: Handler<SessionEndEvent<Outgoing>>;
 }
 
-/** The constructor of {@link ClientEventTarget}. The `on…` properties are undefined until they are set. */
-export const ClientEventTarget = EventTarget as new <Incoming, Outgoing>() => ClientEventTarget<
+/** The types of a client's events. */
+const EVENT_TYPES = [
+  'open',
+  'message',
+  'error',
+  'drain',
+  'disconnect',
+  'reconnect',
+  'sessionlost',
+  'close',
+] as const satisfies (keyof SseClientEventMap)[];
+
+/** An event target with an `on…` property for each of {@link EVENT_TYPES}, which is null until it is set. */
+class HandlerEventTarget extends EventTarget {
+  readonly #handlers = new Map<string, { handler: EventListener; listener: EventListener }>();
+
+  static {
+    for (const type of EVENT_TYPES) {
+      Object.defineProperty(this.prototype, `on${type}`, {
+        configurable: true,
+        enumerable: true,
+        get(this: HandlerEventTarget) {
+          return this.#handlers.get(type)?.handler ?? null;
+        },
+        // A listener for each handler, so that the platform calls it, reports what it throws, and runs
+        // it in the zone in which it was set (zone.js).
+        set(this: HandlerEventTarget, handler: EventListener | null) {
+          this.removeEventListener(type, this.#handlers.get(type)?.listener ?? null);
+          this.#handlers.delete(type);
+          if (typeof handler !== 'function') return;
+          const listener = (event: Event) => handler.call(this, event);
+          this.#handlers.set(type, { handler, listener });
+          this.addEventListener(type, listener);
+        },
+      });
+    }
+  }
+}
+
+/** The constructor of {@link ClientEventTarget}. */
+export const ClientEventTarget = HandlerEventTarget as unknown as new <
   Incoming,
-  Outgoing
->;
+  Outgoing,
+>() => ClientEventTarget<Incoming, Outgoing>;
 
 /** The fields that an event of a type has beside those of every event. */
 type EventFields = {
-  [Type in keyof SseClientEventMap]: Type extends 'message'
-    ? { data: unknown }
-    : Omit<SseClientEventMap[Type], keyof Event>;
+  [Type in keyof SseClientEventMap]: Omit<SseClientEventMap[Type], keyof Event>;
 };
 
 /** Dispatches an event of a client: calls its handler and listeners. */
@@ -121,13 +176,8 @@ export type Dispatch = <Type extends keyof SseClientEventMap>(
 ) => void;
 
 /** Creates the function that dispatches a client's events. */
-export function createDispatch<Incoming, Outgoing>(
-  target: ClientEventTarget<Incoming, Outgoing>,
-): Dispatch {
+export function createDispatch(target: { dispatchEvent(event: Event): boolean }): Dispatch {
   return (type, fields?: object) => {
-    const handler = target[`on${type}`] as EventListener | null | undefined;
-    // As a listener, so that the platform reports what it throws.
-    if (handler) target.addEventListener(type, handler, { once: true });
     target.dispatchEvent(
       type === 'message' ? new MessageEvent(type, fields) : Object.assign(new Event(type), fields),
     );

@@ -24,20 +24,43 @@ export type SendRequest = (
   parameter?: [name: string, value: string],
 ) => Promise<Response>;
 
-/** Creates the function that sends a client's requests to `url`, with the client's options. */
+/**
+ * Creates the function that sends a client's requests to `url`, with the client's options.
+ *
+ * @throws TypeError if there is no `fetch`.
+ */
 export function createSendRequest(url: string, options: SseClientOptions): SendRequest {
-  return (sessionId, init, parameter) => {
-    const { fetch = globalThis.fetch, headers, credentials } = options;
+  const { fetch = globalThis.fetch } = options;
+  if (typeof fetch !== 'function') {
+    throw new TypeError('there is no global fetch here: pass one as the option "fetch"');
+  }
+  return async (sessionId, init, parameter) => {
+    const { headers, credentials } = options;
     const target = new URL(url);
     target.searchParams.set(CLIENT_ID, sessionId);
     if (parameter) target.searchParams.set(...parameter);
-    return fetch(target.href, { ...init, credentials, headers: { ...headers, ...init.headers } });
+    const allHeaders = new Headers(typeof headers === 'function' ? await headers() : headers);
+    for (const [name, value] of Object.entries(init.headers ?? {})) allHeaders.set(name, value);
+    return fetch(target.href, {
+      ...init,
+      credentials,
+      // A plain object, which the application's own `fetch` may spread.
+      headers: Object.fromEntries(allHeaders),
+      // A redirect could send the token, messages and headers to another origin, and make a POST a GET.
+      redirect: 'manual',
+    });
   };
 }
 
 /** Creates a session id that no other client has. */
 export function createSessionId(debugKey = 'sse'): string {
-  return `${debugKey}-${Math.random()}`;
+  return `${debugKey}-${crypto.getRandomValues(new Uint32Array(3)).join('-')}`;
+}
+
+/** Describes an exception of `fetch`, whose cause is the more precise part in Node. */
+export function describeError(error: unknown): string {
+  const { cause } = Object(error) as { cause?: { message?: string; code?: string } };
+  return String(error) + (cause ? `: ${cause.message || cause.code}` : '');
 }
 
 /** A response that is not the one that was asked for. */
@@ -60,7 +83,7 @@ export function readErrorResponse({ status, headers }: Response, text: string): 
     reason:
       code && typeof message === 'string'
         ? message
-        : `HTTP ${status} from a proxy? Check URL and login`,
+        : `HTTP ${status || 'redirect'}, not from sse-duplex: check URL, login and proxy`,
     close: readClose(close),
     retryAfter: Number(headers.get('Retry-After')) * 1000 || 0, // a date is ignored
   };

@@ -4,5 +4,7 @@ export type {
   SseClientDisconnectEvent,
   SseClientErrorEvent,
   SseClientEventMap,
+  SseListenerOptions,
+  SseMessageEvent,
 } from './events';
-export type { SseClientOptions } from './options';
+export type { RequestHeaders, SseClientOptions } from './options';

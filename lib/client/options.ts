@@ -1,19 +1,24 @@
+/** Headers of a request, in the forms that `fetch` accepts. */
+export type RequestHeaders = Record<string, string> | [name: string, value: string][] | Headers;
+
 /** Options of `SseClient`. */
 export interface SseClientOptions {
   /**
-   * Headers of every request. The object is read for each request: to replace an access token, change
-   * it here. On a cross-origin URL, headers of your own cause a CORS preflight.
+   * Headers of every request. The value is read for each request, and a function is called for each: to
+   * replace an access token, change the value or return another one. A function that throws or rejects
+   * makes the request fail, and it is repeated. On a cross-origin URL, headers of your own cause a CORS
+   * preflight.
    * @default no headers
    */
-  headers?: Record<string, string>;
+  headers?: RequestHeaders | (() => RequestHeaders | Promise<RequestHeaders>);
   /**
    * Whether requests carry cookies, as for `fetch`. Use `'include'` for cookies on another origin.
    * @default 'same-origin'
    */
-  credentials?: RequestCredentials;
+  credentials?: 'omit' | 'same-origin' | 'include';
   /**
    * The function that sends the requests. It must reject when the network fails, and when
-   * `init.signal` is aborted.
+   * `init.signal` is aborted, and resolve with a `Response` whose body is a `ReadableStream`.
    * @default the global `fetch`
    */
   fetch?: (url: string, init: RequestInit) => Promise<Response>;
@@ -23,6 +28,12 @@ export interface SseClientOptions {
    * @default 'sse'
    */
   debugKey?: string;
+  /**
+   * Largest size of the messages that the server has not acknowledged, in bytes of JSON. `send` throws
+   * a RangeError for a message that would exceed it. Range: 1 to Infinity bytes.
+   * @default 16_777_216
+   */
+  maxBufferedAmount?: number;
   /**
    * Whether the client opens a new session when the server has lost the old one. If false, the client
    * closes instead, with code 1006.
@@ -42,3 +53,6 @@ export interface SseClientOptions {
 export function defaultBackoff(attempt: number): number {
   return Math.random() * Math.min(10_000, 500 * 2 ** attempt);
 }
+
+/** The default of `maxBufferedAmount`. */
+export const DEFAULT_MAX_BUFFERED_AMOUNT = 16_777_216;

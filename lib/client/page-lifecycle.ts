@@ -1,3 +1,10 @@
+/** What happens to a page. */
+export interface PageEvent {
+  type: string;
+  /** Whether the page goes into the back/forward cache, or comes from it. */
+  persisted?: boolean;
+}
+
 /**
  * Observes the page or the worker, if there is one:
  * - `pagehide`: the page is left for good, or, if `persisted`, goes into the back/forward cache;
@@ -6,11 +13,11 @@
  *
  * @returns a controller that ends the observation.
  */
-export function observePage(listener: (event: PageTransitionEvent) => void): AbortController {
+export function observePage(listener: (event: PageEvent) => void): AbortController {
   const controller = new AbortController();
   if ('addEventListener' in globalThis) {
     for (const type of ['pagehide', 'pageshow', 'online']) {
-      addEventListener(type, listener as EventListener, controller);
+      addEventListener(type, listener, controller);
     }
   }
   return controller;

@@ -1,7 +1,8 @@
 import { parseFields } from '../protocol/parse';
 import type { Close, Hello } from '../protocol/wire';
 import { createDelay } from './delay';
-import { readErrorResponse } from './http';
+import type { Dispatch } from './events';
+import { describeError, readErrorResponse } from './http';
 import type { ClientRequestInit, ErrorResponse } from './http';
 import type { SendBuffer } from './send-buffer';
 
@@ -14,8 +15,22 @@ const POST_TIMEOUT_HEARTBEATS = 1.5;
  */
 const KEEPALIVE_LIMIT = 60_000;
 
+/** Factor by which a batch that the server did not receive in time may be larger the next time. */
+const BATCH_GROWTH = 1.1;
+
+/** A POST that has brought no progress. */
+interface Failure {
+  /** How many milliseconds to wait before the next one at least. */
+  minDelay: number;
+  /** What failed, and what can be done about it. */
+  reason?: string;
+  /** Whether it is ordinary if it happens once: a proxy closes a connection that is about to be used. */
+  isOrdinary?: boolean;
+}
+
 /** What a POST queue asks and tells its session. */
 export interface PostQueueHandler {
+  dispatch: Dispatch;
   /** The session, while it is open. */
   session: () => Hello | undefined;
   /** Sends a POST. Rejects if the network fails. */
@@ -48,6 +63,8 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
   let received = 0;
   /** The part of what may stay unacknowledged that is, from 0 to 1: PROTOCOL.md, Acknowledgements. */
   let ackDebt = 0;
+  /** Largest batch that the path to the server seems to carry, in characters. */
+  let batchLimit = Infinity;
   let idleTimer: ReturnType<typeof setTimeout> | undefined;
 
   return {
@@ -103,45 +120,59 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
     isSending = true;
     let attempt = 0;
     for (let open; (open = session()) && (buffer.length || closing || ackDebt >= 1);) {
-      const minDelay = await post(open);
-      if (minDelay === undefined) attempt = 0;
-      else if (session()) await delay.wait(Math.max(minDelay, handler.backoff(attempt++)));
+      const failure = await post(open);
+      if (!failure) {
+        attempt = 0;
+      } else if (session()) {
+        const { minDelay, reason, isOrdinary } = failure;
+        if (reason && (attempt || !isOrdinary)) {
+          handler.dispatch('error', { message: `cannot send: ${reason}` });
+        }
+        await delay.wait(Math.max(minDelay, handler.backoff(attempt++)));
+      }
     }
     isSending = false;
   }
 
-  /** Sends one batch. Returns the shortest wait before the next, or undefined if there was progress. */
-  async function post(open: Hello): Promise<number | undefined> {
+  /** Sends one batch. Returns undefined if there was progress. */
+  async function post(open: Hello): Promise<Failure | undefined> {
     const { first } = buffer;
-    const batch = buffer.batch(isUnloading ? KEEPALIVE_LIMIT : open.maxPayload);
+    const maxBytes = isUnloading ? KEEPALIVE_LIMIT : Math.min(open.maxPayload, batchLimit);
+    const batch = buffer.batch(maxBytes);
+    const messages = batch.join(); // they are JSON already
     const close = batch.length === buffer.length ? closing : undefined;
     const closeField = close ? `,"close":${JSON.stringify(close)}` : '';
     onAck(open);
-    const init: ClientRequestInit = {
-      method: 'POST',
-      // The messages are JSON already.
-      body:
-        `{"token":"${open.token}","id":${first},"ack":${received},` +
-        `"messages":[${batch.join()}]${closeField}}`,
-      signal: AbortSignal.timeout(Math.ceil(open.heartbeat * POST_TIMEOUT_HEARTBEATS)),
-      keepalive: isUnloading,
-    };
+    const timeout = Math.ceil(open.heartbeat * POST_TIMEOUT_HEARTBEATS);
+    const signal = AbortSignal.timeout(timeout);
+    const body =
+      `{"token":"${open.token}","id":${first},"ack":${received},` +
+      `"messages":[${messages}]${closeField}}`;
     let response;
     let text;
     try {
-      response = await handler.request(init);
+      response = await handler.request({ method: 'POST', body, signal, keepalive: isUnloading });
       text = await response.text();
-    } catch {
-      return 0; // the network failed
+    } catch (error) {
+      if (!signal.aborted) return { minDelay: 0, reason: describeError(error), isOrdinary: true };
+      batchLimit = messages.length / 2;
+      return {
+        minDelay: 0,
+        reason: `no response in ${timeout} ms: slow uplink or 6 streams open on HTTP/1.1`,
+      };
     }
-    if (!session()) return 0; // it has ended meanwhile
-    if (response.status !== 200 || !handler.acknowledge(parseFields(text).received)) {
+    if (!session()) return { minDelay: 0 }; // it has ended meanwhile
+    const { status } = response;
+    if (status !== 200 || !handler.acknowledge(parseFields(text).received)) {
       const error = readErrorResponse(response, text);
-      handler.onError(error);
-      return error.retryAfter;
+      const isTooLarge = [408, 413].includes(status);
+      if (isTooLarge) batchLimit = messages.length / 2;
+      if (!isTooLarge || batch.length < 2) handler.onError(error);
+      return { minDelay: error.retryAfter, reason: error.reason };
     }
+    batchLimit *= BATCH_GROWTH;
     if (close) handler.onClosed(close);
     // Without progress, the batch would be repeated at once, again and again.
-    return batch.length && buffer.first === first ? 0 : undefined;
+    return batch.length && buffer.first === first ? { minDelay: 0 } : undefined;
   }
 }

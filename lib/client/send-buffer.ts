@@ -1,3 +1,6 @@
+import { utf8Length } from '../protocol/utf8';
+import { DEFAULT_MAX_BUFFERED_AMOUNT } from './options';
+
 /** A message, ready to be sent. */
 interface BufferedMessage {
   readonly json: string;
@@ -8,10 +11,16 @@ interface BufferedMessage {
 /** The messages that were sent and not yet acknowledged, numbered from 0 over the whole session. */
 export class SendBuffer {
   readonly #messages: BufferedMessage[] = [];
+  readonly #maxByteLength: number;
   /** Number of the first message in the buffer, which is the number of acknowledged messages. */
   first = 0;
   /** Sum of the sizes of the messages in the buffer, in bytes. */
   byteLength = 0;
+
+  /** @param maxByteLength limits {@link byteLength}. */
+  constructor(maxByteLength = DEFAULT_MAX_BUFFERED_AMOUNT) {
+    this.#maxByteLength = maxByteLength;
+  }
 
   /** Number of messages in the buffer. */
   get length(): number {
@@ -21,13 +30,18 @@ export class SendBuffer {
   /**
    * Adds a message.
    *
-   * @throws RangeError if its size exceeds `maxPayload` bytes.
+   * @throws RangeError if its size exceeds `maxPayload` bytes, or if the buffer is full.
    */
   push(json: string, maxPayload = Infinity): void {
-    const { byteLength } = new TextEncoder().encode(json);
+    const byteLength = utf8Length(json);
     if (byteLength > maxPayload) {
       throw new RangeError(
         `cannot send: ${byteLength} bytes exceed the server's maxPayload, ${maxPayload}`,
+      );
+    }
+    if (this.byteLength + byteLength > this.#maxByteLength) {
+      throw new RangeError(
+        `cannot send: ${this.byteLength} bytes are unacknowledged, wait for "drain" (option "maxBufferedAmount")`,
       );
     }
     this.#messages.push({ json, byteLength });

@@ -34,7 +34,7 @@ const FINAL_CODES: readonly unknown[] = [
 /** Opens one session, which may take any number of attempts and of streams. */
 export function openSession(
   request: SendRequest,
-  { backoff = defaultBackoff, debugKey, renewSession = true }: SseClientOptions,
+  { backoff = defaultBackoff, debugKey, maxBufferedAmount, renewSession = true }: SseClientOptions,
   host: SessionHost,
   minDelay?: number,
 ): ClientSession {
@@ -49,8 +49,9 @@ export function openSession(
   let renewDelay: number | undefined;
   let closeTimer: ReturnType<typeof setTimeout> | undefined;
 
-  const buffer = new SendBuffer();
+  const buffer = new SendBuffer(maxBufferedAmount);
   const queue = createPostQueue(buffer, {
+    dispatch,
     session: () => session,
     backoff,
     request: (init) => request(id, init),
@@ -65,6 +66,7 @@ export function openSession(
     request: requestStream,
     onEvent,
     onError,
+    fail,
   });
   void stream.run(minDelay);
 
@@ -158,8 +160,9 @@ export function openSession(
 
   /** Releases acknowledged messages. Returns false if `received` is not a possible number of them. */
   function acknowledge(received: unknown): boolean {
+    const { first } = buffer;
     const isPossible = isCount(received) && buffer.acknowledge(received);
-    if (isPossible) dispatch('drain');
+    if (buffer.first > first) dispatch('drain');
     return isPossible;
   }
 
@@ -187,6 +190,14 @@ export function openSession(
     }
   }
 
+  /** Ends the session for an error that would occur again. */
+  function fail(close: Close): void {
+    dispatch('error', { message: close.reason });
+    readyState = CLOSING;
+    if (session) closingHandshake(close);
+    else end(close);
+  }
+
   function end({ code, reason }: Close, isAcknowledged = false): void {
     if (readyState === CLOSED) return;
     const isLast = renewDelay === undefined || !renewSession || readyState === CLOSING;
@@ -198,7 +209,6 @@ export function openSession(
     queue.stop();
     wake();
     stream.abort('');
-    dispatch('drain'); // `bufferedAmount` is 0: no writer has to wait any longer
     host.onEnd({ code, reason, wasClean, unacknowledged }, isLast ? undefined : renewDelay);
   }
 }

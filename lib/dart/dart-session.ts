@@ -2,7 +2,7 @@ import { CLOSED, CLOSING, CONNECTING, OPEN } from '../client/client-base';
 import type { ClientSession, ReadyState, SessionHost } from '../client/client-base';
 import { MAX_DELAY } from '../client/delay';
 import { createEventStream, isEventStream } from '../client/event-stream';
-import { createSessionId } from '../client/http';
+import { createSessionId, describeError } from '../client/http';
 import type { SendRequest } from '../client/http';
 import { defaultBackoff } from '../client/options';
 import type { SseClientOptions } from '../client/options';
@@ -18,13 +18,13 @@ const DRAIN_TIMEOUT = 10_000;
 /** Opens a session of the Dart dialect: PROTOCOL.md. `[dart]` marks what `package:sse` 4.2.0 demands. */
 export function openDartSession(
   request: SendRequest,
-  { backoff = defaultBackoff, debugKey }: SseClientOptions,
+  { backoff = defaultBackoff, debugKey, maxBufferedAmount }: SseClientOptions,
   host: SessionHost,
 ): ClientSession {
   const { dispatch } = host;
   /** The same for all streams: the server recognises the client by it [dart]. */
   const id = createSessionId(debugKey);
-  const buffer = new SendBuffer();
+  const buffer = new SendBuffer(maxBufferedAmount);
   let readyState: ReadyState = CONNECTING;
   let hasOpened = false;
   let isSending = false;
@@ -44,6 +44,7 @@ export function openDartSession(
       const isFinal = status >= 400 && status < 500 && status !== 408 && status !== 429;
       if (isFinal) fail(reason);
     },
+    fail: ({ code, reason }) => fail(reason, code),
   });
   void stream.run();
 
@@ -123,14 +124,14 @@ export function openDartSession(
       ]);
       return response.ok ? undefined : `HTTP ${response.status} for message ${number}`;
     } catch (error) {
-      return String(error);
+      return describeError(error);
     }
   }
 
-  function fail(reason: string): void {
+  function fail(reason: string, code: number = CloseCode.abnormal): void {
     if (readyState === CLOSED) return;
     dispatch('error', { message: reason });
-    end(closing ?? { code: CloseCode.abnormal, reason }, false);
+    end(closing ?? { code, reason }, false);
   }
 
   function end({ code, reason }: Close, isComplete: boolean): void {
@@ -140,7 +141,6 @@ export function openDartSession(
     clearTimeout(closeTimer);
     stream.wake();
     stream.abort('');
-    dispatch('drain'); // `bufferedAmount` is 0: no writer has to wait any longer
     const wasClean = isComplete && unacknowledged.length === 0;
     host.onEnd({ code, reason, wasClean, unacknowledged });
   }

@@ -5,4 +5,7 @@ export type {
   SseClientDisconnectEvent,
   SseClientErrorEvent,
   SseClientEventMap,
+  SseListenerOptions,
+  SseMessageEvent,
 } from '../client/events';
+export type { RequestHeaders } from '../client/options';

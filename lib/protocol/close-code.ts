@@ -10,6 +10,8 @@ export const CloseCode = {
   abnormal: 1006,
   /** A configured limit was exceeded. */
   policyViolation: 1008,
+  /** A message is larger than the client accepts. */
+  messageTooBig: 1009,
   /** The server failed to open the session's stream. */
   internalError: 1011,
   /** The server restarts; the client may open a new session. */

@@ -62,12 +62,13 @@ export function encodeJsonEvent(json: string): string {
  * @param dispatch is called for each event before the decoder returns, with the event's name
  * (`message` if it has none) and its lines of data joined by `\n`.
  * @param maxLength limits an unfinished event, in UTF-16 code units.
- * @returns the decoder, which throws a RangeError when an unfinished event exceeds `maxLength`.
+ * @returns the decoder. It returns false when an unfinished event exceeds `maxLength`, and must not be
+ * called again then.
  */
 export function createEventStreamDecoder(
   dispatch: (type: string, data: string) => void,
   maxLength: number,
-): (text: string) => void {
+): (text: string) => boolean {
   /** Only appended to, so that a line that arrives in many pieces takes linear time. */
   let unfinishedLine = '';
   let type = '';
@@ -75,7 +76,7 @@ export function createEventStreamDecoder(
   let endedWithCarriageReturn = false;
 
   return (text) => {
-    if (!text) return;
+    if (!text) return true;
     // A line feed that follows a carriage return of the previous piece belongs to the same line break.
     const isSplitLineBreak = endedWithCarriageReturn && text.startsWith('\n');
     const lines = text.slice(isSplitLineBreak ? 1 : 0).split(LINE_BREAK);
@@ -87,9 +88,7 @@ export function createEventStreamDecoder(
       unfinishedLine = '';
     }
     unfinishedLine += rest;
-    if (unfinishedLine.length + (data ?? '').length > maxLength) {
-      throw new RangeError(`an event exceeds ${maxLength} characters`);
-    }
+    return unfinishedLine.length + (data ?? '').length <= maxLength;
   };
 
   function readLine(line: string): void {
