@@ -5,7 +5,10 @@ globalThis.location = new URL(process.argv[2]);
 
 /** The elements of the page. What is appended to the `pre` is printed. */
 const elements = { pre: { append: (text) => process.stdout.write(text) }, input: {} };
-globalThis.document = { querySelector: (selector) => elements[selector] };
+globalThis.document = {
+  baseURI: location.href,
+  querySelector: (selector) => elements[selector],
+};
 
 async function load(path) {
   const response = await fetch(new URL(path, location));
