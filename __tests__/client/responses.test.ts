@@ -237,7 +237,7 @@ describe('A stream that cannot be opened', () => {
 
   it('is given up after 10 s without a response', async () => {
     useFakeTimeouts();
-    const { client, next: request } = start();
+    const { client, next: request } = start({ transport: 'stream' });
     const get = await request('GET');
     const failed = next(client, 'error');
     jest.advanceTimersByTime(9_999);
@@ -249,7 +249,7 @@ describe('A stream that cannot be opened', () => {
 
   it('is given up after 10 s without hello, which a proxy may hold back', async () => {
     useFakeTimeouts();
-    const { client, next: request } = start();
+    const { client, next: request } = start({ transport: 'stream' });
     const get = await request('GET');
     const failed = next(client, 'error');
     jest.advanceTimersByTime(9_000);

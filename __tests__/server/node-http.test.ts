@@ -472,7 +472,9 @@ describe('isAborted', () => {
 
 describe('sendEventStream', () => {
   it('sends the events and ends', async () => {
-    const { origin } = await listen((_, response) => sendEventStream(response, 'retry: 1\n\n'));
+    const { origin } = await listen((_, response) =>
+      sendEventStream(response, Buffer.from('retry: 1\n\n')),
+    );
     const reply = await sendRequest(origin);
     expect([reply.status, reply.headers['content-type'], reply.text]).toEqual([
       200,

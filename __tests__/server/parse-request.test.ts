@@ -31,6 +31,7 @@ describe('parseStreamRequest', () => {
     expect(parse('sseClientId=a')).toEqual({
       id: 'a',
       dialect: dartDialect,
+      isPoll: false,
       hasLastEventId: false,
       resumption: undefined,
     });
@@ -38,6 +39,17 @@ describe('parseStreamRequest', () => {
 
   it('selects the duplex dialect for sseProtocol=2', () => {
     expect(parse('sseClientId=a&sseProtocol=2').dialect).toBe(duplexDialect);
+  });
+
+  it('asks for a poll with ssePoll=1, in both dialects', () => {
+    expect(parse('sseClientId=a&sseProtocol=2&ssePoll=1').isPoll).toBe(true);
+    expect(parse('sseClientId=a&ssePoll=1').isPoll).toBe(true);
+  });
+
+  it.each(['0', 'true', ''])('rejects ssePoll=%s', (value) => {
+    expect(() => parse(`sseClientId=a&ssePoll=${value}`)).toThrow(
+      'the query parameter "ssePoll" must be 1, or be left out for a stream',
+    );
   });
 
   it('accepts a session id of 256 characters', () => {

@@ -321,7 +321,7 @@ describe('RequestPolicy', () => {
       const { url, sse } = await openChannel({ authorize });
       const errors = record(sse, 'clientError');
       useFakeTimeouts();
-      const client = openClient(url);
+      const client = openClient(url, { transport: 'stream' });
       const clientErrors = eventsOf(client, 'error');
       const closes = eventsOf(client, 'close');
       await waitFor(() => authorize.mock.calls.length > 0);

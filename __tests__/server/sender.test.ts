@@ -17,6 +17,7 @@ function createStream() {
     writes: [] as string[],
     isWritable: true,
     /** Whether the stream is full after its next write. */
+    isPoll: false,
     isFull: false,
     isEnded: false,
     writableLength: 0,
@@ -485,7 +486,10 @@ describe('Sender', () => {
 });
 
 describe('idleInterval', () => {
-  it('is four heartbeat intervals', () => {
-    expect(idleInterval(resolveOptions({ heartbeatInterval: 1000 }))).toBe(4000);
+  it.each([
+    ['4 heartbeat intervals on a stream', false, 4000],
+    ['1.5 heartbeat intervals on a poll', true, 1500],
+  ])('is %s', (_, isPoll, milliseconds) => {
+    expect(idleInterval(resolveOptions({ heartbeatInterval: 1000 }), isPoll)).toBe(milliseconds);
   });
 });

@@ -3,6 +3,7 @@ import { toJson } from '../protocol/json';
 import type { Close } from '../protocol/wire';
 import { ClientEventTarget, createDispatch } from './events';
 import type { Dispatch, SseMessageEvent } from './events';
+import type { Transport } from './options';
 import { observePage } from './page-lifecycle';
 import type { PageEvent } from './page-lifecycle';
 
@@ -24,6 +25,8 @@ export interface ClientSession {
   readonly readyState: ReadyState;
   /** See {@link ClientBase.bufferedAmount}. */
   readonly bufferedAmount: number;
+  /** See {@link ClientBase.transport}. */
+  readonly transport: Transport;
   /** Sends a message, given as JSON. Called only while connecting or open. */
   send(json: string): void;
   /** Closes. Called only while connecting or open, with a valid code and reason. */
@@ -116,6 +119,11 @@ export class ClientBase<Incoming, Outgoing> extends ClientEventTarget<Incoming, 
   /** Size of the messages that the server has not acknowledged, in bytes of JSON. */
   get bufferedAmount(): number {
     return this.#session.bufferedAmount;
+  }
+
+  /** How the client receives messages now: by `'stream'`, or by `'poll'` where responses are held back. */
+  get transport(): Transport {
+    return this.#session.transport;
   }
 
   /**

@@ -5,9 +5,7 @@ import { createDelay } from './delay';
 import type { Dispatch } from './events';
 import { describeError, readErrorResponse } from './http';
 import type { ErrorResponse } from './http';
-
-/** How long a stream may take until its first event, in milliseconds. */
-const OPEN_TIMEOUT = 10_000;
+import type { TransportChoice } from './transport';
 
 /** Longest event, in UTF-16 code units: more than a server buffers for one client by default. */
 const MAX_EVENT_LENGTH = 30_000_000;
@@ -15,11 +13,13 @@ const MAX_EVENT_LENGTH = 30_000_000;
 /** Lifetime in milliseconds after which a lost stream is no failure, so that the back-off starts anew. */
 const STABLE_AFTER = 1_000;
 
+const RESPONSE_ENDED = 'response ended';
 const NO_WEB_STREAM = 'the body of a response is no ReadableStream: change the option "fetch"';
 
 /** What an event stream calls. Only `request` may throw or reject: if the network fails. */
 export interface EventStreamHandler {
   dispatch: Dispatch;
+  transport: TransportChoice;
   /** Whether another GET may be sent. */
   isWanted: () => boolean;
   /** Sends a GET. */
@@ -41,12 +41,18 @@ export interface EventStreamHandler {
  * its end, and sends the next, with back-off.
  */
 export function createEventStream(handler: EventStreamHandler) {
-  const { dispatch, isWanted } = handler;
+  const { dispatch, isWanted, transport } = handler;
   const delay = createDelay();
+  /** Whether messages arrive now: a stream is open, or one poll follows another. */
   let isConnected = false;
+  /** Whether the present response has begun with a valid first event. */
+  let isOpen = false;
   let openedAt = 0;
-  /** Whether the stream has had an event after the first one. */
+  /** Whether the present response has had an event after the first one. */
   let hasEvents = false;
+  /** Whether the present response was aborted because no event arrived. */
+  let isTimedOut = false;
+  let maxSilence = 0;
   let controller = new AbortController();
   let abortReason = '';
   /** The shortest wait before the next GET, in milliseconds. */
@@ -54,7 +60,7 @@ export function createEventStream(handler: EventStreamHandler) {
   let watchdog: ReturnType<typeof setTimeout> | undefined;
   let rearmWatchdog = () => {};
 
-  return { isConnected: () => isConnected, run, onOpen, abort, wake: delay.end };
+  return { isOpen: () => isOpen, run, onOpen, abort, wake: delay.end };
 
   /**
    * Sends GETs, as long as they are wanted.
@@ -66,8 +72,11 @@ export function createEventStream(handler: EventStreamHandler) {
     let attempt = 0;
     if (firstDelay !== undefined) await wait(firstDelay);
     while (isWanted()) {
+      const isPoll = transport.current === 'poll';
       const reason = await read();
       if (!isWanted()) return;
+      const isTrial = transport.onEnd({ isOpen, hasEvents, isTimedOut });
+      if (isTrial || (isPoll && hasEvents && reason === RESPONSE_ENDED)) continue;
       if (isConnected) {
         isConnected = false;
         const isStable = performance.now() - openedAt >= STABLE_AFTER;
@@ -86,12 +95,18 @@ export function createEventStream(handler: EventStreamHandler) {
     }
   }
 
-  /** The stream is open. It is aborted when it is silent for so many milliseconds. */
-  function onOpen(milliseconds: number): void {
+  /**
+   * The response has begun with a valid first event. It is aborted when it is silent for so many milliseconds.
+   * Returns whether the client was not connected before.
+   */
+  function onOpen(milliseconds: number): boolean {
+    const wasConnected = isConnected;
     isConnected = true;
+    isOpen = true;
     openedAt = performance.now();
-    hasEvents = false;
+    maxSilence = milliseconds;
     armWatchdog(milliseconds, 'dead or buffered by a proxy');
+    return !wasConnected;
   }
 
   /** Ends the current response. The next GET follows after so many milliseconds at least. */
@@ -107,7 +122,9 @@ export function createEventStream(handler: EventStreamHandler) {
     const { signal } = controller;
     abortReason = '';
     minDelay = 0;
-    armWatchdog(OPEN_TIMEOUT, 'buffered by a proxy or 6 streams open on HTTP/1.1');
+    isOpen = hasEvents = isTimedOut = false;
+    const timeout = transport.timeout(maxSilence);
+    armWatchdog(timeout, 'buffered by a proxy or 6 streams open on HTTP/1.1');
     try {
       const response = await handler.request(signal);
       const { body } = response;
@@ -123,7 +140,7 @@ export function createEventStream(handler: EventStreamHandler) {
       }
       const decode = createEventStreamDecoder((name, data) => {
         if (signal.aborted) return;
-        hasEvents = isConnected;
+        hasEvents = isOpen;
         if (handler.onEvent(name, data)) return;
         abort(`invalid ${name}: messages lost, or answered by a cache`);
       }, MAX_EVENT_LENGTH);
@@ -132,7 +149,7 @@ export function createEventStream(handler: EventStreamHandler) {
       for (let chunk; !(chunk = await reader.read()).done;) {
         if (!decode(utf8.decode(chunk.value, { stream: true }))) {
           const reason = `an event exceeds ${MAX_EVENT_LENGTH} characters`;
-          if (isConnected) handler.fail({ code: CloseCode.messageTooBig, reason });
+          if (isOpen) handler.fail({ code: CloseCode.messageTooBig, reason });
           return reason;
         }
         signal.throwIfAborted(); // in Node 20, the next read might never settle
@@ -140,7 +157,7 @@ export function createEventStream(handler: EventStreamHandler) {
         await handler.backpressure();
         rearmWatchdog();
       }
-      return 'response ended';
+      return RESPONSE_ENDED;
     } catch (error) {
       return abortReason || describeError(error);
     } finally {
@@ -150,10 +167,13 @@ export function createEventStream(handler: EventStreamHandler) {
   }
 
   /** Aborts the response when no byte arrives for so many milliseconds, for the cause that this may have. */
-  function armWatchdog(maxSilence: number, cause: string): void {
+  function armWatchdog(milliseconds: number, cause: string): void {
     rearmWatchdog = () => {
       clearTimeout(watchdog);
-      watchdog = setTimeout(() => abort(`no event in ${maxSilence} ms: ${cause}`), maxSilence);
+      watchdog = setTimeout(() => {
+        isTimedOut = true;
+        abort(`no event in ${milliseconds} ms: ${cause}`);
+      }, milliseconds);
     };
     rearmWatchdog();
   }

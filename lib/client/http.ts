@@ -16,12 +16,12 @@ export interface ClientRequestInit {
  * Sends a request of a session to the middleware. Rejects if the network fails or the signal is
  * aborted.
  *
- * @param parameter another query parameter than the session id: its name and value.
+ * @param parameters other query parameters than the session id: their names and values.
  */
 export type SendRequest = (
   sessionId: string,
   init: ClientRequestInit,
-  parameter?: [name: string, value: string],
+  ...parameters: [name: string, value: string][]
 ) => Promise<Response>;
 
 /**
@@ -34,11 +34,11 @@ export function createSendRequest(url: string, options: SseClientOptions): SendR
   if (typeof fetch !== 'function') {
     throw new TypeError('there is no global fetch here: pass one as the option "fetch"');
   }
-  return async (sessionId, init, parameter) => {
+  return async (sessionId, init, ...parameters) => {
     const { headers, credentials } = options;
     const target = new URL(url);
     target.searchParams.set(CLIENT_ID, sessionId);
-    if (parameter) target.searchParams.set(...parameter);
+    for (const [name, value] of parameters) target.searchParams.set(name, value);
     const allHeaders = new Headers(typeof headers === 'function' ? await headers() : headers);
     for (const [name, value] of Object.entries(init.headers ?? {})) allHeaders.set(name, value);
     return fetch(target.href, {

@@ -7,4 +7,4 @@ export type {
   SseListenerOptions,
   SseMessageEvent,
 } from './events';
-export type { RequestHeaders, SseClientOptions } from './options';
+export type { RequestHeaders, SseClientOptions, Transport } from './options';

@@ -1,6 +1,12 @@
 /** Headers of a request, in the forms that `fetch` accepts. */
 export type RequestHeaders = Record<string, string> | [name: string, value: string][] | Headers;
 
+/**
+ * How a client receives messages: `stream` is one response that stays open; `poll` is one response for each
+ * group of messages, which is complete and therefore passes proxies that hold responses back.
+ */
+export type Transport = 'stream' | 'poll';
+
 /** Options of `SseClient`. */
 export interface SseClientOptions {
   /**
@@ -34,6 +40,13 @@ export interface SseClientOptions {
    * @default 16_777_216
    */
   maxBufferedAmount?: number;
+  /**
+   * How the client receives messages. With `auto`, it streams, and polls if a stream has no event within
+   * 3 s although a poll is answered. A page remembers that for the next page of the same tab (in
+   * `sessionStorage`), which is then open at once and tries a stream afterwards.
+   * @default 'auto'
+   */
+  transport?: Transport | 'auto';
   /**
    * Whether the client opens a new session when the server has lost the old one. If false, the client
    * closes instead, with code 1006.

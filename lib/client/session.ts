@@ -3,6 +3,8 @@ import { parseFields, parseHello, parseJson, readClose } from '../protocol/parse
 import {
   EventName,
   MISSED_INTERVALS,
+  POLL,
+  POLL_VALUE,
   PROTOCOL,
   PROTOCOL_VERSION,
   formatLastEventId,
@@ -19,6 +21,7 @@ import { defaultBackoff } from './options';
 import type { SseClientOptions } from './options';
 import { createPostQueue } from './post-queue';
 import { SendBuffer } from './send-buffer';
+import type { TransportChoice } from './transport';
 
 /** How long the closing handshake may take, in milliseconds. */
 const CLOSE_TIMEOUT = 10_000;
@@ -34,6 +37,7 @@ const FINAL_CODES: readonly unknown[] = [
 /** Opens one session, which may take any number of attempts and of streams. */
 export function openSession(
   request: SendRequest,
+  transport: TransportChoice,
   { backoff = defaultBackoff, debugKey, maxBufferedAmount, renewSession = true }: SseClientOptions,
   host: SessionHost,
   minDelay?: number,
@@ -61,6 +65,7 @@ export function openSession(
   });
   const stream = createEventStream({
     ...host,
+    transport,
     backoff,
     isWanted: () => readyState !== CLOSED && !(session && closing),
     request: requestStream,
@@ -76,6 +81,9 @@ export function openSession(
     },
     get bufferedAmount() {
       return buffer.byteLength;
+    },
+    get transport() {
+      return transport.current;
     },
     send(json) {
       buffer.push(json, session?.maxPayload);
@@ -103,12 +111,14 @@ export function openSession(
     if (session) headers['Last-Event-ID'] = formatLastEventId(session.token, queue.received());
     // A new id for each attempt to open: one whose response was lost may have taken the id.
     else id = createSessionId(debugKey);
-    return request(id, { headers, signal }, [PROTOCOL, PROTOCOL_VERSION]);
+    const parameters: [string, string][] = [[PROTOCOL, PROTOCOL_VERSION]];
+    if (transport.current === 'poll') parameters.push([POLL, POLL_VALUE]);
+    return request(id, { headers, signal }, ...parameters);
   }
 
-  /** Until the stream has begun with a valid `hello`, no other event is valid. */
+  /** Until the response has begun with a valid `hello`, no other event is valid. */
   function onEvent(type: string, data: string): boolean {
-    if (!session || !stream.isConnected()) return type === EventName.hello && onHello(data);
+    if (!session || !stream.isOpen()) return type === EventName.hello && onHello(data);
     if (type === 'message') return onMessage(session, data);
     if (type === EventName.ping) return onPing(data);
     if (type === EventName.close) return onClose(data);
@@ -127,11 +137,11 @@ export function openSession(
     const type = session ? 'reconnect' : 'open';
     session = hello;
     readyState ||= OPEN;
-    stream.onOpen(MISSED_INTERVALS * hello.heartbeat);
+    const isConnecting = stream.onOpen(MISSED_INTERVALS * hello.heartbeat);
     queue.onAck(hello); // by the stream's request
     queue.wake();
     queue.flush();
-    dispatch(type);
+    if (isConnecting) dispatch(type);
     return true;
   }
 

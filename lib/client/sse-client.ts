@@ -2,6 +2,8 @@ import { ClientBase } from './client-base';
 import { createSendRequest } from './http';
 import type { SseClientOptions } from './options';
 import { openSession } from './session';
+import { createTransport } from './transport';
+import type { TransportChoice } from './transport';
 
 /**
  * The client of a `createSseMiddleware` server, with the interface of a WebSocket, over plain HTTP.
@@ -21,8 +23,11 @@ export class SseClient<Incoming = unknown, Outgoing = unknown> extends ClientBas
    * @throws TypeError if the URL is invalid.
    */
   constructor(url: string | URL, options: SseClientOptions = {}) {
-    super(url, (absoluteUrl, host, minDelay) =>
-      openSession(createSendRequest(absoluteUrl, options), options, host, minDelay),
-    );
+    let transport: TransportChoice | undefined;
+    super(url, (absoluteUrl, host, minDelay) => {
+      const request = createSendRequest(absoluteUrl, options);
+      transport ??= createTransport(absoluteUrl, host.dispatch, options.transport);
+      return openSession(request, transport, options, host, minDelay);
+    });
   }
 }

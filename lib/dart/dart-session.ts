@@ -7,6 +7,7 @@ import type { SendRequest } from '../client/http';
 import { defaultBackoff } from '../client/options';
 import type { SseClientOptions } from '../client/options';
 import { SendBuffer } from '../client/send-buffer';
+import { createTransport } from '../client/transport';
 import { CloseCode } from '../protocol/close-code';
 import { parseJson } from '../protocol/parse';
 import { CONTROL_CLOSE, EventName, MESSAGE_ID } from '../protocol/wire';
@@ -35,6 +36,7 @@ export function openDartSession(
 
   const stream = createEventStream({
     ...host,
+    transport: createTransport('', dispatch, 'stream'),
     backoff,
     isWanted: () => readyState !== CLOSED,
     request: requestStream,
@@ -55,6 +57,7 @@ export function openDartSession(
     get bufferedAmount() {
       return buffer.byteLength;
     },
+    transport: 'stream',
     send(json) {
       buffer.push(json);
       void sendAll();

@@ -3,8 +3,8 @@ import { createSendRequest } from '../client/http';
 import type { SseClientOptions } from '../client/options';
 import { openDartSession } from './dart-session';
 
-/** Options of {@link DartSseClient}: those of `SseClient`, but `renewSession`. */
-export type DartSseClientOptions = Omit<SseClientOptions, 'renewSession'>;
+/** Options of {@link DartSseClient}: those of `SseClient`, but `renewSession` and `transport`. */
+export type DartSseClientOptions = Omit<SseClientOptions, 'renewSession' | 'transport'>;
 
 /**
  * The client of a server that uses Dart's `package:sse`, with the interface of `SseClient`.

@@ -15,6 +15,10 @@ export const CLIENT_ID = 'sseClientId';
 export const MESSAGE_ID = 'messageId';
 /** Query parameter: requests the duplex dialect. */
 export const PROTOCOL = 'sseProtocol';
+/** Query parameter of a GET: with the value {@link POLL_VALUE}, its response is a poll. */
+export const POLL = 'ssePoll';
+/** The value of {@link POLL}. */
+export const POLL_VALUE = '1';
 
 /** Names of the events on a stream. An event without a name is a message. */
 export const EventName = {

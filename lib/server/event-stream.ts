@@ -3,6 +3,8 @@
  * for a stream, its methods have no effect.
  */
 export interface EventStream {
+  /** Whether the response is a poll, which ends after its events although the client is still there. */
+  readonly isPoll: boolean;
   /** Writes bytes. Returns false if no more should be written before `onStreamDrained`. */
   write(chunk: Buffer): boolean;
   /** Whether the stream accepts bytes now: it is open and not waiting for `onStreamDrained`. */

@@ -55,13 +55,28 @@ export function openEventStream(
   return new ResponseStream(response, owner, headers);
 }
 
-/** Sends an event stream that consists of these events and ends. */
-export function sendEventStream(response: ServerResponse, events: string): void {
-  response.writeHead(200, EVENT_STREAM_HEADERS);
+/** Sends a whole event stream. The connection can carry another request afterwards. */
+export function sendEventStream(
+  response: ServerResponse,
+  events: Buffer,
+  headers: Record<string, string> = {},
+): void {
+  response.writeHead(200, {
+    ...EVENT_STREAM_HEADERS,
+    'Content-Length': events.length,
+    ...headers,
+  });
   response.end(events);
 }
 
+/** Calls `onClosed` when a response is closed, by either side. Its errors are ignored. */
+export function onResponseClosed(response: ServerResponse, onClosed: () => void): void {
+  response.on('close', onClosed);
+  response.on('error', ignoreError);
+}
+
 class ResponseStream implements EventStream {
+  readonly isPoll = false;
   readonly #response: MaybeHttp2Response;
   readonly #owner: EventStreamOwner;
   /** Accepts the bytes. */
@@ -77,11 +92,10 @@ class ResponseStream implements EventStream {
     this.#owner = owner;
     this.#writable = startResponse(response, { ...EVENT_STREAM_HEADERS, ...headers });
     this.#state = this.#writable === response ? stateOf(response) : this.#writable;
-    response.on('close', () => {
+    onResponseClosed(response, () => {
       this.#isOpen = false;
       owner.onStreamClosed(this, this.#isFinished);
     });
-    response.on('error', ignoreError);
   }
 
   get isWritable(): boolean {

@@ -3,6 +3,8 @@ import { validateClose } from '../protocol/close-code';
 import {
   CLIENT_ID,
   MESSAGE_ID,
+  POLL,
+  POLL_VALUE,
   PROTOCOL,
   PROTOCOL_VERSION,
   isCount,
@@ -21,6 +23,8 @@ const CONTROL_CHARACTER = /\p{Cc}/u;
 export interface StreamRequest {
   id: string;
   dialect: Dialect;
+  /** Whether the response ends after its events: see `PollStream`. */
+  isPoll: boolean;
   /** Whether the client has had a session before. */
   hasLastEventId: boolean;
   /** The session that the client wants to resume, if its `Last-Event-ID` is one of this package. */
@@ -36,6 +40,7 @@ export function parseStreamRequest(
   return {
     id: parseId(query),
     dialect: parseDialect(query),
+    isPoll: parsePoll(query),
     hasLastEventId: lastEventId !== undefined,
     resumption: typeof lastEventId === 'string' ? parseLastEventId(lastEventId) : undefined,
   };
@@ -120,6 +125,15 @@ function parseDialect(query: URLSearchParams): Dialect {
   throw new SseRequestError(
     'bad-request',
     `this server supports ${PROTOCOL}=${PROTOCOL_VERSION}, not ${JSON.stringify(version.slice(0, 20))}`,
+  );
+}
+
+function parsePoll(query: URLSearchParams): boolean {
+  const value = parseParameter(query, POLL);
+  if (value === undefined || value === POLL_VALUE) return value !== undefined;
+  throw new SseRequestError(
+    'bad-request',
+    `the query parameter "${POLL}" must be ${POLL_VALUE}, or be left out for a stream`,
   );
 }
 

@@ -8,6 +8,7 @@ import { dartDialect, duplexDialect } from './dialect';
 import { emit } from './emit';
 import { IncompleteBodyError, discardBody, isAborted, openEventStream } from './node-http';
 import { sendEventStream, sendJson } from './node-http';
+import { PollStream } from './poll-stream';
 import {
   parseEnvelope,
   parsePostRequest,
@@ -77,12 +78,16 @@ export class RequestHandler {
     const principal = this.#policy.allowsAnyone ? undefined : await this.#policy.authorize(request);
     if (isAborted(response)) return; // the client disconnected in the meantime
 
-    const { id, dialect, resumption, hasLastEventId } = streamRequest;
+    const { id, dialect, isPoll, resumption, hasLastEventId } = streamRequest;
+    const openStream = (owner: Session) =>
+      isPoll
+        ? new PollStream(response, owner, dialect.headers)
+        : openEventStream(response, owner, dialect.headers);
     const session = this.#registry.find(id);
     const isAuthentic = isAuthenticResumption(session, streamRequest, principal);
     if (session && isAuthentic && resumption && session.canResume(resumption.received)) {
       this.#registry.counts.resumed++;
-      session.attach(openEventStream(response, session, dialect.headers), resumption.received);
+      session.attach(openStream(session), resumption.received);
       return;
     }
 
@@ -105,7 +110,7 @@ export class RequestHandler {
     const firstNumber = continuesNumbering ? 'unknown' : 0;
     const opened = this.#registry.open(id, dialect, principal, request, firstNumber);
     try {
-      opened.attach(openEventStream(response, opened, dialect.headers), 0);
+      opened.attach(openStream(opened), 0);
     } catch (error) {
       opened.terminate({ code: CloseCode.internalError, reason: 'the response cannot be written' });
       throw error;
@@ -126,7 +131,7 @@ export class RequestHandler {
       );
     }
     // An error status would end an EventSource for good [HTML §9.2.3].
-    sendEventStream(response, encodeEvent({ retry: RETRY_AFTER * 1000 }));
+    sendEventStream(response, Buffer.from(encodeEvent({ retry: RETRY_AFTER * 1000 })));
   }
 
   // --- POST ----------------------------------------------------------------------------------------

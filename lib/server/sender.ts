@@ -12,8 +12,11 @@ import type { Discarded } from './send-buffer';
 const ACK_AFTER = { messages: 2048, bytes: 256 * 1024 };
 /** `ackAfter.bytes` as a fraction of `maxBufferedAmount`, so that several are due before the limit. */
 const ACK_FRACTION = 1 / 8;
-/** `ackAfter.idle`, in heartbeat intervals. */
-const CLIENT_KEEPALIVE_INTERVALS = 4;
+/**
+ * `ackAfter.idle`, in heartbeat intervals, on a stream and on a poll. A client that polls sends requests
+ * anyway, unless its application reads slowly: then a POST shows that it is alive.
+ */
+const CLIENT_KEEPALIVE_INTERVALS = { stream: 4, poll: 1.5 };
 /**
  * Unacknowledged bytes, as a fraction of `maxBufferedAmount`, above which `send()` returns false. The
  * rest is reserved for messages that are sent nevertheless.
@@ -132,7 +135,7 @@ export class Sender {
       token,
       ...counts,
       heartbeat: options.heartbeatInterval,
-      ackAfter: ackThresholds(options),
+      ackAfter: ackThresholds(options, stream.isPoll),
       maxPayload: options.maxPayload,
     });
     stream.write(Buffer.from(handshake));
@@ -224,16 +227,16 @@ function flushScheduled(): void {
 }
 
 /** The thresholds after which a client must acknowledge. */
-function ackThresholds(options: ResolvedOptions): Hello['ackAfter'] {
+function ackThresholds(options: ResolvedOptions, isPoll: boolean): Hello['ackAfter'] {
   const { maxBufferedAmount } = options;
   return {
     messages: ACK_AFTER.messages,
     bytes: Math.max(1, Math.min(ACK_AFTER.bytes, Math.floor(maxBufferedAmount * ACK_FRACTION))),
-    idle: idleInterval(options),
+    idle: idleInterval(options, isPoll),
   };
 }
 
 /** The time in milliseconds after which a client without a POST must send one. */
-export function idleInterval({ heartbeatInterval }: ResolvedOptions): number {
-  return CLIENT_KEEPALIVE_INTERVALS * heartbeatInterval;
+export function idleInterval({ heartbeatInterval }: ResolvedOptions, isPoll: boolean): number {
+  return CLIENT_KEEPALIVE_INTERVALS[isPoll ? 'poll' : 'stream'] * heartbeatInterval;
 }

@@ -6,7 +6,7 @@ import type { Dialect } from './dialect';
 import { Heartbeat } from './heartbeat';
 import type { ResolvedOptions } from './options';
 import { Session } from './session';
-import type { SessionOwner } from './session';
+import type { SessionOwner } from './session-owner';
 import type { SseConnection } from './sse-connection';
 
 /**

@@ -10,7 +10,7 @@ import { diagnose } from './diagnostics';
 import type { Dialect } from './dialect';
 import { emit } from './emit';
 import type { EventStream, EventStreamOwner } from './event-stream';
-import type { Heartbeat, HeartbeatTarget } from './heartbeat';
+import type { HeartbeatTarget } from './heartbeat';
 import type { ResolvedOptions } from './options';
 import { Receiver } from './receiver';
 import type { ReceiverOwner } from './receiver';
@@ -18,6 +18,7 @@ import { SseRequestError } from './request-error';
 import type { Discarded } from './send-buffer';
 import { Sender, idleInterval } from './sender';
 import type { SenderOwner } from './sender';
+import type { SessionOwner } from './session-owner';
 import { SseConnection } from './sse-connection';
 import type { ConnectionSession, FlowControl, ReadyState } from './sse-connection';
 
@@ -28,18 +29,6 @@ const CLOSE_TIMEOUT = 5_000;
  * has closed. After that the messages are discarded, and `close` is emitted.
  */
 const LISTENER_TIMEOUT = 30_000;
-
-/** The owner of all sessions of a middleware. */
-export interface SessionOwner {
-  /** Path of the middleware, for diagnostics. */
-  readonly path: string;
-  readonly options: ResolvedOptions;
-  readonly heartbeat: Heartbeat;
-  /** Nothing is sent or received any more. */
-  onSessionClosed(session: Session): void;
-  /** The session cannot be resumed any more: the client is done with it. */
-  onSessionReleased(session: Session): void;
-}
 
 /**
  * The session of one client: its state, its token, and the streams that carry it one after another.
@@ -61,6 +50,8 @@ export class Session
   #readyState: ReadyState = SseConnection.OPEN;
   #closeInfo: Close | undefined;
   #wasAttached = false;
+  /** The last poll has ended after its events, so that the client is expected to send the next. */
+  #isBetweenPolls = false;
   #isReleased = false;
   #isCloseEmitted = false;
   /** What was unacknowledged when the session closed. */
@@ -96,7 +87,7 @@ export class Session
   }
 
   get connected(): boolean {
-    return this.#sender.stream !== undefined;
+    return this.#sender.stream !== undefined || this.#isBetweenPolls;
   }
 
   get readyState(): ReadyState {
@@ -145,7 +136,9 @@ export class Session
    */
   attach(stream: EventStream, received: number): void {
     const isResumption = this.#wasAttached;
+    const isContinued = this.#isBetweenPolls;
     this.#wasAttached = true;
+    this.#isBetweenPolls = false;
     this.#lastActivityAt = performance.now();
     this.#reconnectDeadline?.clear();
     const previous = this.#sender.stream;
@@ -158,7 +151,8 @@ export class Session
       previous.destroy();
       this.#emitIfOpen('disconnect');
     }
-    if (isResumption) this.#emitIfOpen('reconnect');
+    if (isResumption && !isContinued) this.#emitIfOpen('reconnect');
+    if (stream.isPoll && !isContinued) this.ping(); // answers at once: the client learns that it is connected
   }
 
   onStreamDrained(stream: EventStream): void {
@@ -169,8 +163,9 @@ export class Session
     if (stream !== this.#sender.stream) return; // a previous stream
     this.#sender.detach();
     if (this.#isReleased) return;
-    this.#emitIfOpen('disconnect');
     const isCloseSent = this.#sender.isCloseWritten && isFinished;
+    this.#isBetweenPolls = stream.isPoll && isFinished && !isCloseSent;
+    if (!this.#isBetweenPolls) this.#emitIfOpen('disconnect');
     if (isCloseSent && !this.dialect.acknowledges) this.#release();
     else this.#waitForClient(isCloseSent ? CLOSE_TIMEOUT : 0);
   }
@@ -179,7 +174,7 @@ export class Session
     const { stream } = this.#sender;
     if (!stream) return;
     const silence = performance.now() - this.#lastActivityAt;
-    const isSilent = silence > MISSED_INTERVALS * idleInterval(this.options);
+    const isSilent = silence > MISSED_INTERVALS * idleInterval(this.options, stream.isPoll);
     if (this.dialect.acknowledges && isSilent) {
       stream.destroy();
     } else if (stream.isWritable) {
@@ -225,6 +220,7 @@ export class Session
     }
     this.#rejectIfClosed();
     this.#lastActivityAt = performance.now();
+    if (this.#isBetweenPolls) this.#waitForClient();
     this.#sender.acknowledge(ack);
 
     if (messages.length > 0) {
@@ -349,7 +345,10 @@ export class Session
 
   /** @param minimum lower bound of the timeout, in milliseconds. */
   #waitForClient(minimum = 0): void {
-    const timeout = Math.max(this.options.reconnectTimeout, minimum);
+    const pollTimeout = this.#isBetweenPolls
+      ? MISSED_INTERVALS * idleInterval(this.options, true)
+      : 0;
+    const timeout = Math.max(this.options.reconnectTimeout, minimum, pollTimeout);
     const giveUp = () => {
       const reason = `the client did not reconnect within ${timeout} ms`;
       this.#setClosed(this.#closeInfo ?? { code: CloseCode.abnormal, reason });

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SseClient } from '../../../lib/client/index';
+import type { Transport } from '../../../lib/client/index';
 import type { SseOptions } from '../../../lib/index';
 import { openServer } from '../../delivery/open-server';
 import { Direction } from '../../delivery/direction';
@@ -18,6 +19,8 @@ export interface TrafficOptions {
   cuts?: number;
   /** Milliseconds of silence after which the proxy cuts it. */
   cutAfter?: number;
+  /** Messages in each direction that are sent at once, before all have to arrive. @default all */
+  burst?: number;
 }
 
 export interface TrafficReport {
@@ -25,6 +28,8 @@ export interface TrafficReport {
   down: DirectionReport;
   /** Types of the client's events other than `message`, in order. */
   events: string[];
+  /** The client's transport in the end. */
+  transport: Transport;
   /** Number of sessions that were opened and resumed. */
   opened: number;
   resumed: number;
@@ -40,7 +45,7 @@ const NEAR = 30;
 /** Sends messages in both directions through a proxy, at once or in bursts that begin around a cut. */
 export async function runTraffic(
   startProxy: StartProxy,
-  { seed, messages, cuts = 0, cutAfter = 0 }: TrafficOptions,
+  { seed, messages, cuts = 0, cutAfter = 0, burst = cuts ? BURST : messages }: TrafficOptions,
 ): Promise<TrafficReport> {
   const random = createRandom(seed);
   const { sse, url, close } = await openBehind<Message>(startProxy);
@@ -55,11 +60,12 @@ export async function runTraffic(
     `${up.received} of ${up.sent} up, ${down.received} of ${down.sent} down, seed ${seed}, ${events.join()}`;
 
   try {
-    await waitFor(() => sse.connections.size === 1, 10_000, state);
-    const [connection] = [...sse.connections];
+    await waitFor(() => events.includes('open'), 10_000, state);
+    // A stream that was given up before its first event may have left a session.
+    const connection = [...sse.connections].at(-1);
     const countCuts = () => events.filter((event) => event === 'disconnect').length;
     do {
-      for (let left = cuts ? BURST : messages; left > 0; left--) {
+      for (let left = burst; left > 0; left--) {
         client.send(up.draw());
         connection!.send(down.draw());
       }
@@ -68,7 +74,15 @@ export async function runTraffic(
     } while (up.sent < messages || countCuts() < cuts);
     await sleep(500); // lets a late duplicate arrive
     const { opened, resumed } = sse.stats();
-    return { up: up.report(), down: down.report(), events: [...events], opened, resumed };
+    const { transport } = client;
+    return {
+      up: up.report(),
+      down: down.report(),
+      events: [...events],
+      transport,
+      opened,
+      resumed,
+    };
   } finally {
     await end(client);
     await close();

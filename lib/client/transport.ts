@@ -1,0 +1,90 @@
+import type { Dispatch } from './events';
+import type { Transport } from './options';
+
+/** Longest wait for the first event of a response before the other transport is tried, in milliseconds. */
+const TRIAL_TIMEOUT = 3_000;
+/** Longest wait for the first event of a response otherwise, in milliseconds. */
+const OPEN_TIMEOUT = 10_000;
+
+/** How a response to a GET has ended. */
+export interface ResponseEnd {
+  /** Whether it began with a valid first event. */
+  isOpen: boolean;
+  /** Whether it had an event after the first one. */
+  hasEvents: boolean;
+  /** Whether it was aborted because no event arrived. */
+  isTimedOut: boolean;
+}
+
+/** The transport of one client: how the next GET asks for events. */
+export interface TransportChoice {
+  readonly current: Transport;
+  /**
+   * Returns how many milliseconds to wait for the first event of the next response.
+   *
+   * @param maxSilence how many milliseconds may pass between two events of the session, if it is known.
+   */
+  timeout(maxSilence: number): number;
+  /** Takes note of how a response has ended. Returns whether that is no failure, but the end of a trial. */
+  onEnd(end: ResponseEnd): boolean;
+}
+
+/**
+ * Chooses the transport of a client. With `auto`, that is a stream, until one has no event in time and a
+ * poll is answered: then something on the path holds responses back until they are complete.
+ */
+export function createTransport(
+  url: string,
+  dispatch: Dispatch,
+  option: Transport | 'auto' = 'auto',
+): TransportChoice {
+  const key = `sse-duplex poll ${url}`;
+  let isChosen = option !== 'auto';
+  let current: Transport = option === 'poll' ? option : 'stream';
+  /** Whether one more stream has to fail before polls are chosen. */
+  let isStreamLikely = false;
+  let timeout = isChosen ? OPEN_TIMEOUT : TRIAL_TIMEOUT;
+  if (!isChosen && storage()?.getItem(key)) {
+    // An earlier page needed polls: this one is open at once, and then tries a stream.
+    current = 'poll';
+    isStreamLikely = true;
+  }
+
+  return {
+    get current() {
+      return current;
+    },
+
+    timeout: (maxSilence) => (isChosen && current === 'poll' && maxSilence) || timeout,
+
+    onEnd({ isOpen, hasEvents, isTimedOut }) {
+      if (isChosen) return false;
+      if (current === 'stream') {
+        isStreamLikely ||= hasEvents;
+        if (isTimedOut) current = 'poll';
+        return isTimedOut && !isOpen;
+      }
+      if (isOpen && !isStreamLikely) {
+        isChosen = true;
+        storage()?.setItem(key, '1');
+        dispatch('error', {
+          message: 'buffered by a proxy: polling, see docs/deployment.md',
+        });
+      } else {
+        current = 'stream';
+        isStreamLikely &&= !isOpen;
+        if (!isOpen) timeout = OPEN_TIMEOUT;
+      }
+      return false;
+    },
+  };
+}
+
+/** The storage of this tab. Workers and Node have none, and a page may not be allowed to use it. */
+function storage(): Storage | undefined {
+  try {
+    return globalThis.sessionStorage;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,15 @@
+import type { Heartbeat } from './heartbeat';
+import type { ResolvedOptions } from './options';
+import type { Session } from './session';
+
+/** The owner of all sessions of a middleware. */
+export interface SessionOwner {
+  /** Path of the middleware, for diagnostics. */
+  readonly path: string;
+  readonly options: ResolvedOptions;
+  readonly heartbeat: Heartbeat;
+  /** Nothing is sent or received any more. */
+  onSessionClosed(session: Session): void;
+  /** The session cannot be resumed any more: the client is done with it. */
+  onSessionReleased(session: Session): void;
+}
