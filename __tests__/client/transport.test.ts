@@ -65,6 +65,16 @@ describe('SseClient with the transport "poll"', () => {
     expect(disconnects).toMatchObject([{ reason: 'response ended' }]);
   });
 
+  it('starts its back-off anew after a complete poll', async () => {
+    const backoff = jest.fn(() => 0);
+    const { next: request } = start({ transport: 'poll', backoff });
+    for (let i = 0; i < 3; i++) (await request('GET')).fail();
+    answerPoll(await request('GET'), {}, ping(0, 0));
+    (await request('GET')).fail();
+    await request('GET');
+    expect(backoff.mock.calls).toEqual([[0], [1], [2], [0]]);
+  });
+
   it('waits for an answer for 2.5 heartbeat intervals, once it knows the interval', async () => {
     const { client, next: request } = start({ transport: 'poll' });
     answerPoll(await request('GET'), { heartbeat: 10_000 }, ping(0, 0));

@@ -157,6 +157,7 @@ describe('A session whose client polls', () => {
       expect([connection.connected, sse.stats().connected]).toEqual([true, 1]);
     }
     expect(events.flat()).toEqual([]);
+    expect(sse.stats().resumed).toBe(0);
   });
 
   it('emits "disconnect" when a poll is aborted, and "reconnect" with the next, which is answered at once', async () => {
@@ -175,6 +176,7 @@ describe('A session whose client polls', () => {
     expect(connection.connected).toBe(false);
     expect(eventsOf(await poller.poll(0))).toEqual([expect.stringContaining('event: ping')]);
     expect(reconnects.length).toBe(1);
+    expect(poller.sse.stats().resumed).toBe(1);
   });
 
   it('replaces a poll that is held with a newer one', async () => {

@@ -5,7 +5,7 @@ import { createDelay } from './delay';
 import type { Dispatch } from './events';
 import { describeError, readErrorResponse } from './http';
 import type { ErrorResponse } from './http';
-import type { TransportChoice } from './transport';
+import type { ResponseProgress, TransportChoice } from './transport';
 
 /** Longest event, in UTF-16 code units: more than a server buffers for one client by default. */
 const MAX_EVENT_LENGTH = 30_000_000;
@@ -45,13 +45,9 @@ export function createEventStream(handler: EventStreamHandler) {
   const delay = createDelay();
   /** Whether messages arrive now: a stream is open, or one poll follows another. */
   let isConnected = false;
-  /** Whether the present response has begun with a valid first event. */
-  let isOpen = false;
   let openedAt = 0;
-  /** Whether the present response has had an event after the first one. */
-  let hasEvents = false;
-  /** Whether the present response was aborted because no event arrived. */
-  let isTimedOut = false;
+  /** What the present response, or the last one, has been so far. */
+  let progress = newProgress();
   let maxSilence = 0;
   let controller = new AbortController();
   let abortReason = '';
@@ -60,7 +56,7 @@ export function createEventStream(handler: EventStreamHandler) {
   let watchdog: ReturnType<typeof setTimeout> | undefined;
   let rearmWatchdog = () => {};
 
-  return { isOpen: () => isOpen, run, onOpen, abort, wake: delay.end };
+  return { isOpen: () => progress.isOpen, run, onOpen, abort, wake: delay.end };
 
   /**
    * Sends GETs, as long as they are wanted.
@@ -73,14 +69,18 @@ export function createEventStream(handler: EventStreamHandler) {
     if (firstDelay !== undefined) await wait(firstDelay);
     while (isWanted()) {
       const isPoll = transport.current === 'poll';
+      progress = newProgress();
       const reason = await read();
       if (!isWanted()) return;
-      const isTrial = transport.onEnd({ isOpen, hasEvents, isTimedOut });
-      if (isTrial || (isPoll && hasEvents && reason === RESPONSE_ENDED)) continue;
+      if (transport.onEnd(progress)) continue;
+      if (isPoll && progress.hasEvents && reason === RESPONSE_ENDED) {
+        attempt = 0;
+        continue;
+      }
       if (isConnected) {
         isConnected = false;
         const isStable = performance.now() - openedAt >= STABLE_AFTER;
-        if (isStable || hasEvents) attempt = 0;
+        if (isStable || progress.hasEvents) attempt = 0;
         dispatch('disconnect', { reason });
         // Timers of a hidden page run once a minute, which may be too late to resume the session.
         if (isStable && !minDelay && isHidden()) continue;
@@ -102,7 +102,7 @@ export function createEventStream(handler: EventStreamHandler) {
   function onOpen(milliseconds: number): boolean {
     const wasConnected = isConnected;
     isConnected = true;
-    isOpen = true;
+    progress.isOpen = true;
     openedAt = performance.now();
     maxSilence = milliseconds;
     armWatchdog(milliseconds, 'dead or buffered by a proxy');
@@ -122,7 +122,6 @@ export function createEventStream(handler: EventStreamHandler) {
     const { signal } = controller;
     abortReason = '';
     minDelay = 0;
-    isOpen = hasEvents = isTimedOut = false;
     const timeout = transport.timeout(maxSilence);
     armWatchdog(timeout, 'buffered by a proxy or 6 streams open on HTTP/1.1');
     try {
@@ -140,7 +139,7 @@ export function createEventStream(handler: EventStreamHandler) {
       }
       const decode = createEventStreamDecoder((name, data) => {
         if (signal.aborted) return;
-        hasEvents = isOpen;
+        progress.hasEvents = progress.isOpen;
         if (handler.onEvent(name, data)) return;
         abort(`invalid ${name}: messages lost, or answered by a cache`);
       }, MAX_EVENT_LENGTH);
@@ -149,7 +148,7 @@ export function createEventStream(handler: EventStreamHandler) {
       for (let chunk; !(chunk = await reader.read()).done;) {
         if (!decode(utf8.decode(chunk.value, { stream: true }))) {
           const reason = `an event exceeds ${MAX_EVENT_LENGTH} characters`;
-          if (isOpen) handler.fail({ code: CloseCode.messageTooBig, reason });
+          if (progress.isOpen) handler.fail({ code: CloseCode.messageTooBig, reason });
           return reason;
         }
         signal.throwIfAborted(); // in Node 20, the next read might never settle
@@ -171,12 +170,16 @@ export function createEventStream(handler: EventStreamHandler) {
     rearmWatchdog = () => {
       clearTimeout(watchdog);
       watchdog = setTimeout(() => {
-        isTimedOut = true;
+        progress.isTimedOut = true;
         abort(`no event in ${milliseconds} ms: ${cause}`);
       }, milliseconds);
     };
     rearmWatchdog();
   }
+}
+
+function newProgress(): ResponseProgress {
+  return { isOpen: false, hasEvents: false, isTimedOut: false };
 }
 
 /** Whether this is a page that nobody sees. */

@@ -6,8 +6,8 @@ const TRIAL_TIMEOUT = 3_000;
 /** Longest wait for the first event of a response otherwise, in milliseconds. */
 const OPEN_TIMEOUT = 10_000;
 
-/** How a response to a GET has ended. */
-export interface ResponseEnd {
+/** What the response to a GET has been. */
+export interface ResponseProgress {
   /** Whether it began with a valid first event. */
   isOpen: boolean;
   /** Whether it had an event after the first one. */
@@ -26,7 +26,7 @@ export interface TransportChoice {
    */
   timeout(maxSilence: number): number;
   /** Takes note of how a response has ended. Returns whether that is no failure, but the end of a trial. */
-  onEnd(end: ResponseEnd): boolean;
+  onEnd(progress: ResponseProgress): boolean;
 }
 
 /**
@@ -44,7 +44,7 @@ export function createTransport(
   /** Whether one more stream has to fail before polls are chosen. */
   let isStreamLikely = false;
   let timeout = isChosen ? OPEN_TIMEOUT : TRIAL_TIMEOUT;
-  if (!isChosen && storage()?.getItem(key)) {
+  if (!isChosen && useStorage((storage) => storage.getItem(key))) {
     // An earlier page needed polls: this one is open at once, and then tries a stream.
     current = 'poll';
     isStreamLikely = true;
@@ -66,7 +66,7 @@ export function createTransport(
       }
       if (isOpen && !isStreamLikely) {
         isChosen = true;
-        storage()?.setItem(key, '1');
+        useStorage((storage) => storage.setItem(key, '1'));
         dispatch('error', {
           message: 'buffered by a proxy: polling, see docs/deployment.md',
         });
@@ -80,10 +80,10 @@ export function createTransport(
   };
 }
 
-/** The storage of this tab. Workers and Node have none, and a page may not be allowed to use it. */
-function storage(): Storage | undefined {
+/** Uses the storage of the tab, where there is one that is not full and that the page may use. */
+function useStorage<T>(use: (storage: Storage) => T): T | undefined {
   try {
-    return globalThis.sessionStorage;
+    return use(sessionStorage);
   } catch {
     return undefined;
   }

@@ -86,8 +86,8 @@ export class RequestHandler {
     const session = this.#registry.find(id);
     const isAuthentic = isAuthenticResumption(session, streamRequest, principal);
     if (session && isAuthentic && resumption && session.canResume(resumption.received)) {
-      this.#registry.counts.resumed++;
-      session.attach(openStream(session), resumption.received);
+      const hasReconnected = session.attach(openStream(session), resumption.received);
+      if (hasReconnected) this.#registry.counts.resumed++;
       return;
     }
 

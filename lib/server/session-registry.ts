@@ -24,13 +24,13 @@ export interface SseConnections<Connection> extends Iterable<Connection> {
 export interface SseStats {
   /** Number of sessions now. */
   connections: number;
-  /** Number of sessions that have a stream now. */
+  /** Number of sessions that have a stream now, or whose client polls. */
   connected: number;
   /** Bytes that were sent and that no socket has accepted yet, in all sessions. */
   bufferedAmount: number;
   /** Number of sessions opened since the middleware was created. */
   opened: number;
-  /** Number of streams that resumed a session since the middleware was created. */
+  /** Number of reconnections to a session since the middleware was created. */
   resumed: number;
   /** Number of requests that were rejected since the middleware was created. */
   clientErrors: number;

@@ -50,7 +50,7 @@ export class Session
   #readyState: ReadyState = SseConnection.OPEN;
   #closeInfo: Close | undefined;
   #wasAttached = false;
-  /** The last poll has ended after its events, so that the client is expected to send the next. */
+  /** The last poll has ended after its events, and the client is expected to send the next one. */
   #isBetweenPolls = false;
   #isReleased = false;
   #isCloseEmitted = false;
@@ -129,30 +129,31 @@ export class Session
   }
 
   /**
-   * Makes `stream` the stream of the session. A previous one is closed; the messages that the client
-   * lacks are written, then new ones.
+   * Makes `stream` the stream of the session instead of a previous one. Writes what the client lacks.
    *
    * @param received number of messages that the client has received; {@link canResume} must hold.
+   * @returns whether the client has reconnected, and not just sent its next poll.
    */
-  attach(stream: EventStream, received: number): void {
-    const isResumption = this.#wasAttached;
+  attach(stream: EventStream, received: number): boolean {
     const isContinued = this.#isBetweenPolls;
-    this.#wasAttached = true;
+    const isReconnection = this.#wasAttached && !isContinued;
     this.#isBetweenPolls = false;
     this.#lastActivityAt = performance.now();
     this.#reconnectDeadline?.clear();
     const previous = this.#sender.stream;
     this.#sender.attach(stream, {
-      resumed: isResumption,
+      resumed: this.#wasAttached,
       sent: received,
       received: this.#receiver.received,
     });
+    this.#wasAttached = true;
     if (previous) {
       previous.destroy();
       this.#emitIfOpen('disconnect');
     }
-    if (isResumption && !isContinued) this.#emitIfOpen('reconnect');
+    if (isReconnection) this.#emitIfOpen('reconnect');
     if (stream.isPoll && !isContinued) this.ping(); // answers at once: the client learns that it is connected
+    return isReconnection;
   }
 
   onStreamDrained(stream: EventStream): void {

@@ -105,7 +105,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
     return this.#session.id;
   }
 
-  /** Whether a stream to the client is open now. */
+  /** Whether a stream to the client is open now, or the client polls. */
   get connected(): boolean {
     return this.#session.connected;
   }
