@@ -27,7 +27,13 @@ export const peers = {
 };
 
 /** The same server, with the package's own client instead of one that only counts messages. */
-export const ownClient = { ...peers['sse-duplex'], open: sseClient };
+export const ownClient = { ...peers['sse-duplex'], open: sseClient('stream') };
+
+/** The same client, polling. */
+export const polling = {
+  'sse-duplex/client, poll': { ...peers['sse-duplex'], open: sseClient('poll') },
+  'sse-duplex/client, poll, attached': { ...peers['sse-duplex attached'], open: sseClient('poll') },
+};
 
 /** Clients that never acknowledge, so that the server keeps every message for a replay. */
 export const unacknowledged = {

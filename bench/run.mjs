@@ -23,6 +23,7 @@ const SCENARIOS = [
   'post',
   'batch',
   'echo',
+  'poll',
   'connect',
   'replay',
   'growth',
