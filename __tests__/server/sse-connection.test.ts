@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { once } from 'node:events';
 import { SseConnection } from '../../lib/index';
 import { openChannel, openDuplex, record } from '../helpers/channel';
@@ -68,6 +69,45 @@ describe('SseConnection', () => {
     expect(connection.readyState).toBe(SseConnection.OPEN);
     connection.send('x');
     expect(await client.stream.takeData()).toBe('x');
+  });
+
+  it('calls all listeners in the asynchronous context of the request that opened the session', async () => {
+    const storage = new AsyncLocalStorage<number>();
+    let requests = 0;
+    const { url, sse } = await openChannel({ highWaterMark: 10 }, (app) =>
+      app.use((_request, _response, next) => storage.run(++requests, next)),
+    );
+    const contexts: [event: string, request: number | undefined][] = [];
+    sse.on('connection', (connection) => {
+      const types = ['message', 'drain', 'disconnect', 'reconnect', 'close'] as const;
+      for (const type of types) {
+        connection.on(type, () => contexts.push([type, storage.getStore()]));
+      }
+    });
+    const client = await openDuplex(url);
+    const other = await openDuplex(url, 'b');
+    const [first, second] = sse.connections;
+    second!.send('more than ten bytes');
+    first!.send('more than ten bytes'); // written with those of the other session, in its context
+    await waitFor(() => contexts.length === 2);
+    first!.pause();
+    await client.post({ messages: ['a'] });
+    other.stream.cut();
+    await waitFor(() => contexts.length === 3);
+    first!.resume(); // the message is delivered outside of any request
+    await client.resume(1);
+    await client.post({ id: 1, ack: 1, close: { code: 1000, reason: '' } });
+    expect(contexts.filter(([, request]) => request === 1)).toEqual([
+      ['drain', 1],
+      ['message', 1],
+      ['disconnect', 1],
+      ['reconnect', 1],
+      ['close', 1],
+    ]);
+    expect(contexts.filter(([, request]) => request !== 1)).toEqual([
+      ['drain', 2],
+      ['disconnect', 2],
+    ]);
   });
 
   describe('message', () => {

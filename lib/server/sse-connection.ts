@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { CloseCode, validateClose } from '../protocol/close-code';
@@ -30,6 +31,9 @@ export interface SseConnectionEvents<Incoming, Outgoing> {
    */
   close: [code: number, reason: string, details: CloseDetails<Outgoing>];
 }
+
+/** The arguments of `emit`, as EventEmitter declares them. */
+type EventArguments<Events, Event> = Event extends keyof Events ? Events[Event] & unknown[] : never;
 
 /** What a connection needs from its session. */
 export interface ConnectionSession {
@@ -83,6 +87,8 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
   data: unknown = undefined;
 
   readonly #session: ConnectionSession;
+  /** The asynchronous context of the request that opened the session. */
+  readonly #context = new AsyncResource('SseConnection');
   #stream: ReadableStream<Incoming> | undefined;
   #sink: WritableStream<Outgoing> | undefined;
 
@@ -93,6 +99,19 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
     this.request = request;
     // `newListener` is an event of EventEmitter itself, which the type of this emitter omits.
     EventEmitter.prototype.on.call(this, 'newListener', SseConnection.#onNewListener);
+  }
+
+  /**
+   * Calls the listeners of an event in the asynchronous context of the request that opened the session, whichever
+   * request caused the event: an `AsyncLocalStorage` has the same value in all of them.
+   *
+   * @returns whether there are listeners.
+   */
+  override emit<Event>(
+    event: Event | keyof SseConnectionEvents<Incoming, Outgoing>,
+    ...values: EventArguments<SseConnectionEvents<Incoming, Outgoing>, Event>
+  ): boolean {
+    return this.#context.runInAsyncScope(() => super.emit(event, ...values));
   }
 
   /** One function for all connections: `this` is the connection that it was registered on. */
