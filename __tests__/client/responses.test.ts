@@ -285,6 +285,24 @@ describe('An open stream', () => {
     expect(client.readyState).toBe(1);
   });
 
+  it('is kept while the application reads slowly, and watched again afterwards', async () => {
+    const { client, get, stream } = await startOpen();
+    const reader = client.stream.getReader();
+    useFakeTimeouts();
+    stream.write(message('a'));
+    await next(client, 'message');
+    await turn();
+    jest.advanceTimersByTime(60_000);
+    expect(get.isAborted()).toBe(false);
+    expect(await reader.read()).toMatchObject({ value: 'a' });
+    void reader.read();
+    await turn();
+    jest.advanceTimersByTime(2_499);
+    expect(get.isAborted()).toBe(false);
+    jest.advanceTimersByTime(1);
+    expect(get.isAborted()).toBe(true);
+  });
+
   it('is resumed from the own count when a ping reports a different one', async () => {
     const { client, stream, next: request } = await startOpen();
     const received = messagesOf(client);
@@ -864,9 +882,9 @@ describe('An SseClient on a page', () => {
   afterEach(() => page.leave());
 
   it('sends what is left and code 1001 in a keepalive request when the page is left', async () => {
-    const { client, next: request } = await startOpen();
+    const { client, next: request } = await startOpen({}, { heartbeat: 1_000_000 });
     client.send('a');
-    await request('POST'); // under way
+    await request('POST'); // under way, and not given up for 25 minutes
     client.send('b');
     page.dispatch('pagehide', { persisted: false });
     const { init, body } = await request('POST');

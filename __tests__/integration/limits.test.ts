@@ -111,10 +111,10 @@ it.each([
 
 describe.each(DIALECTS)('reorderWindow in the %s dialect', (dialect) => {
   it.each([
-    [1_023, 200],
-    [1_024, 200],
-    [1_025, 409],
-  ])('of 1,024: message %i before message 0 gets %i', async (number, status) => {
+    [65_535, 200],
+    [65_536, 200],
+    [65_537, 409],
+  ])('of 65,536: message %i before message 0 gets %i', async (number, status) => {
     const { send } = await openIn(dialect);
     expect((await send(number, 'x')).status).toBe(status);
   });

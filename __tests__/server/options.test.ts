@@ -30,7 +30,7 @@ describe('resolveOptions', () => {
       highWaterMark: 65_536,
       maxBufferedAmount: 16_777_216,
       maxReplayBytes: 1_048_576,
-      reorderWindow: 1_024,
+      reorderWindow: 65_536,
       reorderTimeout: 10_000,
       drainTimeout: 5_000,
       reconnectJitter: 5_000,

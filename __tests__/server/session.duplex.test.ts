@@ -161,10 +161,23 @@ describe('Session in the duplex dialect, sending', () => {
     jest.advanceTimersByTime(9_000);
     await client.post(); // a sign of life
     jest.advanceTimersByTime(10_000);
+    await client.post({ messages: ['a'] }); // the stream would have been closed by now
     expect(disconnects).toHaveLength(0);
-    jest.advanceTimersByTime(1_000);
+    jest.advanceTimersByTime(11_000);
     await waitFor(() => disconnects.length > 0);
     expect(connection.readyState).toBe(1);
+  });
+
+  it('takes a reconnection as a sign of life', async () => {
+    const all = await openOneWithFakeClock(1000);
+    jest.advanceTimersByTime(9_000);
+    await lose(all);
+    const stream = await all.client.resume(0);
+    const disconnects = record(all.connection, 'disconnect');
+    jest.advanceTimersByTime(10_000);
+    await all.client.post(); // the stream would have been closed by now
+    expect(disconnects).toHaveLength(0);
+    expect(stream.waiting()).toBeGreaterThan(0);
   });
 
   it('does not ping while its stream is lost', async () => {
@@ -466,7 +479,7 @@ describe('Session in the duplex dialect, with an application that does not read'
   });
 
   it('delays the response to a POST until the application reads', async () => {
-    const { client, connection } = await openOne({ reorderWindow: 4 });
+    const { client, connection } = await openOne({ highWaterMark: 1 });
     connection.pause();
     const messages = record(connection, 'message');
     expect((await client.post(batch(5))).status).toBe(200);
@@ -480,6 +493,19 @@ describe('Session in the duplex dialect, with an application that does not read'
     connection.resume();
     expect(await blocked).toEqual({ received: 7 });
     expect(messages.flat()).toEqual([0, 1, 2, 3, 4, 5, 6]);
+  });
+
+  it('takes the acknowledgement of a delayed POST at once', async () => {
+    const { client, connection } = await openOne({ highWaterMark: 1 });
+    connection.pause();
+    connection.send('a');
+    expect(connection.unacknowledgedAmount).toBeGreaterThan(0);
+    await client.post(batch(1));
+    const delayed = client.post({ ...batch(1, 1), ack: 1 });
+    await waitFor(() => connection.unacknowledgedAmount === 0);
+    connection.on('message', () => {});
+    connection.resume();
+    expect((await delayed).json).toEqual({ received: 2 });
   });
 
   it('delays one POST, and rejects another with 503', async () => {
@@ -498,6 +524,22 @@ describe('Session in the duplex dialect, with an application that does not read'
     const statuses = (await Promise.all(both)).map(({ status }) => status);
     expect(statuses.sort()).toEqual([200, 503]);
     expect(messages.flat()).toEqual([0, 1]);
+  });
+
+  it('responds to a delayed POST with the close code when the session ends meanwhile', async () => {
+    const { client, connection, sse } = await openOne({ highWaterMark: 1 });
+    connection.pause();
+    await client.post(batch(1));
+    const delayed = client.post({ ...batch(1, 1), close: { code: 3000, reason: '' } });
+    await client.post(); // by now the other one is delayed
+    void sse.close(3001, 'bye');
+    client.stream.cut();
+    const reply = await client.post({ id: 1, close: { code: 3001, reason: 'bye' } });
+    expect(reply.json).toEqual({ received: 1 });
+    expect([(await delayed).status, (await delayed).json]).toEqual([
+      410,
+      expect.objectContaining({ code: 'session-closed', close: { code: 3001, reason: 'bye' } }),
+    ]);
   });
 
   it('delivers each message once although its client repeats a delayed POST', async () => {

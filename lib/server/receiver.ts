@@ -13,6 +13,9 @@ import type { FlowControl } from './sse-connection';
  */
 const FIRST_NUMBER_TIMEOUT = 1_000;
 
+/** Messages that may wait for the application of a duplex session, before back-pressure is applied. */
+const MAX_WAITING_MESSAGES = 1_024;
+
 /** A message that waits for the application. */
 interface QueuedMessage {
   message: unknown;
@@ -44,7 +47,7 @@ export class Receiver implements OrderedReceiver, FlowControl {
   #bufferedBytes = 0;
   #isPaused = false;
   /** Continues the one POST that waits for capacity. */
-  #continueBlockedPost: ((hasCapacity: boolean) => void) | undefined;
+  #continueBlockedPost: ((isInTime: boolean) => void) | undefined;
   /** Dart dialect: runs while a message is missing, or while the first number is unknown. */
   #gapDeadline: Deadline | undefined;
   #missingNumber = 0;
@@ -77,13 +80,13 @@ export class Receiver implements OrderedReceiver, FlowControl {
 
   /** Whether another batch is accepted. */
   get hasCapacity(): boolean {
-    const { highWaterMark, reorderWindow } = this.#session.options;
-    return this.#receiveBuffer.length <= reorderWindow && this.#bufferedBytes < highWaterMark;
+    const { highWaterMark } = this.#session.options;
+    return this.#receiveBuffer.length < MAX_WAITING_MESSAGES && this.#bufferedBytes < highWaterMark;
   }
 
   /**
-   * Waits until there is capacity, for one heartbeat interval at most, which is shorter than the
-   * timeouts of clients and proxies. One POST waits at a time.
+   * Waits until there is capacity or the session is closed, for one heartbeat interval at most, which is
+   * shorter than the timeouts of clients and proxies. One POST waits at a time.
    *
    * @throws SseRequestError if there is no capacity in time, or if another POST waits already.
    */
@@ -100,10 +103,10 @@ export class Receiver implements OrderedReceiver, FlowControl {
     return new Promise((resolve) => {
       const { heartbeatInterval } = this.#session.options;
       const timer = setTimeout(() => this.#continueBlockedPost?.(false), heartbeatInterval).unref();
-      this.#continueBlockedPost = (hasCapacity) => {
+      this.#continueBlockedPost = (isInTime) => {
         clearTimeout(timer);
         this.#continueBlockedPost = undefined;
-        resolve(hasCapacity);
+        resolve(isInTime);
       };
     });
   }
@@ -190,7 +193,7 @@ export class Receiver implements OrderedReceiver, FlowControl {
   close(): void {
     this.#isClosed = true;
     this.#gapDeadline?.clear();
-    this.#continueBlockedPost?.(false);
+    this.#continueBlockedPost?.(true); // its session rejects it
   }
 
   /** Discards what the application has not read. */

@@ -3,11 +3,21 @@ import type { Browser, Page } from 'playwright-core';
 import { onTestFinished } from '../../helpers/on-test-finished';
 import { CHROMIUM_FLAGS, requireChromium } from './chromium-program';
 
-/** @param backForwardCache enables the back/forward cache, which Playwright disables by default. */
-export async function launchChromium({ backForwardCache = false } = {}): Promise<Browser> {
+/**
+ * @param backForwardCache enables the back/forward cache, which Playwright disables by default.
+ * @param ignoresCertificates accepts the certificate of the tests, also on pages that Playwright does not watch.
+ */
+export async function launchChromium({
+  backForwardCache = false,
+  ignoresCertificates = false,
+} = {}): Promise<Browser> {
   return chromium.launch({
     executablePath: requireChromium(),
-    args: ['--headless', ...CHROMIUM_FLAGS],
+    args: [
+      '--headless',
+      ...CHROMIUM_FLAGS,
+      ...(ignoresCertificates ? ['--ignore-certificate-errors'] : []),
+    ],
     ignoreDefaultArgs: backForwardCache ? ['--disable-back-forward-cache'] : [],
   });
 }
