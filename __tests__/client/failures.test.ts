@@ -211,8 +211,10 @@ describe('A message that is too long for an SseClient', () => {
   it('is a failed attempt when it comes before hello', async () => {
     const { client, next: request } = start();
     const failed = next(client, 'error');
-    (await request('GET')).stream().write(endless);
+    const get = await request('GET');
+    get.stream().write(endless);
     expect((await failed).message).toBe('an event exceeds 30000000 characters');
+    expect(get.isAborted()).toBe(true); // the rest is not received
     (await request('GET')).hello();
     await next(client, 'open');
   });

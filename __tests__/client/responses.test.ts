@@ -286,9 +286,9 @@ describe('An open stream', () => {
   });
 
   it('is kept while the application reads slowly, and watched again afterwards', async () => {
+    useFakeTimeouts();
     const { client, get, stream } = await startOpen();
     const reader = client.stream.getReader();
-    useFakeTimeouts();
     stream.write(message('a'));
     await next(client, 'message');
     await turn();
