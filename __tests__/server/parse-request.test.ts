@@ -41,6 +41,24 @@ describe('parseStreamRequest', () => {
     expect(parse('sseClientId=a&sseProtocol=2').dialect).toBe(duplexDialect);
   });
 
+  it('takes a Last-Event-ID from the query in the Dart dialect, where a header has precedence', () => {
+    const resumption = { token: 'TOKEN', received: 7 };
+    expect(parse('sseClientId=a&lastEventId=TOKEN.7')).toMatchObject({
+      hasLastEventId: true,
+      resumption,
+    });
+    expect(
+      parse('sseClientId=a&lastEventId=OTHER.1', { 'last-event-id': 'TOKEN.7' }),
+    ).toMatchObject({ resumption });
+  });
+
+  it('ignores a Last-Event-ID in the query in the duplex dialect, whose token is never part of a URL', () => {
+    expect(parse('sseClientId=a&sseProtocol=2&lastEventId=TOKEN.7')).toMatchObject({
+      hasLastEventId: false,
+      resumption: undefined,
+    });
+  });
+
   it('asks for a poll with ssePoll=1, in both dialects', () => {
     expect(parse('sseClientId=a&sseProtocol=2&ssePoll=1').isPoll).toBe(true);
     expect(parse('sseClientId=a&ssePoll=1').isPoll).toBe(true);

@@ -243,5 +243,6 @@ export class ClientBase<Incoming, Outgoing> extends ClientEventTarget<Incoming, 
 /** What a relative URL is relative to: the document's base, or the worker's script; none in Node. */
 function baseUrl(): string | undefined {
   if ('document' in globalThis) return document.baseURI;
-  return 'location' in globalThis ? location.href : undefined;
+  // Deno has a `location` that is undefined.
+  return (globalThis as { location?: Location }).location?.href;
 }

@@ -131,6 +131,14 @@ const EVENT_TYPES = [
   'close',
 ] as const satisfies (keyof SseClientEventMap)[];
 
+/** Whether the platform itself calls the `on…` properties of every event target, as workerd does. */
+const callsHandlers = (() => {
+  let isCalled = false;
+  const target = Object.assign(new EventTarget(), { onprobe: () => (isCalled = true) });
+  target.dispatchEvent(new Event('probe'));
+  return isCalled;
+})();
+
 /** An event target with an `on…` property for each of {@link EVENT_TYPES}, which is null until it is set. */
 class HandlerEventTarget extends EventTarget {
   readonly #handlers = new Map<string, { handler: EventListener; listener: EventListener }>();
@@ -151,7 +159,7 @@ class HandlerEventTarget extends EventTarget {
           if (typeof handler !== 'function') return;
           const listener = (event: Event) => handler.call(this, event);
           this.#handlers.set(type, { handler, listener });
-          this.addEventListener(type, listener);
+          if (!callsHandlers) this.addEventListener(type, listener);
         },
       });
     }

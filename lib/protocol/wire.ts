@@ -13,6 +13,8 @@ export const PROTOCOL_HEADER = 'Sse-Protocol';
 export const CLIENT_ID = 'sseClientId';
 /** Query parameter [dart]: the number of a POST's message, counted from 0. */
 export const MESSAGE_ID = 'messageId';
+/** Query parameter of the Dart dialect: what event-source-polyfill sends instead of `Last-Event-ID`. */
+export const LAST_EVENT_ID = 'lastEventId';
 /** Query parameter: requests the duplex dialect. */
 export const PROTOCOL = 'sseProtocol';
 /** Query parameter of a GET: with the value {@link POLL_VALUE}, its response is a poll. */

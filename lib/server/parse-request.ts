@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { validateClose } from '../protocol/close-code';
 import {
   CLIENT_ID,
+  LAST_EVENT_ID,
   MESSAGE_ID,
   POLL,
   POLL_VALUE,
@@ -36,10 +37,12 @@ export function parseStreamRequest(
   { headers }: IncomingMessage,
   query: URLSearchParams,
 ): StreamRequest {
-  const lastEventId = headers['last-event-id'];
+  const dialect = parseDialect(query);
+  const inQuery = dialect === dartDialect ? parseParameter(query, LAST_EVENT_ID) : undefined;
+  const lastEventId = headers['last-event-id'] ?? inQuery;
   return {
     id: parseId(query),
-    dialect: parseDialect(query),
+    dialect,
     isPoll: parsePoll(query),
     hasLastEventId: lastEventId !== undefined,
     resumption: typeof lastEventId === 'string' ? parseLastEventId(lastEventId) : undefined,
