@@ -58,8 +58,9 @@ export default tseslint.config(
     files: [
       'example-app/public/**/*.mjs',
       'bench/clients/page.mjs',
+      '__tests__/browser/helpers/network-first-worker.mjs',
       '__tests__/consumer/project/page.mjs',
     ],
-    languageOptions: { globals: globals.browser },
+    languageOptions: { globals: { ...globals.browser, ...globals.serviceworker } },
   },
 );

@@ -65,6 +65,30 @@ describe('SseClient with the transport "poll"', () => {
     expect(disconnects).toMatchObject([{ reason: 'response ended' }]);
   });
 
+  it('waits before it repeats a poll that was answered at once with nothing but a ping', async () => {
+    const backoff = jest.fn(() => 0);
+    const { client, next: request } = start({ transport: 'poll', backoff });
+    answerPoll(await request('GET'), {}, ping(0, 0));
+    answerPoll(await request('GET'), resumed(0), ping(0, 0)); // from a cache, say
+    answerPoll(await request('GET'), resumed(0), ping(0, 0));
+    answerPoll(await request('GET'), resumed(0), message('a'));
+    await request('GET');
+    expect(backoff.mock.calls).toEqual([[0], [1]]);
+    expect(client.readyState).toBe(1);
+  });
+
+  it('does not wait after a ping that has come after more than a second', async () => {
+    useFakeTimeouts('performance');
+    const backoff = jest.fn(() => 0);
+    const { next: request } = start({ transport: 'poll', backoff });
+    answerPoll(await request('GET'), { heartbeat: 15_000 }, ping(0, 0));
+    const second = await request('GET');
+    jest.advanceTimersByTime(1_000);
+    answerPoll(second, { ...resumed(0), heartbeat: 15_000 }, ping(0, 0));
+    await request('GET');
+    expect(backoff).not.toHaveBeenCalled();
+  });
+
   it('starts its back-off anew after a complete poll', async () => {
     const backoff = jest.fn(() => 0);
     const { next: request } = start({ transport: 'poll', backoff });

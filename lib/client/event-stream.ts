@@ -69,12 +69,15 @@ export function createEventStream(handler: EventStreamHandler) {
     if (firstDelay !== undefined) await wait(firstDelay);
     while (isWanted()) {
       const isPoll = transport.current === 'poll';
+      const startedAt = performance.now();
       progress = newProgress();
       const reason = await read();
       if (!isWanted()) return;
       if (transport.onEnd(progress)) continue;
       if (isPoll && progress.hasEvents && reason === RESPONSE_ENDED) {
-        attempt = 0;
+        // A cache might answer with an earlier heartbeat, again and again.
+        if (progress.hasNews || performance.now() - startedAt >= STABLE_AFTER) attempt = 0;
+        else await wait(0);
         continue;
       }
       if (isConnected) {
@@ -103,6 +106,7 @@ export function createEventStream(handler: EventStreamHandler) {
     const wasConnected = isConnected;
     isConnected = true;
     progress.isOpen = true;
+    progress.hasNews = !wasConnected;
     openedAt = performance.now();
     maxSilence = milliseconds;
     armWatchdog(milliseconds, 'dead or buffered by a proxy');
@@ -140,6 +144,7 @@ export function createEventStream(handler: EventStreamHandler) {
       const decode = createEventStreamDecoder((name, data) => {
         if (signal.aborted) return;
         progress.hasEvents = progress.isOpen;
+        progress.hasNews ||= progress.isOpen && name === 'message';
         if (handler.onEvent(name, data)) return;
         abort(`invalid ${name}: messages lost, or answered by a cache`);
       }, MAX_EVENT_LENGTH);
@@ -179,7 +184,7 @@ export function createEventStream(handler: EventStreamHandler) {
 }
 
 function newProgress(): ResponseProgress {
-  return { isOpen: false, hasEvents: false, isTimedOut: false };
+  return { isOpen: false, hasEvents: false, hasNews: false, isTimedOut: false };
 }
 
 /** Whether this is a page that nobody sees. */

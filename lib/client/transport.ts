@@ -12,6 +12,8 @@ export interface ResponseProgress {
   isOpen: boolean;
   /** Whether it had an event after the first one. */
   hasEvents: boolean;
+  /** Whether it had a message, or connected the client. */
+  hasNews: boolean;
   /** Whether it was aborted because no event arrived. */
   isTimedOut: boolean;
 }
