@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, posix, resolve, sep } from 'node:path';
+import { buildSync } from 'esbuild';
 
 const ROOT = resolve(__dirname, '../..');
 const PROJECT = join(__dirname, 'project');
@@ -391,6 +392,15 @@ describe('a project that installs the package from git', () => {
     const [output = ''] = ran.stdout.split('.');
     expect({ ...ran, stdout: output }).toEqual({ code: 0, stdout: 'done on Node 20', stderr: '' });
   });
+});
+
+test('a bundler keeps the drop-in script that is imported for its global', () => {
+  const { outputFiles } = buildSync({
+    stdin: { contents: "import 'sse-duplex/client.js';", resolveDir: projectOf(5, 'JS') },
+    bundle: true,
+    write: false,
+  });
+  expect(outputFiles[0]!.text).toContain('SseClient');
 });
 
 describe('the quick start of the README', () => {

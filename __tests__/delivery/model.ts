@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { SseClient } from '../../lib/client/index';
+import type { ForeignResponse, Interference } from '../helpers/middlebox';
 import { createRandom } from '../helpers/random';
 import type { Break } from '../helpers/simulated-network';
 import { Simulation } from './simulation';
@@ -16,6 +17,8 @@ const OPTIONS = {
   drainTimeout: 200,
   reconnectJitter: 100,
 };
+
+const TRANSPORTS = ['auto', 'stream', 'poll'] as const;
 
 /** The close codes of each side. */
 const BY_SERVER = 4001;
@@ -51,6 +54,13 @@ const STEPS = {
   resume(simulation: Simulation) {
     for (const { connection } of simulation.open()) connection.resume();
   },
+  uplink: (simulation: Simulation, rate: number) => (simulation.network.uplinkRate = rate),
+  interfere: (simulation: Simulation, interference: Interference) =>
+    simulation.middlebox.plan(interference),
+  capture: (simulation: Simulation, [response, milliseconds]: [ForeignResponse, number]) =>
+    simulation.middlebox.capture(response, milliseconds),
+  buffer: (simulation: Simulation, isBuffering: boolean) =>
+    (simulation.middlebox.isBuffering = isBuffering),
   kill: (simulation: Simulation) => simulation.kill(),
   /** Shuts the server down gracefully; its clients reconnect to the new one. */
   restart(simulation: Simulation) {
@@ -78,6 +88,18 @@ const breaking = {
 const method = fc.constantFrom('GET', 'POST');
 const from = fc.constantFrom('client', 'server');
 const bytes = fc.nat(800);
+const foreignResponse = fc.constantFrom<ForeignResponse>(
+  ...[200, 204, 301, 302, 307, 400, 401, 403, 404, 405, 408, 409, 410, 413, 429, 500, 502, 503].map(
+    (status) => ({ status, body: '<!doctype html>', type: 'text/html' }),
+  ),
+  { status: 200, body: '{}', type: 'application/json' },
+  { status: 200, body: 'null', type: 'application/json' },
+  { status: 404, body: '{"message":"no Route matched"}', type: 'application/json' },
+  { status: 410, body: '{"code":"Gone","message":"moved"}', type: 'application/json' },
+  { status: 200, body: '', type: 'text/event-stream' },
+  { status: 200, body: 'data: [0,0,""]\n\n', type: 'text/event-stream' },
+  { status: 200, body: 'event: hello\ndata: {}\n\ndata: [0,0,""]\n\n', type: 'text/event-stream' },
+);
 const burst = fc.record({ count: fc.integer({ min: 1, max: 12 }), size: fc.nat(300) });
 const large = fc.record({ count: fc.constant(1), size: fc.integer({ min: 900, max: 1_200 }) });
 
@@ -101,20 +123,36 @@ const step = fc.oneof(
   steps(1, ['latency'], fc.nat(15)),
   steps(1, ['unplug'], fc.nat(1_000)),
   steps(2, ['stall'], fc.boolean()),
+  steps(1, ['uplink'], fc.constantFrom(5, 20, 100, Infinity)),
+  steps(
+    2,
+    ['interfere'],
+    fc.record({
+      method,
+      kind: fc.constant('answer'),
+      response: foreignResponse,
+      reachesServer: fc.boolean(),
+    }),
+  ),
+  steps(2, ['interfere'], fc.record({ method, kind: fc.constantFrom('cached', 'stripped') })),
+  steps(1, ['capture'], fc.tuple(foreignResponse, fc.nat(1_000))),
+  steps(1, ['buffer'], fc.boolean()),
   steps(5, ['pause', 'resume', 'overflow', 'kill', 'restart']),
   steps(3, ['closeConnection', 'closeClient', 'openClient']),
 ) as fc.Arbitrary<Step>;
 
 /** Performs the steps, repairs the network, and returns the violated guarantees. */
 async function run(steps: readonly Step[]): Promise<string[]> {
-  const simulation = new Simulation(OPTIONS);
-  const { clock, network, violations } = simulation;
+  const pickTransport = () => TRANSPORTS[Math.floor(Math.random() * TRANSPORTS.length)];
+  const simulation = new Simulation(OPTIONS, pickTransport);
+  const { clock, network, middlebox, violations } = simulation;
   try {
     await clock.advance(5);
     for (const [name, value] of steps) {
       await (STEPS[name] as (simulation: Simulation, value: unknown) => unknown)(simulation, value);
     }
     network.heal();
+    middlebox.heal();
     for (const { connection } of simulation.connections) connection.resume();
 
     const hasArrived = () => {

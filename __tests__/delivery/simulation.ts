@@ -1,9 +1,10 @@
 import express from 'express';
 import { SseClient } from '../../lib/client/index';
-import type { SessionEndEvent } from '../../lib/client/index';
+import type { SessionEndEvent, SseClientOptions } from '../../lib/client/index';
 import { SseConnection, createSseMiddleware } from '../../lib/index';
 import type { SseMiddleware, SseOptions } from '../../lib/index';
 import type { Request } from 'express';
+import { Middlebox } from '../helpers/middlebox';
 import { SimulatedNetwork } from '../helpers/simulated-network';
 import { VirtualClock } from '../helpers/virtual-clock';
 
@@ -31,7 +32,9 @@ export interface ServerEnd extends End {
 export class Simulation {
   readonly clock = new VirtualClock();
   readonly network = new SimulatedNetwork();
+  readonly middlebox = new Middlebox(this.network.fetch);
   readonly options: SseOptions<Request>;
+  readonly #pickTransport: () => SseClientOptions['transport'];
   client: SseClient<Message, Message>;
   sse: Sse;
   /** The clients' sessions in order. */
@@ -41,8 +44,13 @@ export class Simulation {
   /** Descriptions of violated guarantees. */
   readonly violations: string[] = [];
 
-  constructor(options: SseOptions<Request>) {
+  /** @param pickTransport returns the transport of the next client. */
+  constructor(
+    options: SseOptions<Request>,
+    pickTransport: () => SseClientOptions['transport'] = () => 'stream',
+  ) {
     this.options = options;
+    this.#pickTransport = pickTransport;
     this.clock.install();
     this.sse = this.openServer();
     this.client = this.openClient();
@@ -54,7 +62,8 @@ export class Simulation {
 
   openClient(): SseClient<Message, Message> {
     const client = new SseClient<Message, Message>('http://server/sse', {
-      fetch: this.network.fetch,
+      fetch: this.middlebox.fetch,
+      transport: this.#pickTransport(),
       backoff: (attempt) => Math.min(50, 2 ** attempt),
     });
     this.client = client;

@@ -32,6 +32,8 @@ interface Plan {
 export class SimulatedNetwork {
   /** Milliseconds from sending to delivery. */
   latency = 1;
+  /** Bytes per millisecond that a connection carries to the server. */
+  uplinkRate = Infinity;
   /** Whether bytes to clients are held back. */
   isStalled = false;
   readonly links = new Set<Link>();
@@ -67,6 +69,7 @@ export class SimulatedNetwork {
   heal(): void {
     this.#plans.length = 0;
     this.latency = 1;
+    this.uplinkRate = Infinity;
     this.#unpluggedUntil = 0;
     this.stall(false);
   }
@@ -125,7 +128,7 @@ class Link {
     if (isHit) bytes = chunk.subarray(0, Math.max(0, breakAfter.bytes - this.#passed[from]));
     this.#passed[from] += bytes.length;
     if (from === 'client') this.copy?.write(chunk);
-    this.#deliver(from, () => {
+    this.#deliver(from, bytes.length, () => {
       if (bytes.length > 0) this.#other(from).push(bytes);
       if (isHit) this.break(breakAfter);
     });
@@ -136,12 +139,12 @@ class Link {
 
   /** Ends the bytes of one side. */
   finish(from: Side): void {
-    this.#deliver(from, () => this.#other(from).push(null));
+    this.#deliver(from, 0, () => this.#other(from).push(null));
   }
 
   /** Destroys the other side's socket after one side's was destroyed. */
   destroy(from: Side): void {
-    this.#deliver(from, () => this.#other(from).destroy());
+    this.#deliver(from, 0, () => this.#other(from).destroy());
     if (this.client.destroyed && this.server.destroyed) this.#network.links.delete(this);
   }
 
@@ -160,10 +163,12 @@ class Link {
     for (const pass of this.#stalled.splice(0)) pass();
   }
 
-  #deliver(from: Side, arrive: () => void): void {
-    const late = from === 'client' ? (this.#plan.late ?? 0) : 0;
+  #deliver(from: Side, bytes: number, arrive: () => void): void {
+    const isUp = from === 'client';
+    const late = isUp ? (this.#plan.late ?? 0) : 0;
     const at = performance.now() + this.#network.latency + late;
-    this.#arrival[from] = Math.max(at, this.#arrival[from]);
+    const transfer = isUp ? bytes / this.#network.uplinkRate : 0;
+    this.#arrival[from] = Math.max(at, this.#arrival[from]) + transfer;
     setTimeout(() => {
       const pass = () => {
         if (!this.#isBroken && !this.#other(from).destroyed) arrive();

@@ -18,7 +18,7 @@ describe('serveClientScript', () => {
       'x-content-type-options': 'nosniff',
       'cross-origin-resource-policy': 'cross-origin', // pages of allowed origins, under helmet too
     });
-    const context = { EventTarget };
+    const context = { Event, EventTarget };
     const before = Object.keys(context);
     runInNewContext(reply.text, context);
     const added = Object.keys(context).filter((name) => !before.includes(name));

@@ -526,7 +526,7 @@ describe('Session in the duplex dialect, with an application that does not read'
     expect(messages.flat()).toEqual([0, 1]);
   });
 
-  it('responds to a delayed POST with the close code when the session ends meanwhile', async () => {
+  it('responds to a delayed POST with 404 when the session is forgotten meanwhile', async () => {
     const { client, connection, sse } = await openOne({ highWaterMark: 1 });
     connection.pause();
     await client.post(batch(1));
@@ -536,10 +536,20 @@ describe('Session in the duplex dialect, with an application that does not read'
     client.stream.cut();
     const reply = await client.post({ id: 1, close: { code: 3001, reason: 'bye' } });
     expect(reply.json).toEqual({ received: 1 });
-    expect([(await delayed).status, (await delayed).json]).toEqual([
-      410,
-      expect.objectContaining({ code: 'session-closed', close: { code: 3001, reason: 'bye' } }),
-    ]);
+    expect(await delayed).toMatchObject({ status: 404, json: { code: 'unknown-session' } });
+  });
+
+  it('responds to a delayed POST with the close code when the session exceeds a limit meanwhile', async () => {
+    const { client, connection } = await openOne({ highWaterMark: 1, maxBufferedAmount: 100 });
+    connection.pause();
+    await client.post(batch(1));
+    const delayed = client.post(batch(1, 1));
+    await client.post(); // by now the other one is delayed
+    connection.send('x'.repeat(100));
+    expect(await delayed).toMatchObject({
+      status: 410,
+      json: { code: 'session-closed', close: { code: 1008 } },
+    });
   });
 
   it('delivers each message once although its client repeats a delayed POST', async () => {

@@ -63,3 +63,11 @@ export class SseRequestError extends Error {
     return { 'X-Content-Type-Options': 'nosniff', ...this.#details.headers };
   }
 }
+
+/** The error response to a request whose session does not exist, or not for this client. */
+export function unknownSession(): SseRequestError {
+  return new SseRequestError(
+    'unknown-session',
+    'there is no such session on this server, or it is not yours: open a new one',
+  );
+}

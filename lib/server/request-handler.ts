@@ -18,7 +18,7 @@ import {
 import type { StreamRequest } from './parse-request';
 import { contentTooLarge, readJsonBody } from './read-body';
 import type { JsonBody } from './read-body';
-import { SseRequestError } from './request-error';
+import { SseRequestError, unknownSession } from './request-error';
 import { RequestPolicy } from './request-policy';
 import type { Session } from './session';
 import type { SessionRegistry } from './session-registry';
@@ -207,13 +207,6 @@ function isAuthenticResumption(
 ): boolean {
   if (!session || !resumption || session.dialect !== dialect) return false;
   return session.authenticates(resumption.token, principal);
-}
-
-function unknownSession(): SseRequestError {
-  return new SseRequestError(
-    'unknown-session',
-    'there is no such session on this server, or it is not yours: open a new one',
-  );
 }
 
 function sessionConflict(id: string): SseRequestError {

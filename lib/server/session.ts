@@ -14,7 +14,7 @@ import type { HeartbeatTarget } from './heartbeat';
 import type { ResolvedOptions } from './options';
 import { Receiver } from './receiver';
 import type { ReceiverOwner } from './receiver';
-import { SseRequestError } from './request-error';
+import { SseRequestError, unknownSession } from './request-error';
 import type { Discarded } from './send-buffer';
 import { Sender, idleInterval } from './sender';
 import type { SenderOwner } from './sender';
@@ -24,10 +24,7 @@ import type { ConnectionSession, FlowControl, ReadyState } from './sse-connectio
 
 /** Shortest time in milliseconds that a client has to answer the close event. */
 const CLOSE_TIMEOUT = 5_000;
-/**
- * Time in milliseconds that an application has to add its first `message` listener to a connection that
- * has closed. After that the messages are discarded, and `close` is emitted.
- */
+/** Time in milliseconds that an application has to add a `message` listener to a closed connection. */
 const LISTENER_TIMEOUT = 30_000;
 
 /**
@@ -361,6 +358,7 @@ export class Session
   }
 
   #rejectIfClosed(): void {
+    if (this.#isReleased) throw unknownSession();
     if (this.#readyState !== SseConnection.CLOSED || !this.#closeInfo) return;
     const { code, reason } = this.#closeInfo;
     throw new SseRequestError('session-closed', `the session is closed: ${code} ${reason}`, {
