@@ -1,5 +1,10 @@
 export { createSseMiddleware } from './server/create-sse-middleware';
-export type { SseMiddleware, SseMiddlewareEvents } from './server/create-sse-middleware';
+export type {
+  SseMiddleware,
+  SseMiddlewareEvents,
+  SseRoom,
+  SseRoomSendOptions,
+} from './server/create-sse-middleware';
 export type { SseConnections, SseStats } from './server/session-registry';
 export { SseConnection } from './server/sse-connection';
 export type { CloseDetails, ReadyState, SseConnectionEvents } from './server/sse-connection';

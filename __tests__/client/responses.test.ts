@@ -778,6 +778,18 @@ describe('The close of an SseClient', () => {
     expect(closes[0]).toMatchObject({ code: 1000, wasClean: false, unacknowledged: ['a'] });
   });
 
+  it('is sent again when a cache answers with the response to an earlier POST', async () => {
+    const { client, next: request } = await startOpen({ backoff: () => 0 });
+    const closed = next(client, 'close');
+    client.send('a');
+    client.close();
+    (await request('POST')).answer(200, { received: 1, closed: undefined });
+    const again = await request('POST');
+    expect(again.body).toMatchObject({ id: 1, messages: [], close: { code: 1000 } });
+    again.answer(200, { received: 1 });
+    expect(await closed).toMatchObject({ code: 1000, wasClean: true, unacknowledged: [] });
+  });
+
   it('is not clean when the server does not respond', async () => {
     useFakeTimeouts();
     const { client } = await startOpen({}, { heartbeat: 100_000 });

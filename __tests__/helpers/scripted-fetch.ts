@@ -11,6 +11,7 @@ export interface PendingRequest {
   body: unknown;
   /** Whether the client has aborted it. */
   isAborted(): boolean;
+  /** Responds. A successful response to a closing POST says that the session is closed, unless `body` does. */
   answer(status: number, body?: object | string, headers?: Record<string, string>): void;
   respond(response: Response): void;
   fail(): void;
@@ -50,13 +51,13 @@ export function scriptFetch() {
         init,
         body: typeof init.body === 'string' ? (JSON.parse(init.body) as unknown) : undefined,
         isAborted: () => signal?.aborted ?? false,
-        answer: (status, body = {}, headers = {}) =>
-          resolve(
-            new Response(typeof body === 'string' ? body : JSON.stringify(body), {
-              status,
-              headers,
-            }),
-          ),
+        answer(status, body = {}, headers = {}) {
+          const { close } = Object(request.body) as { close?: object };
+          const answer =
+            status === 200 && close ? { closed: true, ...(Object(body) as object) } : body;
+          const text = typeof answer === 'string' ? answer : JSON.stringify(answer);
+          resolve(new Response(text, { status, headers }));
+        },
         respond: resolve,
         fail: () => reject(new TypeError('fetch failed')),
         stream(headers = { 'Content-Type': 'text/event-stream' }) {

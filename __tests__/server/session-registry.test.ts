@@ -326,6 +326,7 @@ describe('SessionRegistry', () => {
       await client.stream.take();
       expect((await client.post({ messages: ['late'], ...code(1012) })).json).toEqual({
         received: 1,
+        closed: true,
       });
       await closed;
       expect(messages).toEqual([['late']]);

@@ -535,7 +535,7 @@ describe('Session in the duplex dialect, with an application that does not read'
     void sse.close(3001, 'bye');
     client.stream.cut();
     const reply = await client.post({ id: 1, close: { code: 3001, reason: 'bye' } });
-    expect(reply.json).toEqual({ received: 1 });
+    expect(reply.json).toEqual({ received: 1, closed: true });
     expect(await delayed).toMatchObject({ status: 404, json: { code: 'unknown-session' } });
   });
 
@@ -588,7 +588,7 @@ describe('Session in the duplex dialect, closed by the server', () => {
       messages: ['on the way'],
       close: { code: 4000, reason: 'done' },
     });
-    expect([reply.status, reply.json]).toEqual([200, { received: 1 }]);
+    expect([reply.status, reply.json]).toEqual([200, { received: 1, closed: true }]);
     expect(messages).toEqual([['on the way']]);
     expect(closes).toEqual([[4000, 'done', { unacknowledged: [] }]]);
     expect([connection.readyState, sse.connections.size]).toEqual([3, 0]);
@@ -668,7 +668,7 @@ describe('Session in the duplex dialect, closed by the server', () => {
     await client.stream.take();
     const messages = record(connection, 'message');
     const reply = await client.post({ messages: ['late'], close: { code: 1008, reason: '' } });
-    expect([reply.status, reply.json]).toEqual([200, { received: 0 }]);
+    expect([reply.status, reply.json]).toEqual([200, { received: 0, closed: true }]);
     expect(messages).toEqual([]); // after `close` there is none
     expect((await client.post()).status).toBe(404);
   });
@@ -685,7 +685,7 @@ describe('Session in the duplex dialect, closed by the client', () => {
       messages: ['x', 'y'],
       close: { code: 4001, reason: 'ünd' },
     });
-    expect([reply.status, reply.json]).toEqual([200, { received: 2 }]);
+    expect([reply.status, reply.json]).toEqual([200, { received: 2, closed: true }]);
     expect(messages.flat()).toEqual(['x', 'y']);
     expect(closes).toEqual([[4001, 'ünd', { unacknowledged: ['b', 'c'] }]]);
     expect(await client.stream.ended).toBe('ended');
@@ -700,7 +700,7 @@ describe('Session in the duplex dialect, closed by the client', () => {
     expect((await client.post(end)).status).toBe(409);
     expect(closes).toEqual([]);
     await client.post({ messages: ['x'] });
-    expect((await client.post(end)).json).toEqual({ received: 2 });
+    expect((await client.post(end)).json).toEqual({ received: 2, closed: true });
     expect(messages.flat()).toEqual(['x', 'y']);
     expect(closes).toHaveLength(1);
   });

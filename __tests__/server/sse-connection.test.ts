@@ -320,7 +320,10 @@ describe('SseConnection', () => {
       await connection.stream.cancel();
       const closes = record(connection, 'close');
       expect((await client.post({ id: 1, messages: [2] })).status).toBe(200);
-      expect((await client.post({ id: 2, messages: [3], ...CLOSE })).json).toEqual({ received: 3 });
+      expect((await client.post({ id: 2, messages: [3], ...CLOSE })).json).toEqual({
+        received: 3,
+        closed: true,
+      });
       expect(closes).toHaveLength(1);
     });
 

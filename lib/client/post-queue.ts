@@ -163,7 +163,8 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
     }
     if (!session()) return { minDelay: 0 }; // it has ended meanwhile
     const { status } = response;
-    if (status !== 200 || !handler.acknowledge(parseFields(text).received)) {
+    const { received: acknowledged, closed } = parseFields(text);
+    if (status !== 200 || !handler.acknowledge(acknowledged) || (close && !closed)) {
       const error = readErrorResponse(response, text);
       const isTooLarge = [408, 413].includes(status);
       if (isTooLarge) batchLimit = messages.length / 2;

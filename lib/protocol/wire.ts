@@ -102,6 +102,8 @@ export interface Envelope {
 export interface PostResponse {
   /** Number of messages that the server has received from the client. */
   received: number;
+  /** In the response to a closing POST. An earlier response, from a cache, does not have it. */
+  closed?: true;
 }
 
 /** Machine-readable error code of an error response. */

@@ -7,6 +7,7 @@ import { resolveOptions } from './options';
 import type { SseOptions } from './options';
 import type { SseRequestError } from './request-error';
 import { RequestHandler } from './request-handler';
+import { checkRoom } from './rooms';
 import { serveClientScript } from './serve-client';
 import { SessionRegistry } from './session-registry';
 import type { SseConnections, SseStats } from './session-registry';
@@ -21,6 +22,24 @@ export interface SseMiddlewareEvents<Incoming, Outgoing, Req> {
    * the event of Node's `http.Server`. Without a listener it is ignored.
    */
   clientError: [error: SseRequestError, request: Req];
+}
+
+/** Options of {@link SseRoom.send}. */
+export interface SseRoomSendOptions<Connection> {
+  /** A member that does not get the message, such as the connection that it came from. @default none */
+  except?: Connection;
+}
+
+/** Sends to the members of a room. Returned by `sse.to(room)`. */
+export interface SseRoom<Outgoing, Connection> {
+  /**
+   * Sends a message to all members of the room at the time of the call. As with `broadcast`, the message is
+   * serialised once, and a connection that exceeds `maxBufferedAmount` is closed with code 1008.
+   *
+   * @param message any JSON-serialisable value.
+   * @throws TypeError if the message is not JSON-serialisable.
+   */
+  send(message: Outgoing, options?: SseRoomSendOptions<Connection>): void;
 }
 
 /** Express middleware with an event API, returned by {@link createSseMiddleware}. */
@@ -54,6 +73,14 @@ export interface SseMiddleware<Incoming, Outgoing, Req> {
     message: Outgoing,
     filter?: (connection: SseConnection<Incoming, Outgoing, Req>) => boolean,
   ): void;
+
+  /**
+   * Returns an object that sends to the members of a room: see `connection.join`.
+   *
+   * @param room any string but ''. A room exists as long as it has members.
+   * @throws TypeError if the name of the room is not such a string.
+   */
+  to(room: string): SseRoom<Outgoing, SseConnection<Incoming, Outgoing, Req>>;
 
   /**
    * Closes all sessions and opens no new ones. Each client receives everything that was sent before,
@@ -142,6 +169,13 @@ export function createSseMiddleware<
     off: listenWith('off'),
     connections: registry.connections,
     broadcast: registry.broadcast.bind(registry),
+    to(room: string) {
+      checkRoom(room);
+      return {
+        send: (message: unknown, { except }: SseRoomSendOptions<SseConnection> = {}) =>
+          registry.sendToRoom(room, message, except),
+      };
+    },
     close: (code: number = CloseCode.serviceRestart, reason = '') => registry.close(code, reason),
     stats: () => registry.stats(),
     attach(server: EventEmitter): void {

@@ -5,6 +5,7 @@ import { PreparedMessage } from './batch';
 import type { Dialect } from './dialect';
 import { Heartbeat } from './heartbeat';
 import type { ResolvedOptions } from './options';
+import { Rooms } from './rooms';
 import { Session } from './session';
 import type { SessionOwner } from './session-owner';
 import type { SseConnection } from './sse-connection';
@@ -41,6 +42,7 @@ export class SessionRegistry implements SessionOwner {
   readonly path: string;
   readonly options: ResolvedOptions;
   readonly heartbeat: Heartbeat;
+  readonly rooms = new Rooms<SseConnection>();
   /** What {@link SseStats} counts since the middleware was created. */
   readonly counts = { opened: 0, resumed: 0, clientErrors: 0 };
   readonly #sessions = new Map<string, Session>();
@@ -92,6 +94,7 @@ export class SessionRegistry implements SessionOwner {
 
   onSessionClosed({ id, connection }: Session): void {
     if (this.#connections.get(id) === connection) this.#connections.delete(id);
+    this.rooms.leaveAll(connection);
   }
 
   onSessionReleased(session: Session): void {
@@ -102,10 +105,30 @@ export class SessionRegistry implements SessionOwner {
 
   /** @throws TypeError if the message is not JSON-serialisable. */
   broadcast(message: unknown, filter?: (connection: SseConnection) => boolean): void {
-    const prepared = new PreparedMessage(toJson(message));
+    const json = toJson(message);
     const sessions = filter
       ? [...this.#sessions.values()].filter(({ connection }) => filter(connection))
       : this.#sessions.values();
+    this.#sendToAll(json, sessions);
+  }
+
+  /**
+   * Sends a message to the members of a room.
+   *
+   * @throws TypeError if the message is not JSON-serialisable.
+   */
+  sendToRoom(room: string, message: unknown, except?: SseConnection): void {
+    const json = toJson(message);
+    const sessions: Session[] = [];
+    for (const connection of this.rooms.membersOf(room)) {
+      const session = connection === except ? undefined : this.#sessions.get(connection.id);
+      if (session) sessions.push(session);
+    }
+    this.#sendToAll(json, sessions);
+  }
+
+  #sendToAll(json: string, sessions: Iterable<Session>): void {
+    const prepared = new PreparedMessage(json);
     // A session that exceeds its limit closes only after all others have the message: its `close` listener
     // may send, and all clients must receive that afterwards.
     const overflowing: Session[] = [];

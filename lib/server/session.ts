@@ -75,7 +75,7 @@ export class Session
     this.principal = principal;
     this.#sender = new Sender(this);
     this.#receiver = new Receiver(this, firstNumber);
-    this.connection = new SseConnection(this, request);
+    this.connection = new SseConnection(this, request, owner.rooms);
     this.#heartbeatSlot = owner.heartbeat.start(this);
   }
 
@@ -214,7 +214,7 @@ export class Session
     if (close && this.#readyState === SseConnection.CLOSED) {
       // The client answers the close event. The response tells it which messages were accepted.
       this.#release();
-      return { received: this.#receiver.received };
+      return { received: this.#receiver.received, closed: true };
     }
     this.#rejectIfClosed();
     this.#lastActivityAt = performance.now();
@@ -236,6 +236,7 @@ export class Session
       if (!areAllReceived) throw this.#receiver.outOfWindow(id);
       this.#setClosed(this.#closeInfo ?? close);
       this.#release();
+      return { received: this.#receiver.received, closed: true };
     }
     return { received: this.#receiver.received };
   }

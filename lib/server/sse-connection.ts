@@ -4,6 +4,8 @@ import type { IncomingMessage } from 'node:http';
 import { CloseCode, validateClose } from '../protocol/close-code';
 import { toJson } from '../protocol/json';
 import type { Close } from '../protocol/wire';
+import { checkRoom } from './rooms';
+import type { Rooms } from './rooms';
 
 /** Details of the end of a connection. */
 export interface CloseDetails<Outgoing> {
@@ -38,6 +40,7 @@ type EventArguments<Events, Event> = Event extends keyof Events ? Events[Event] 
 /** What a connection needs from its session. */
 export interface ConnectionSession {
   readonly id: string;
+  readonly principal: string | undefined;
   readonly connected: boolean;
   readonly readyState: ReadyState;
   /** Whether `close` was emitted, after which there are no more messages. */
@@ -87,15 +90,17 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
   data: unknown = undefined;
 
   readonly #session: ConnectionSession;
+  readonly #rooms: Rooms<SseConnection>;
   /** The asynchronous context of the request that opened the session. */
   readonly #context = new AsyncResource('SseConnection');
   #stream: ReadableStream<Incoming> | undefined;
   #sink: WritableStream<Outgoing> | undefined;
 
   /** @internal Connections are created by the middleware. */
-  constructor(session: ConnectionSession, request: Req) {
+  constructor(session: ConnectionSession, request: Req, rooms: Rooms<SseConnection>) {
     super();
     this.#session = session;
+    this.#rooms = rooms;
     this.request = request;
     // `newListener` is an event of EventEmitter itself, which the type of this emitter omits.
     EventEmitter.prototype.on.call(this, 'newListener', SseConnection.#onNewListener);
@@ -122,6 +127,11 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
   /** The session id. The client chose it, and it is not authenticated: use `authorize` for identity. */
   get id(): string {
     return this.#session.id;
+  }
+
+  /** What `authorize` returned for the client, if that was a string: the user's identity. Else undefined. */
+  get principal(): string | undefined {
+    return this.#session.principal;
   }
 
   /** Whether a stream to the client is open now, or the client polls. */
@@ -161,6 +171,38 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
    */
   send(message: Outgoing): boolean {
     return this.#session.send(toJson(message));
+  }
+
+  /**
+   * Adds the connection to a room, so that it receives what is sent with `sse.to(room).send()`. Has no effect if
+   * it is in the room already, or if it is not `OPEN`. A connection leaves its rooms when it closes.
+   *
+   * @param room any string but ''.
+   * @throws TypeError if the name of the room is not such a string.
+   */
+  join(room: string): void {
+    checkRoom(room);
+    if (this.readyState === SseConnection.OPEN) this.#rooms.join(this.#asMember, room);
+  }
+
+  /**
+   * Removes the connection from a room. Has no effect if it is not in the room.
+   *
+   * @throws TypeError if the name of the room is not a string, or is ''.
+   */
+  leave(room: string): void {
+    checkRoom(room);
+    this.#rooms.leave(this.#asMember, room);
+  }
+
+  /** The names of the rooms that the connection is in; after its end, those that it was in. A copy. */
+  get rooms(): string[] {
+    return this.#rooms.namesOf(this.#asMember);
+  }
+
+  /** The rooms do not know the application's types. */
+  get #asMember(): SseConnection {
+    return this as unknown as SseConnection;
   }
 
   /**
