@@ -23,7 +23,7 @@ describe('A client that receives a line of 64 MiB that does not end', () => {
       if (request.method === 'POST') {
         void text(request).then((body) => {
           posts.push(JSON.parse(body));
-          response.end('{"received":0}');
+          response.end('{"received":0,"closed":true}');
         });
         return;
       }

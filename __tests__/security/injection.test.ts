@@ -123,7 +123,7 @@ describe("A client's hostile close reason", () => {
       const { post: send, stream } = await openDuplex(url);
       const closes = record(connections[0]!, 'close');
       const { text } = await send({ close: { code: 4000, reason } });
-      expect(text).toBe('{"received":0}');
+      expect(text).toBe('{"received":0,"closed":true}');
       expect(closes).toEqual([[4000, reason, { unacknowledged: [] }]]);
       expect([await stream.ended, stream.waiting()]).toEqual(['ended', 0]);
     },
