@@ -34,8 +34,8 @@ export async function runFlood(warmUp: number, count: number): Promise<FloodRepo
   const envelope = (id: number) =>
     JSON.stringify({ token: duplex.token, id, ack: 0, messages: ['x'] });
   const kinds = [
-    (index: number) => composePost(`dart&messageId=${2_000 + index}`, '"x"'),
-    (index: number) => composePost('duplex', envelope(2_000 + index)),
+    (index: number) => composePost(`dart&messageId=${100_000 + index}`, '"x"'),
+    (index: number) => composePost('duplex', envelope(100_000 + index)),
     (index: number) => composePost(`unknown-${index}&messageId=0`, '"x"'),
   ];
   const flood = async (from: number, to: number) => {
