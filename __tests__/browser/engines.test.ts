@@ -158,7 +158,7 @@ describe.each([
       while (window.events.length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
       return window.events;
     });
-    expect(events).toEqual([expect.stringMatching(/^error: no event .*10000 ms/)]);
+    expect(events).toEqual([expect.stringMatching(/^error: no event .*3000 ms/)]);
 
     await page.evaluate(() => window.otherStreams[0]!.close());
     await host.visit(6);
