@@ -4,10 +4,16 @@ export type {
   SseMiddlewareEvents,
   SseRoom,
   SseRoomSendOptions,
+  SseSessionReference,
 } from './server/create-sse-middleware';
 export type { SseConnections, SseStats } from './server/session-registry';
 export { SseConnection } from './server/sse-connection';
-export type { CloseDetails, ReadyState, SseConnectionEvents } from './server/sse-connection';
+export type {
+  CloseDetails,
+  MessageDetails,
+  ReadyState,
+  SseConnectionEvents,
+} from './server/sse-connection';
 export type { SseConnectionDiagnostic, SseDiagnostics } from './server/diagnostics';
 export type { SseOptions } from './server/options';
 export { SseRequestError } from './server/request-error';

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { EventEmitter } from 'node:events';
 import { resolveOptions } from '../../lib/server/options';
 import type { SseOptions } from '../../lib/server/options';
@@ -15,6 +16,8 @@ function createReceiver(options: SseOptions = {}, firstNumber: 0 | 'unknown' = 0
     options: resolveOptions(options),
     empty: 0,
     connection: new EventEmitter(),
+    context: new AsyncResource('test'),
+    journal: undefined,
     onMessage: (message: unknown): void => void messages.push(message),
     onReceiveBufferEmpty: () => void (owner.empty += 1),
     onOverflow: (direction: string, bytes: number) => void overflows.push([direction, bytes]),

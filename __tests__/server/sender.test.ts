@@ -41,8 +41,11 @@ function createSender(options: SseOptions = {}, dialect = duplexDialect) {
     dialect,
     token: 'T',
     closeInfo: undefined as SenderOwner['closeInfo'],
+    released: Infinity,
+    acknowledged: 0,
     overflows: [] as unknown[],
     drains: 0,
+    onAcknowledged: (count: number) => void (owner.acknowledged = count),
     onOverflow: (direction: string, bytes: number) => owner.overflows.push([direction, bytes]),
     onDrain: () => owner.drains++,
   };

@@ -143,7 +143,7 @@ describe('SseConnection', () => {
       await client.post({ messages: [1] });
       connection.off('message', first);
       await client.post({ id: 1, messages: [2] });
-      expect(first.mock.calls).toEqual([[1]]);
+      expect(first.mock.calls).toEqual([[1, { number: 0, redelivered: false }]]);
       const messages = record(connection, 'message');
       await turn();
       expect(messages).toEqual([[2]]);
@@ -153,7 +153,7 @@ describe('SseConnection', () => {
       const { client, connection } = await openOne();
       const first = once(connection, 'message');
       await client.post({ messages: [1, 2, 3] });
-      expect(await first).toEqual([1]);
+      expect(await first).toEqual([1, { number: 0, redelivered: false }]);
       await turn();
       const messages = record(connection, 'message');
       await turn();

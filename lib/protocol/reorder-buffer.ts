@@ -37,7 +37,7 @@ export class ReorderBuffer {
    * @param receiver receives each message before `insert`, `skip` or `start` returns.
    * @param window largest distance between the next expected number and that of a buffered message.
    * @param maxBytes largest sum of the sizes of all buffered messages.
-   * @param first the first number, or `'unknown'` if the sender continues a numbering that this side
+   * @param first the next expected number, or `'unknown'` if the sender continues a numbering that this side
    * does not know: the sequence then starts at 0 if that number arrives, else at the lowest number
    * that is buffered when {@link start} is called.
    */
@@ -50,7 +50,7 @@ export class ReorderBuffer {
     this.#receiver = receiver;
     this.#window = window;
     this.#maxBytes = maxBytes;
-    if (first !== 'unknown') this.#next = this.#first = first;
+    if (first !== 'unknown') this.#next = first;
   }
 
   /** The next expected number. If the sequence began at 0, it is also the count of messages so far. */

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Request } from 'express';
 import { CloseCode } from '../protocol/close-code';
+import { emit } from './emit';
 import { interceptRequests, targetOf } from './node-http';
 import { resolveOptions } from './options';
 import type { SseOptions } from './options';
@@ -15,7 +16,10 @@ import type { SseConnection } from './sse-connection';
 
 /** Events of the middleware: the arguments of their listeners. */
 export interface SseMiddlewareEvents<Incoming, Outgoing, Req> {
-  /** A client opened a session with this GET request. */
+  /**
+   * A client opened a session with this GET request. In a cluster also: this node has taken a session over, see
+   * {@link SseConnection.recovered}.
+   */
   connection: [connection: SseConnection<Incoming, Outgoing, Req>, request: Req];
   /**
    * A request was rejected because of a client error; the response has already been sent. Named after
@@ -40,6 +44,18 @@ export interface SseRoom<Outgoing, Connection> {
    * @throws TypeError if the message is not JSON-serialisable.
    */
   send(message: Outgoing, options?: SseRoomSendOptions<Connection>): void;
+}
+
+/** Sends to one session. Returned by `sse.session(id)`. */
+export interface SseSessionReference<Outgoing> {
+  /**
+   * Sends a message to the session, if it exists; else the message is discarded. In a cluster the session may belong
+   * to any node.
+   *
+   * @param message any JSON-serialisable value.
+   * @throws TypeError if the message is not JSON-serialisable.
+   */
+  send(message: Outgoing): void;
 }
 
 /** Express middleware with an event API, returned by {@link createSseMiddleware}. */
@@ -81,6 +97,14 @@ export interface SseMiddleware<Incoming, Outgoing, Req> {
    * @throws TypeError if the name of the room is not such a string.
    */
   to(room: string): SseRoom<Outgoing, SseConnection<Incoming, Outgoing, Req>>;
+
+  /**
+   * Returns an object that sends to the session with this id.
+   *
+   * @param id as `connection.id`.
+   * @throws TypeError if the id is not a string.
+   */
+  session(id: string): SseSessionReference<Outgoing>;
 
   /**
    * Closes all sessions and opens no new ones. Each client receives everything that was sent before,
@@ -129,8 +153,10 @@ export function createSseMiddleware<
   type Middleware = SseMiddleware<Incoming, Outgoing, Req>;
 
   const prefix = parsePath(path);
-  const registry = new SessionRegistry(path, resolveOptions(options));
   const emitter = new EventEmitter();
+  const registry = new SessionRegistry(path, resolveOptions(options), ({ connection }) =>
+    emit(emitter, 'connection', connection, connection.request),
+  );
   const handler = new RequestHandler(registry, emitter);
 
   /** Returns false if the request is not for this channel. */
@@ -175,6 +201,10 @@ export function createSseMiddleware<
         send: (message: unknown, { except }: SseRoomSendOptions<SseConnection> = {}) =>
           registry.sendToRoom(room, message, except),
       };
+    },
+    session(id: string) {
+      if (typeof id !== 'string') throw new TypeError(`a session id is a string, not ${typeof id}`);
+      return { send: (message: unknown) => registry.sendToSession(id, message) };
     },
     close: (code: number = CloseCode.serviceRestart, reason = '') => registry.close(code, reason),
     stats: () => registry.stats(),

@@ -23,6 +23,8 @@ export interface SseDiagnostics {
   'sse-duplex:disconnect': SseConnectionDiagnostic;
   /** The client of a session has reconnected. */
   'sse-duplex:reconnect': SseConnectionDiagnostic;
+  /** In a cluster: another node has taken a session of this node over. */
+  'sse-duplex:moved': SseConnectionDiagnostic;
   /** A session exceeded `maxBufferedAmount` and closes with code 1008. */
   'sse-duplex:overflow': SseConnectionDiagnostic & {
     /** `down`: the client is too slow for what is sent. `up`: the application does not read. */
@@ -55,6 +57,7 @@ const channels = {
   'sse-duplex:connect': openChannel('sse-duplex:connect'),
   'sse-duplex:disconnect': openChannel('sse-duplex:disconnect'),
   'sse-duplex:reconnect': openChannel('sse-duplex:reconnect'),
+  'sse-duplex:moved': openChannel('sse-duplex:moved'),
   'sse-duplex:overflow': openChannel('sse-duplex:overflow'),
   'sse-duplex:close': openChannel('sse-duplex:close'),
   'sse-duplex:client-error': openChannel('sse-duplex:client-error'),

@@ -62,3 +62,6 @@ export const duplexDialect: Dialect = {
   ping: (ping) => encodeEvent({ event: EventName.ping, data: JSON.stringify(ping) }),
   close: (close) => encodeEvent({ event: EventName.close, data: JSON.stringify(close) }),
 };
+
+/** Both dialects, by name. */
+export const dialects = { dart: dartDialect, duplex: duplexDialect };

@@ -1,3 +1,4 @@
+import type { AsyncResource } from 'node:async_hooks';
 import type { EventEmitter } from 'node:events';
 
 /**
@@ -12,4 +13,35 @@ export function emit(emitter: EventEmitter, event: string, ...values: unknown[])
       throw error;
     });
   }
+}
+
+/**
+ * Emits an event as {@link emit} does, and waits for listeners that return promises. A rejection stays unhandled, as
+ * with every EventEmitter.
+ *
+ * @param context of the listeners.
+ * @returns undefined if no listener returned a promise; else a promise that resolves when all of them are settled.
+ */
+export function emitAndWait(
+  context: AsyncResource,
+  emitter: EventEmitter,
+  event: string,
+  ...values: unknown[]
+): Promise<unknown> | undefined {
+  const promises: Promise<unknown>[] = [];
+  try {
+    for (const listener of emitter.rawListeners(event)) {
+      const result: unknown = context.runInAsyncScope(() =>
+        Reflect.apply(listener, emitter, values),
+      );
+      if (result instanceof Promise) promises.push(result);
+    }
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
+    });
+  }
+  if (promises.length === 0) return undefined;
+  const rethrow = (error: unknown) => void Promise.reject(error);
+  return Promise.all(promises.map((promise) => promise.catch(rethrow)));
 }

@@ -3,8 +3,8 @@
  * this package does to requests and responses.
  */
 import type { EventEmitter } from 'node:events';
-import { ServerResponse } from 'node:http';
-import type { IncomingMessage } from 'node:http';
+import { IncomingMessage, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import type { EventStream, EventStreamOwner } from './event-stream';
 import { Deadline } from './deadline';
@@ -22,6 +22,11 @@ type MaybeHttp2Request = IncomingMessage & {
 
 /** A request whose body may have been read by a body parser. */
 type MaybeParsedRequest = IncomingMessage & { body?: unknown };
+
+/** Returns a request without headers, for a session that continues without a request of its client. */
+export function createPlaceholderRequest(): IncomingMessage {
+  return new IncomingMessage(new Socket());
+}
 
 // --- Responses -------------------------------------------------------------------------------------
 

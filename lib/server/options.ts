@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { ClusterEngine } from './cluster-engine';
 
 /**
  * Options of `createSseMiddleware`. All times are in milliseconds, all sizes in bytes. An invalid option
@@ -121,6 +122,13 @@ export interface SseOptions<Req extends IncomingMessage = IncomingMessage> {
 
   /** Whether to serve the drop-in client at `<path>/client.js`. @default true */
   clientScript?: boolean;
+
+  /**
+   * Shares the sessions with other processes, which all have the same engine: for example
+   * `redisCluster(client)` of `sse-duplex/redis`. Each middleware needs an engine of its own.
+   * @default none: the sessions belong to this process
+   */
+  cluster?: ClusterEngine;
 }
 
 /** Validated options with their defaults. */
@@ -129,6 +137,7 @@ export interface ResolvedOptions extends Record<NumericOption, number> {
   isAllowedOrigin: (origin: string) => boolean;
   allowedHosts: ReadonlySet<string> | undefined;
   clientScript: boolean;
+  cluster: ClusterEngine | undefined;
 }
 
 /** Maximum delay of a Node timer; a larger value fires immediately. */
@@ -167,17 +176,26 @@ export function resolveOptions<Req extends IncomingMessage>(
     'allowedOrigins',
     'allowedHosts',
     'clientScript',
+    'cluster',
   ];
   const unknown = Object.keys(options).find((name) => !known.includes(name));
   if (unknown !== undefined) {
     throw new TypeError(`unknown option "${unknown}": the options are ${known.join(', ')}`);
   }
-  const { authorize, allowedOrigins, allowedHosts, clientScript = true } = options;
+  const { authorize, allowedOrigins, allowedHosts, clientScript = true, cluster } = options;
   if (authorize !== undefined && typeof authorize !== 'function') {
     throw new TypeError(`option "authorize" must be a function, not ${typeof authorize}`);
   }
   if (typeof clientScript !== 'boolean') {
     throw new TypeError(`option "clientScript" must be a boolean, not ${typeof clientScript}`);
+  }
+  if (
+    cluster !== undefined &&
+    typeof (cluster as Partial<ClusterEngine> | null)?.start !== 'function'
+  ) {
+    throw new TypeError(
+      'option "cluster" must be an engine, such as the result of redisCluster(client) of "sse-duplex/redis"',
+    );
   }
   return {
     ...resolveNumbers(options),
@@ -189,6 +207,7 @@ export function resolveOptions<Req extends IncomingMessage>(
         ? undefined
         : new Set(checkStrings('allowedHosts', allowedHosts).map((host) => host.toLowerCase())),
     clientScript,
+    cluster,
   };
 }
 

@@ -1,10 +1,13 @@
+import type { AsyncResource } from 'node:async_hooks';
 import type { EventEmitter } from 'node:events';
 import { ReorderBuffer } from '../protocol/reorder-buffer';
 import type { OrderedReceiver } from '../protocol/reorder-buffer';
 import { Deadline } from './deadline';
-import { emit } from './emit';
+import { emit, emitAndWait } from './emit';
+import type { Journal } from './journal';
 import type { ResolvedOptions } from './options';
-import { SseRequestError } from './request-error';
+import { outOfWindow, receiveBufferFull } from './request-error';
+import type { SseRequestError } from './request-error';
 import type { FlowControl } from './sse-connection';
 
 /**
@@ -20,6 +23,8 @@ const MAX_WAITING_MESSAGES = 1_024;
 interface QueuedMessage {
   message: unknown;
   size: number;
+  /** A previous owner of the session may have delivered it already. */
+  redelivered: boolean;
 }
 
 /** What a receiver needs from its session. */
@@ -27,6 +32,10 @@ export interface ReceiverOwner {
   readonly options: ResolvedOptions;
   /** Emits `message` to the application. */
   readonly connection: EventEmitter;
+  /** The asynchronous context of the listeners. */
+  readonly context: AsyncResource;
+  /** Records messages and that they are handled, in a cluster. */
+  readonly journal: Journal | undefined;
   /** The application has received everything that arrived. */
   onReceiveBufferEmpty(): void;
   onOverflow(direction: 'up', bytes: number): void;
@@ -40,11 +49,13 @@ export interface ReceiverOwner {
  */
 export class Receiver implements OrderedReceiver, FlowControl {
   readonly #session: ReceiverOwner;
-  readonly #firstNumber: 0 | 'unknown';
+  readonly #firstNumber: number | 'unknown';
   /** Created with the first message, because many clients only receive (bench: idle). */
   #reorderBuffer: ReorderBuffer | undefined;
   readonly #receiveBuffer: QueuedMessage[] = [];
   #bufferedBytes = 0;
+  /** Number of messages that were delivered to the application. */
+  #delivered = 0;
   #isPaused = false;
   /** Continues the one POST that waits for capacity. */
   #continueBlockedPost: ((isInTime: boolean) => void) | undefined;
@@ -56,12 +67,18 @@ export class Receiver implements OrderedReceiver, FlowControl {
   /** @param firstNumber see {@link ReorderBuffer}. */
   constructor(session: ReceiverOwner, firstNumber: 0 | 'unknown') {
     this.#session = session;
-    this.#firstNumber = firstNumber;
+    const { journal } = session;
+    this.#firstNumber = journal?.received ? journal.received : firstNumber;
+    if (!journal) return;
+    const { first, messages } = journal.unhandled;
+    this.#delivered = first;
+    for (const json of messages) this.#push(JSON.parse(json), json.length, true);
   }
 
   /** Number of messages received in order; the next one has this number. */
   get received(): number {
-    return this.#reorderBuffer?.next ?? 0;
+    const first = this.#firstNumber === 'unknown' ? 0 : this.#firstNumber;
+    return this.#reorderBuffer?.next ?? first;
   }
 
   /** Whether the application has received everything that arrived in order. */
@@ -92,11 +109,7 @@ export class Receiver implements OrderedReceiver, FlowControl {
    */
   async waitForCapacity(): Promise<void> {
     if (!this.#continueBlockedPost && (await this.#blockPost())) return;
-    throw new SseRequestError(
-      'service-unavailable',
-      'the application does not read its messages fast enough: send the batch again later',
-      { headers: { 'Retry-After': '1' } },
-    );
+    throw receiveBufferFull();
   }
 
   #blockPost(): Promise<boolean> {
@@ -162,16 +175,17 @@ export class Receiver implements OrderedReceiver, FlowControl {
 
   /** Accepts the next message in order. */
   deliver(message: unknown, size: number): void {
-    this.#receiveBuffer.push({ message, size });
+    this.#session.journal?.recordReceived(message);
+    this.#push(message, size, false);
+  }
+
+  #push(message: unknown, size: number, redelivered: boolean): void {
+    this.#receiveBuffer.push({ message, size, redelivered });
     this.#bufferedBytes += size;
   }
 
   outOfWindow(number: number): SseRequestError {
-    return new SseRequestError(
-      'out-of-window',
-      `message ${number} is outside the window: the next expected number is ${this.received}, and ` +
-        `the messages before ${number} must arrive first (option "reorderWindow")`,
-    );
+    return outOfWindow(number, this.received);
   }
 
   pause(): void {
@@ -206,11 +220,23 @@ export class Receiver implements OrderedReceiver, FlowControl {
     let count = 0;
     for (let next; this.#isFlowing && (next = this.#receiveBuffer[count]); count++) {
       this.#bufferedBytes -= next.size;
-      emit(this.#session.connection, 'message', next.message);
+      this.#emitMessage(next);
     }
     this.#receiveBuffer.splice(0, count);
     if (this.hasCapacity) this.#continueBlockedPost?.(true);
     if (this.isEmpty) this.#session.onReceiveBufferEmpty();
+  }
+
+  #emitMessage({ message, redelivered }: QueuedMessage): void {
+    const { connection, context, journal } = this.#session;
+    const number = this.#delivered++;
+    const details = { number, redelivered };
+    if (!journal) return emit(connection, 'message', message, details);
+    journal.onDelivered(number);
+    const recordHandled = () => journal.inOrder(() => journal.recordHandled(number));
+    const settled = emitAndWait(context, connection, 'message', message, details);
+    if (settled) void settled.then(recordHandled);
+    else recordHandled();
   }
 
   /** Dart dialect, whose clients cannot be slowed down and do not send a lost message again. */

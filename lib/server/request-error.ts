@@ -1,4 +1,4 @@
-import type { ErrorBody, SseErrorCode } from '../protocol/wire';
+import type { Close, ErrorBody, SseErrorCode } from '../protocol/wire';
 
 /** HTTP status of each error code: PROTOCOL.md, "Error responses". */
 const STATUS: Record<SseErrorCode, number> = {
@@ -69,5 +69,39 @@ export function unknownSession(): SseRequestError {
   return new SseRequestError(
     'unknown-session',
     'there is no such session on this server, or it is not yours: open a new one',
+  );
+}
+
+/** The error response to a message whose predecessors are missing. */
+export function outOfWindow(number: number, received: number): SseRequestError {
+  return new SseRequestError(
+    'out-of-window',
+    `message ${number} is outside the window: the next expected number is ${received}, and ` +
+      `the messages before ${number} must arrive first (option "reorderWindow")`,
+  );
+}
+
+/** The error response to a batch for an application that does not read. */
+export function receiveBufferFull(): SseRequestError {
+  return new SseRequestError(
+    'service-unavailable',
+    'the application does not read its messages fast enough: send the batch again later',
+    { headers: { 'Retry-After': '1' } },
+  );
+}
+
+/** The error response to messages for a session that is closed. */
+export function sessionClosed({ code, reason }: Close): SseRequestError {
+  return new SseRequestError('session-closed', `the session is closed: ${code} ${reason}`, {
+    body: { close: { code, reason } },
+  });
+}
+
+/** The error response while the engine of the cluster does not answer. The client repeats its request. */
+export function engineUnavailable(cause?: unknown): SseRequestError {
+  return new SseRequestError(
+    'service-unavailable',
+    'the storage that the nodes of the cluster share does not answer: send the request again later',
+    { headers: { 'Retry-After': '1' }, cause },
   );
 }

@@ -22,6 +22,7 @@ import { SseRequestError, unknownSession } from './request-error';
 import { RequestPolicy } from './request-policy';
 import type { Session } from './session';
 import type { SessionRegistry } from './session-registry';
+import { SessionToken } from './session-token';
 
 /** Seconds after which a client that was rejected for lack of capacity should try again. */
 const RETRY_AFTER = 5;
@@ -83,9 +84,10 @@ export class RequestHandler {
       isPoll
         ? new PollStream(response, owner, dialect.headers)
         : openEventStream(response, owner, dialect.headers);
-    const session = this.#registry.find(id);
+    const session = await this.#findForStream(streamRequest, principal, request);
     const isAuthentic = isAuthenticResumption(session, streamRequest, principal);
     if (session && isAuthentic && resumption && session.canResume(resumption.received)) {
+      if (isAborted(response)) return session.waitForClient();
       const hasReconnected = session.attach(openStream(session), resumption.received);
       if (hasReconnected) this.#registry.counts.resumed++;
       return;
@@ -98,7 +100,7 @@ export class RequestHandler {
       const isOwn = session.dialect === dialect && session.principal === principal;
       if (dialect !== dartDialect || !isOwn || !isReplaceable) throw sessionConflict(id);
       const reason = 'the client came back without resuming the session';
-      session.terminate({ code: CloseCode.abnormal, reason });
+      session.lifecycle.terminate({ code: CloseCode.abnormal, reason });
     }
     if (!this.#registry.hasCapacity) {
       this.#rejectForCapacity(dialect === duplexDialect, response);
@@ -108,17 +110,41 @@ export class RequestHandler {
     // A Dart client continues its numbering where an earlier session ended [dart].
     const continuesNumbering = dialect === dartDialect && (session !== undefined || hasLastEventId);
     const firstNumber = continuesNumbering ? 'unknown' : 0;
-    const opened = this.#registry.open(id, dialect, principal, request, firstNumber);
+    const token = new SessionToken();
+    const opened = await this.#registry.open({
+      id,
+      token,
+      dialect,
+      principal,
+      request,
+      firstNumber,
+    });
+    if (!opened) throw sessionConflict(id);
     try {
       opened.attach(openStream(opened), 0);
     } catch (error) {
-      opened.terminate({ code: CloseCode.internalError, reason: 'the response cannot be written' });
+      opened.lifecycle.terminate({
+        code: CloseCode.internalError,
+        reason: 'the response cannot be written',
+      });
       throw error;
     }
     const { path } = this.#registry;
     const { connection } = opened;
     diagnose('sse-duplex:connect', { path, connection, dialect: dialect.name });
     emit(this.#emitter, 'connection', connection, request);
+  }
+
+  /** Returns the session with the id of the request. In a cluster this node becomes its owner if it may. */
+  async #findForStream(
+    { id, dialect, resumption }: StreamRequest,
+    principal: string | undefined,
+    request: IncomingMessage,
+  ): Promise<Session | undefined> {
+    const { cluster } = this.#registry;
+    if (!cluster || !resumption) return this.#registry.find(id);
+    const proof = { token: resumption.token, principal, dialect: dialect.name };
+    return cluster.claim(id, proof, request);
   }
 
   #rejectForCapacity(isDuplex: boolean, response: ServerResponse): void {
@@ -147,43 +173,50 @@ export class RequestHandler {
     const body = await this.#readPostBody(request, this.#findOwn(id, principal), number);
 
     const session = this.#findOwn(id, principal); // another one may have taken its place
-    if (session.dialect === dartDialect) {
+    if (session?.dialect === dartDialect) {
       sendJson(response, 200, session.receiveMessage(number, body.value, body.size));
       return;
     }
     const envelope = parseEnvelope(body.value);
-    if (!session.authenticates(envelope.token, principal)) throw unknownSession();
+    if (session && !session.authenticates(envelope.token, principal)) throw unknownSession();
     const { maxPayload } = this.#registry.options;
     if (body.size > maxPayload && sizeOfMessages(envelope, body.size) > maxPayload) {
       throw contentTooLarge(maxPayload);
     }
-    sendJson(response, 200, await session.receiveBatch(envelope, body.size));
+    const result =
+      (await session?.receiveBatch(envelope, body.size)) ??
+      (await this.#registry.cluster?.take(id, envelope, principal));
+    if (!result) throw unknownSession();
+    sendJson(response, 200, result);
   }
 
   /**
    * The error is the same for an unknown session, a wrong token and another principal, so that a client
    * cannot find out which sessions exist.
+   *
+   * @returns undefined if, in a cluster, another node may have the session.
    */
-  #findOwn(id: string, principal: string | undefined): Session {
+  #findOwn(id: string, principal: string | undefined): Session | undefined {
     const session = this.#registry.find(id);
-    if (!session || session.principal !== principal) throw unknownSession();
+    const isOwn = session ? session.principal === principal : this.#registry.cluster !== undefined;
+    if (!isOwn) throw unknownSession();
     return session;
   }
 
   async #readPostBody(
     request: IncomingMessage,
-    { id, dialect, principal }: Session,
+    own: Session | undefined,
     number: number | undefined,
   ): Promise<JsonBody> {
     const { maxPayload, bodyTimeout } = this.#registry.options;
-    const allowance = dialect === dartDialect ? 0 : ENVELOPE_ALLOWANCE;
+    const allowance = own?.dialect === dartDialect ? 0 : ENVELOPE_ALLOWANCE;
     try {
       return await readJsonBody(request, maxPayload, bodyTimeout, allowance);
     } catch (error) {
       // A rejected message consumes its number; one that was cut off is sent again.
       const isConsumed = number !== undefined && !(error instanceof IncompleteBodyError);
-      const session = isConsumed && this.#registry.find(id);
-      if (session && session.dialect === dartDialect && session.principal === principal) {
+      const session = isConsumed && own && this.#registry.find(own.id);
+      if (session && session.dialect === dartDialect && session.principal === own.principal) {
         session.skip(number);
       }
       throw error;

@@ -13,20 +13,22 @@ export class Rooms<Member extends object> {
   /** The names of each member's rooms. They outlive the membership, so that a `close` listener can read them. */
   readonly #names = new WeakMap<Member, Set<string>>();
 
-  /** Adds a member. Has no effect on one that is in the room already. */
-  join(member: Member, room: string): void {
+  /** Adds a member. Returns false if it is in the room already. */
+  join(member: Member, room: string): boolean {
     let members = this.#members.get(room);
     if (!members) this.#members.set(room, (members = new Set()));
+    if (members.has(member)) return false;
     members.add(member);
     let names = this.#names.get(member);
     if (!names) this.#names.set(member, (names = new Set()));
     names.add(room);
+    return true;
   }
 
-  /** Removes a member. Has no effect on one that is not in the room. */
-  leave(member: Member, room: string): void {
+  /** Removes a member. Returns false if it is not in the room. */
+  leave(member: Member, room: string): boolean {
     this.#names.get(member)?.delete(room);
-    this.#remove(member, room);
+    return this.#remove(member, room);
   }
 
   /** Removes a member from all its rooms, whose names {@link namesOf} still returns. */
@@ -49,8 +51,10 @@ export class Rooms<Member extends object> {
     return this.#members.size;
   }
 
-  #remove(member: Member, room: string): void {
+  #remove(member: Member, room: string): boolean {
     const members = this.#members.get(room);
-    if (members?.delete(member) && members.size === 0) this.#members.delete(room);
+    if (!members?.delete(member)) return false;
+    if (members.size === 0) this.#members.delete(room);
+    return true;
   }
 }

@@ -14,11 +14,11 @@ export interface Discarded {
  */
 export class SendBuffer {
   /** Number of the oldest message that is kept: all before it are acknowledged. */
-  acked = 0;
+  acked: number;
   /** Number of the next message to be written. */
-  next = 0;
+  next: number;
   /** Number of messages so far. */
-  queued = 0;
+  queued: number;
   /** Size in bytes of all messages that are kept. */
   byteLength = 0;
   /** Size in bytes of the messages that are not written yet. */
@@ -32,6 +32,11 @@ export class SendBuffer {
   /** The batch of the next message to be written, and how many messages precede it there. */
   #nextBatch = 0;
   #nextIndex = 0;
+
+  /** @param first number of the first message. */
+  constructor(first = 0) {
+    this.acked = this.next = this.queued = first;
+  }
 
   /** Queues a message, given as JSON. */
   push(json: string): void {
@@ -93,14 +98,15 @@ export class SendBuffer {
    * Returns the next messages to be written: whole batches, until they are at least `bytes` bytes.
    *
    * @param prefixOf returns what is written before the event of a message.
+   * @param end number of the first message that is not to be written yet.
    */
-  read(bytes: number, prefixOf?: (number: number) => string): Buffer {
+  read(bytes: number, prefixOf?: (number: number) => string, end = this.queued): Buffer {
     this.#leaveSharedBatch();
     const parts: Buffer[] = [];
-    for (let length = 0; length < bytes && this.next < this.queued;) {
+    for (let length = 0; length < bytes && this.next < end;) {
       const batch = this.#batches[this.#nextBatch] as Batch;
       const from = this.#nextIndex;
-      const to = prefixOf ? from + 1 : batch.length;
+      const to = prefixOf ? from + 1 : Math.min(batch.length, from + end - this.next);
       if (prefixOf) parts.push(Buffer.from(prefixOf(this.next)));
       parts.push(batch.read(from, to));
 

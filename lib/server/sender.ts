@@ -30,6 +30,10 @@ export interface SenderOwner {
   readonly token: string;
   /** Written after all messages, when the session is closing or closed. */
   readonly closeInfo: Close | undefined;
+  /** Number of messages that may be written: in a cluster, those that the engine has. */
+  readonly released: number;
+  /** The client does not need the messages before this number any more. */
+  onAcknowledged(count: number): void;
   onOverflow(direction: 'down', bytes: number): void;
   /** After `send` returned false: more may be sent. */
   onDrain(): void;
@@ -38,14 +42,18 @@ export interface SenderOwner {
 /** The sending half of a session: writes its messages to one stream after another. */
 export class Sender {
   readonly #session: SenderOwner;
-  readonly #buffer = new SendBuffer();
+  readonly #buffer: SendBuffer;
   #stream: EventStream | undefined;
   #needDrain = false;
   #isFlushScheduled = false;
   #isCloseWritten = false;
 
-  constructor(session: SenderOwner) {
+  /** @param log in a cluster: what the client had not acknowledged at the previous node. */
+  constructor(session: SenderOwner, log?: { sent: number; messages: string[] }) {
     this.#session = session;
+    const messages = log?.messages ?? [];
+    this.#buffer = new SendBuffer(log && log.sent - messages.length);
+    for (const json of messages) this.#buffer.push(json);
   }
 
   /** The stream that is attached now. */
@@ -81,6 +89,11 @@ export class Sender {
   get unacknowledgedAmount(): number {
     const { byteLength, unwrittenBytes } = this.#buffer;
     return this.#session.dialect.acknowledges ? byteLength : unwrittenBytes;
+  }
+
+  /** Whether the last `send` returned false, and `onDrain` has not been called since. */
+  get needsDrain(): boolean {
+    return this.#needDrain;
   }
 
   /** Queues a message. Returns whether more may be sent before `onDrain`. */
@@ -128,7 +141,7 @@ export class Sender {
   attach(stream: EventStream, counts: Pick<Hello, 'resumed' | 'sent' | 'received'>): void {
     this.#stream = stream;
     this.#isCloseWritten = false;
-    this.#buffer.acknowledge(counts.sent);
+    this.#release(counts.sent);
     this.#buffer.rewind();
     const { dialect, token, options } = this.#session;
     const handshake = dialect.handshake({
@@ -155,7 +168,7 @@ export class Sender {
         `"ack" is ${count}, but only ${queued} messages were sent`,
       );
     }
-    this.#buffer.acknowledge(count);
+    this.#release(count);
     if (this.#needDrain) this.scheduleFlush();
   }
 
@@ -186,11 +199,12 @@ export class Sender {
     const { dialect, token, closeInfo } = this.#session;
     const { messagePrefix } = dialect;
     const prefixOf = messagePrefix && ((number: number) => messagePrefix(token, number));
-    while (stream.isWritable && buffer.next < buffer.queued) {
-      stream.write(buffer.read(WRITE_SIZE, prefixOf));
+    const end = Math.min(buffer.queued, this.#session.released);
+    while (stream.isWritable && buffer.next < end) {
+      stream.write(buffer.read(WRITE_SIZE, prefixOf, end));
     }
     if (!dialect.acknowledges) this.#trimReplayBuffer();
-    if (!stream.isWritable) return; // otherwise everything is written
+    if (!stream.isWritable || end < buffer.queued) return; // otherwise everything is written
 
     if (closeInfo) {
       if (this.#isCloseWritten) return;
@@ -208,8 +222,13 @@ export class Sender {
     const { maxReplayBytes } = this.#session.options;
     const buffer = this.#buffer;
     while (buffer.byteLength - buffer.unwrittenBytes > maxReplayBytes) {
-      buffer.acknowledge(buffer.acked + 1);
+      this.#release(buffer.acked + 1);
     }
+  }
+
+  #release(count: number): void {
+    this.#buffer.acknowledge(count);
+    this.#session.onAcknowledged(this.#buffer.acked);
   }
 
   /** Releases all messages. Returns those that the client did not acknowledge. */

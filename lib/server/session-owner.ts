@@ -15,4 +15,6 @@ export interface SessionOwner {
   onSessionClosed(session: Session): void;
   /** The session cannot be resumed any more: the client is done with it. */
   onSessionReleased(session: Session): void;
+  /** The client and the application are done with the session. */
+  onSessionEnded(session: Session): void;
 }

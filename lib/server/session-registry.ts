@@ -1,12 +1,14 @@
-import type { IncomingMessage } from 'node:http';
 import { CloseCode, validateClose } from '../protocol/close-code';
 import { toJson } from '../protocol/json';
 import { PreparedMessage } from './batch';
-import type { Dialect } from './dialect';
+import type { Broadcast, PositionedBroadcast } from './cluster-engine';
+import { ClusterSessions } from './cluster-sessions';
+import type { LocalSessions } from './cluster-sessions';
 import { Heartbeat } from './heartbeat';
 import type { ResolvedOptions } from './options';
 import { Rooms } from './rooms';
 import { Session } from './session';
+import type { SessionInit } from './session';
 import type { SessionOwner } from './session-owner';
 import type { SseConnection } from './sse-connection';
 
@@ -38,11 +40,13 @@ export interface SseStats {
 }
 
 /** All sessions of a middleware. */
-export class SessionRegistry implements SessionOwner {
+export class SessionRegistry implements SessionOwner, LocalSessions {
   readonly path: string;
   readonly options: ResolvedOptions;
   readonly heartbeat: Heartbeat;
   readonly rooms = new Rooms<SseConnection>();
+  /** The sessions of all nodes, with the option `cluster`. */
+  readonly cluster: ClusterSessions | undefined;
   /** What {@link SseStats} counts since the middleware was created. */
   readonly counts = { opened: 0, resumed: 0, clientErrors: 0 };
   readonly #sessions = new Map<string, Session>();
@@ -51,10 +55,19 @@ export class SessionRegistry implements SessionOwner {
   #isClosing = false;
   readonly #onEmpty = new Set<() => void>();
 
-  constructor(path: string, options: ResolvedOptions) {
+  readonly #onRecovered: (session: Session) => void;
+
+  /** @param onRecovered is called with each session that this node takes over. */
+  constructor(path: string, options: ResolvedOptions, onRecovered: (session: Session) => void) {
     this.path = path;
     this.options = options;
     this.heartbeat = new Heartbeat(options.heartbeatInterval);
+    this.#onRecovered = onRecovered;
+    this.cluster = options.cluster && new ClusterSessions(options.cluster, this);
+  }
+
+  [Symbol.iterator](): Iterator<Session> {
+    return [...this.#sessions.values()].values();
   }
 
   get connections(): SseConnections<SseConnection> {
@@ -77,19 +90,22 @@ export class SessionRegistry implements SessionOwner {
     return !this.#isClosing && this.#sessions.size < this.options.maxConnections;
   }
 
-  /** @param firstNumber number of the client's first message: see `ReorderBuffer`. */
-  open(
-    id: string,
-    dialect: Dialect,
-    principal: string | undefined,
-    request: IncomingMessage,
-    firstNumber: 0 | 'unknown',
-  ): Session {
-    const session = new Session(this, id, dialect, principal, request, firstNumber);
-    this.#sessions.set(id, session);
-    this.#connections.set(id, session.connection);
-    this.counts.opened++;
+  /** Opens a session. Returns undefined if, in a cluster, another node has one with this id. */
+  async open(init: SessionInit): Promise<Session | undefined> {
+    const session = this.cluster ? await this.cluster.open(init) : this.add(init);
+    if (session) this.counts.opened++;
     return session;
+  }
+
+  add(init: SessionInit): Session {
+    const session = new Session(this, init);
+    this.#sessions.set(init.id, session);
+    this.#connections.set(init.id, session.connection);
+    return session;
+  }
+
+  onRecovered(session: Session): void {
+    this.#onRecovered(session);
   }
 
   onSessionClosed({ id, connection }: Session): void {
@@ -103,9 +119,17 @@ export class SessionRegistry implements SessionOwner {
     for (const callback of this.#onEmpty) callback();
   }
 
+  onSessionEnded(session: Session): void {
+    void this.cluster?.remove(session);
+  }
+
   /** @throws TypeError if the message is not JSON-serialisable. */
   broadcast(message: unknown, filter?: (connection: SseConnection) => boolean): void {
     const json = toJson(message);
+    if (this.cluster) {
+      if (filter) throw filterInCluster();
+      return this.cluster.node.broadcast({ json });
+    }
     const sessions = filter
       ? [...this.#sessions.values()].filter(({ connection }) => filter(connection))
       : this.#sessions.values();
@@ -119,11 +143,38 @@ export class SessionRegistry implements SessionOwner {
    */
   sendToRoom(room: string, message: unknown, except?: SseConnection): void {
     const json = toJson(message);
+    if (this.cluster) {
+      const broadcast: Broadcast = except ? { json, room, except: except.id } : { json, room };
+      return this.cluster.node.broadcast(broadcast);
+    }
+    this.#sendToAll(json, this.#membersOf(room, except?.id));
+  }
+
+  /**
+   * Sends a message to the session with this id, if there is one.
+   *
+   * @throws TypeError if the message is not JSON-serialisable.
+   */
+  sendToSession(id: string, message: unknown): void {
+    const json = toJson(message);
+    if (this.cluster) this.cluster.node.broadcast({ json, session: id });
+    else this.find(id)?.send(json);
+  }
+
+  #membersOf(room: string, except: string | undefined): Session[] {
     const sessions: Session[] = [];
-    for (const connection of this.rooms.membersOf(room)) {
-      const session = connection === except ? undefined : this.#sessions.get(connection.id);
+    for (const { id } of this.rooms.membersOf(room)) {
+      const session = id === except ? undefined : this.#sessions.get(id);
       if (session) sessions.push(session);
     }
+    return sessions;
+  }
+
+  deliverBroadcast(broadcast: PositionedBroadcast): void {
+    const { json, position, room, session: id } = broadcast;
+    const candidates = room === undefined ? this : this.#membersOf(room, broadcast.except);
+    const sessions = [...candidates].filter((each) => id === undefined || each.id === id);
+    for (const session of sessions) session.recordBroadcast(json, position);
     this.#sendToAll(json, sessions);
   }
 
@@ -144,15 +195,17 @@ export class SessionRegistry implements SessionOwner {
     if (error !== undefined) throw new RangeError(error);
     this.#isClosing = true;
     const isRestart = code === CloseCode.serviceRestart;
+    // Other nodes continue the sessions.
+    if (isRestart && this.cluster) return this.cluster.leave();
     const close = isRestart
       ? { code, reason, retry: this.options.reconnectJitter }
       : { code, reason };
     for (const session of [...this.#sessions.values()]) {
-      if (session.connected) session.close(close);
-      else session.terminate(close);
+      if (session.connected) session.lifecycle.close(close);
+      else session.lifecycle.terminate(close);
     }
     await this.#whenEmpty(this.options.drainTimeout);
-    for (const session of [...this.#sessions.values()]) session.terminate(close);
+    for (const session of [...this.#sessions.values()]) session.lifecycle.terminate(close);
   }
 
   /** Settles when no session is left, or after `timeout` milliseconds. */
@@ -178,4 +231,11 @@ export class SessionRegistry implements SessionOwner {
     }
     return { connections: this.#connections.size, connected, bufferedAmount, ...this.counts };
   }
+}
+
+function filterInCluster(): TypeError {
+  return new TypeError(
+    'with the option "cluster", broadcast() accepts no filter, because a function cannot be sent to the other ' +
+      'nodes: use rooms, with connection.join(room) and sse.to(room).send(message)',
+  );
 }

@@ -1,81 +1,97 @@
-import { timingSafeEqual } from 'node:crypto';
+import { AsyncResource } from 'node:async_hooks';
 import type { IncomingMessage } from 'node:http';
-import { nanoid } from 'nanoid';
 import { CloseCode } from '../protocol/close-code';
 import { MISSED_INTERVALS } from '../protocol/wire';
 import type { Close, Envelope, PostResponse } from '../protocol/wire';
 import type { PreparedMessage } from './batch';
-import { Deadline } from './deadline';
-import { diagnose } from './diagnostics';
+import type { RecordedMessages } from './cluster-engine';
 import type { Dialect } from './dialect';
-import { emit } from './emit';
 import type { EventStream, EventStreamOwner } from './event-stream';
 import type { HeartbeatTarget } from './heartbeat';
+import { Journal } from './journal';
+import type { JournalNode, JournalOwner, JournalStart } from './journal';
 import type { ResolvedOptions } from './options';
 import { Receiver } from './receiver';
 import type { ReceiverOwner } from './receiver';
-import { SseRequestError, unknownSession } from './request-error';
-import type { Discarded } from './send-buffer';
 import { Sender, idleInterval } from './sender';
 import type { SenderOwner } from './sender';
+import { SessionEvents } from './session-events';
+import { SessionLifecycle } from './session-lifecycle';
+import type { LifecycleOwner } from './session-lifecycle';
 import type { SessionOwner } from './session-owner';
+import type { SessionToken } from './session-token';
 import { SseConnection } from './sse-connection';
-import type { ConnectionSession, FlowControl, ReadyState } from './sse-connection';
+import type { ConnectionSession, FlowControl } from './sse-connection';
 
 /** Shortest time in milliseconds that a client has to answer the close event. */
 const CLOSE_TIMEOUT = 5_000;
-/** Time in milliseconds that an application has to add a `message` listener to a closed connection. */
-const LISTENER_TIMEOUT = 30_000;
+
+/** How a session begins. */
+export interface SessionInit {
+  id: string;
+  token: SessionToken;
+  dialect: Dialect;
+  principal: string | undefined;
+  /** The GET that opened the session, or with which this node continues it. */
+  request: IncomingMessage;
+  /** Number of the client's first message: see `ReorderBuffer`. */
+  firstNumber: 0 | 'unknown';
+  /** In a cluster: this node, and what the engine knows of the session. */
+  cluster?: { node: JournalNode; start: JournalStart; isRecovered: boolean } | undefined;
+}
 
 /**
  * The session of one client: its state, its token, and the streams that carry it one after another.
- * {@link Sender} and {@link Receiver} do the rest.
+ * {@link Sender} and {@link Receiver} do the rest, and in a cluster {@link Journal}.
  */
 export class Session
-  implements ConnectionSession, EventStreamOwner, HeartbeatTarget, SenderOwner, ReceiverOwner
+  implements
+    ConnectionSession,
+    EventStreamOwner,
+    HeartbeatTarget,
+    SenderOwner,
+    ReceiverOwner,
+    JournalOwner,
+    LifecycleOwner
 {
   readonly id: string;
   readonly dialect: Dialect;
   readonly principal: string | undefined;
   readonly connection: SseConnection;
-  readonly token = nanoid();
+  readonly lifecycle: SessionLifecycle;
+  readonly journal: Journal | undefined;
+  /** Whether this node took the session over from another one. */
+  readonly recovered: boolean;
+  /** The asynchronous context of the request that opened the session, for the listeners of the connection. */
+  readonly context = new AsyncResource('SseConnection');
 
   readonly #owner: SessionOwner;
+  readonly #token: SessionToken;
+  readonly #events: SessionEvents;
   readonly #sender: Sender;
   readonly #receiver: Receiver;
   readonly #heartbeatSlot: number;
-  #readyState: ReadyState = SseConnection.OPEN;
-  #closeInfo: Close | undefined;
-  #wasAttached = false;
+  #wasAttached: boolean;
   /** The last poll has ended after its events, and the client is expected to send the next one. */
   #isBetweenPolls = false;
-  #isReleased = false;
-  #isCloseEmitted = false;
-  /** What was unacknowledged when the session closed. */
-  #unacknowledged: Discarded | undefined;
-  /** Runs while no stream is attached. */
-  #reconnectDeadline: Deadline | undefined;
-  /** Runs while a closed session has messages that the application does not listen for. */
-  #listenerDeadline: Deadline | undefined;
   /** Time of the client's last request, on the monotonic clock. */
   #lastActivityAt = performance.now();
 
-  /** @param firstNumber number of the client's first message: see `ReorderBuffer`. */
-  constructor(
-    owner: SessionOwner,
-    id: string,
-    dialect: Dialect,
-    principal: string | undefined,
-    request: IncomingMessage,
-    firstNumber: 0 | 'unknown',
-  ) {
+  constructor(owner: SessionOwner, init: SessionInit) {
     this.#owner = owner;
-    this.id = id;
-    this.dialect = dialect;
-    this.principal = principal;
-    this.#sender = new Sender(this);
-    this.#receiver = new Receiver(this, firstNumber);
-    this.connection = new SseConnection(this, request, owner.rooms);
+    this.id = init.id;
+    this.#token = init.token;
+    this.dialect = init.dialect;
+    this.principal = init.principal;
+    const { cluster } = init;
+    this.journal = cluster && new Journal(this, cluster.node, cluster.start);
+    this.recovered = cluster?.isRecovered ?? false;
+    this.#wasAttached = this.recovered;
+    this.#sender = new Sender(this, cluster?.start.log);
+    this.#receiver = new Receiver(this, init.firstNumber);
+    this.connection = new SseConnection(this, init.request, this.journal?.state);
+    this.#events = new SessionEvents(owner.path, this.connection);
+    this.lifecycle = new SessionLifecycle(this, this.#sender, this.#receiver, this.#events);
     this.#heartbeatSlot = owner.heartbeat.start(this);
   }
 
@@ -87,17 +103,9 @@ export class Session
     return this.#sender.stream !== undefined || this.#isBetweenPolls;
   }
 
-  get readyState(): ReadyState {
-    return this.#readyState;
-  }
-
   /** The code and reason of the end, while the session is closing or closed. */
   get closeInfo(): Close | undefined {
-    return this.#closeInfo;
-  }
-
-  get isCloseEmitted(): boolean {
-    return this.#isCloseEmitted;
+    return this.lifecycle.closeInfo;
   }
 
   get bufferedAmount(): number {
@@ -108,12 +116,22 @@ export class Session
     return this.#sender.unacknowledgedAmount;
   }
 
+  get token(): string {
+    return this.#token.value;
+  }
+
+  get tokenHash(): string {
+    return this.#token.hash;
+  }
+
   /** Whether a request with this token, made by this principal, belongs to the session. */
   authenticates(token: string, principal: string | undefined): boolean {
-    const given = Buffer.from(token);
-    const own = Buffer.from(this.token);
-    const isOwnToken = given.length === own.length && timingSafeEqual(given, own);
-    return isOwnToken && principal === this.principal;
+    return this.#token.matches(token) && principal === this.principal;
+  }
+
+  /** Number of messages that the client need not send again. */
+  get #confirmed(): number {
+    return this.journal?.received ?? this.#receiver.received;
   }
 
   // --- Streams -------------------------------------------------------------------------------------
@@ -121,8 +139,8 @@ export class Session
   /** Whether a client that has received this many messages can be sent all the others. */
   canResume(received: number): boolean {
     // A closed session writes nothing but its close event.
-    const oldest = this.#readyState === SseConnection.CLOSED ? 0 : this.#sender.oldest;
-    return received >= oldest && received <= this.#sender.sent;
+    const oldest = this.lifecycle.isClosed ? 0 : this.#sender.oldest;
+    return received >= oldest && received <= Math.min(this.#sender.sent, this.released);
   }
 
   /**
@@ -136,12 +154,12 @@ export class Session
     const isReconnection = this.#wasAttached && !isContinued;
     this.#isBetweenPolls = false;
     this.#lastActivityAt = performance.now();
-    this.#reconnectDeadline?.clear();
+    this.lifecycle.onAttached();
     const previous = this.#sender.stream;
     this.#sender.attach(stream, {
       resumed: this.#wasAttached,
       sent: received,
-      received: this.#receiver.received,
+      received: this.#confirmed,
     });
     this.#wasAttached = true;
     if (previous) {
@@ -160,15 +178,16 @@ export class Session
   onStreamClosed(stream: EventStream, isFinished: boolean): void {
     if (stream !== this.#sender.stream) return; // a previous stream
     this.#sender.detach();
-    if (this.#isReleased) return;
+    if (this.lifecycle.isReleased) return;
     const isCloseSent = this.#sender.isCloseWritten && isFinished;
     this.#isBetweenPolls = stream.isPoll && isFinished && !isCloseSent;
     if (!this.#isBetweenPolls) this.#emitIfOpen('disconnect');
-    if (isCloseSent && !this.dialect.acknowledges) this.#release();
-    else this.#waitForClient(isCloseSent ? CLOSE_TIMEOUT : 0);
+    if (isCloseSent && !this.dialect.acknowledges) this.lifecycle.release();
+    else this.waitForClient(isCloseSent ? CLOSE_TIMEOUT : 0);
   }
 
   ping(): void {
+    void this.journal?.readRecorded();
     const { stream } = this.#sender;
     if (!stream) return;
     const silence = performance.now() - this.#lastActivityAt;
@@ -177,7 +196,7 @@ export class Session
       stream.destroy();
     } else if (stream.isWritable) {
       const { written } = this.#sender;
-      const ping = this.dialect.ping({ sent: written, received: this.#receiver.received });
+      const ping = this.dialect.ping({ sent: written, received: this.#confirmed });
       stream.write(Buffer.from(ping));
     }
   }
@@ -186,7 +205,15 @@ export class Session
 
   /** @returns whether more may be sent before `drain`; false if the session is not open. */
   send(json: string): boolean {
-    return this.#readyState === SseConnection.OPEN && this.#sender.send(json);
+    if (!this.lifecycle.isOpen) return false;
+    const { journal } = this;
+    if (!journal) return this.#sender.send(json);
+    journal.inOrder(() => {
+      if (this.lifecycle.isClosed) return;
+      journal.recordMessage(json);
+      this.#sender.send(json);
+    });
+    return !this.#sender.needsDrain;
   }
 
   /**
@@ -195,7 +222,32 @@ export class Session
    * @returns false if the session exceeds `maxBufferedAmount`: see {@link failIfOverflowing}.
    */
   sendPrepared(message: PreparedMessage): boolean {
-    return this.#readyState !== SseConnection.OPEN || this.#sender.sendPrepared(message);
+    return !this.lifecycle.isOpen || this.#sender.sendPrepared(message);
+  }
+
+  /** In a cluster: {@link sendPrepared} is about to be called with this broadcast. */
+  recordBroadcast(json: string, position: number): void {
+    if (this.lifecycle.isOpen) this.journal?.recordBroadcast(json, position);
+  }
+
+  /** Adds the connection to a room, or removes it. */
+  changeRoom(change: 'join' | 'leave', room: string): void {
+    const { journal, connection } = this;
+    const { rooms } = this.#owner;
+    const run = () => {
+      if (rooms[change](connection, room)) journal?.recordRoom(change, room);
+    };
+    if (journal) journal.inOrder(run);
+    else run();
+  }
+
+  get rooms(): string[] {
+    return this.#owner.rooms.namesOf(this.connection);
+  }
+
+  /** @param json '' for no state. */
+  recordState(json: string): void {
+    this.journal?.inOrder(() => this.journal?.recordState(json));
   }
 
   /** Closes the session with code 1008 if it exceeds `maxBufferedAmount`. */
@@ -207,26 +259,30 @@ export class Session
    * Handles the body of a duplex POST.
    *
    * @param size of the body in bytes.
+   * @returns undefined if another node owns the session now.
    * @throws SseRequestError if the batch is not accepted.
    */
-  async receiveBatch(envelope: Envelope, size: number): Promise<PostResponse> {
+  async receiveBatch(envelope: Envelope, size: number): Promise<PostResponse | undefined> {
     const { id, ack, messages, close } = envelope;
-    if (close && this.#readyState === SseConnection.CLOSED) {
+    const { journal } = this;
+    if (close && this.lifecycle.isClosed) {
       // The client answers the close event. The response tells it which messages were accepted.
-      this.#release();
+      this.lifecycle.release();
       return { received: this.#receiver.received, closed: true };
     }
-    this.#rejectIfClosed();
+    this.lifecycle.rejectIfClosed();
     this.#lastActivityAt = performance.now();
-    if (this.#isBetweenPolls) this.#waitForClient();
+    if (this.#isBetweenPolls) this.waitForClient();
     this.#sender.acknowledge(ack);
 
     if (messages.length > 0) {
-      if (!this.#receiver.hasCapacity) {
-        await this.#receiver.waitForCapacity();
-        this.#rejectIfClosed();
-      }
+      // The messages before may have been received by another node.
+      if (journal && id > this.#receiver.received) await journal.readRecorded();
+      if (!this.#receiver.hasCapacity) await this.#receiver.waitForCapacity();
+      if (this.lifecycle.isMoved) return undefined;
+      this.lifecycle.rejectIfClosed();
       const isInWindow = this.#receiver.receiveBatch(id, messages, size);
+      if (journal && !(await journal.whenRecorded())) return undefined;
       // What the application replied is written before the POST's response, not a turn later.
       this.#sender.flushIfScheduled();
       if (!isInWindow) throw this.#receiver.outOfWindow(id);
@@ -234,11 +290,32 @@ export class Session
     if (close) {
       const areAllReceived = id + messages.length <= this.#receiver.received;
       if (!areAllReceived) throw this.#receiver.outOfWindow(id);
-      this.#setClosed(this.#closeInfo ?? close);
-      this.#release();
+      this.lifecycle.terminate(close);
       return { received: this.#receiver.received, closed: true };
     }
     return { received: this.#receiver.received };
+  }
+
+  receiveRecorded({ first, messages, acknowledged, close }: RecordedMessages): void {
+    if (this.lifecycle.isReleased) return;
+    this.#lastActivityAt = performance.now();
+    if (this.#isBetweenPolls) this.waitForClient();
+    this.#sender.acknowledge(Math.min(acknowledged, this.#sender.written));
+    if (first > this.#receiver.received) return void this.journal?.readRecorded(); // a notification was lost
+    this.journal?.onReceivedElsewhere(first + messages.length);
+    const size = messages.reduce((sum, json) => sum + json.length, 0);
+    const values = messages.map((json): unknown => JSON.parse(json));
+    if (values.length > 0) this.#receiver.receiveBatch(first, values, size);
+    if (close) this.lifecycle.terminate(close);
+  }
+
+  onRecorded(): void {
+    this.#sender.flush();
+  }
+
+  onMoved(): void {
+    this.journal?.stop();
+    this.lifecycle.move();
   }
 
   /**
@@ -248,7 +325,7 @@ export class Session
    * @throws SseRequestError if the message is not accepted.
    */
   receiveMessage(number: number | undefined, message: unknown, size: number): PostResponse {
-    this.#rejectIfClosed();
+    this.lifecycle.rejectIfClosed();
     this.#lastActivityAt = performance.now();
     this.#receiver.receiveMessage(number, message, size);
     return { received: this.#receiver.received };
@@ -264,136 +341,82 @@ export class Session
   }
 
   onReceiveBufferEmpty(): void {
-    if (this.#readyState === SseConnection.CLOSED) this.#emitClose();
+    if (this.lifecycle.isClosed) this.lifecycle.emitClose();
   }
 
   onDrain(): void {
     this.#emitIfOpen('drain');
   }
 
+  onAcknowledged(count: number): void {
+    this.journal?.acknowledge(count);
+  }
+
+  /** Number of messages that may be written. */
+  get released(): number {
+    return this.journal?.released ?? Infinity;
+  }
+
   onOverflow(direction: 'down' | 'up', bytes: number): void {
     const { maxBufferedAmount } = this.options;
-    diagnose('sse-duplex:overflow', { ...this.#diagnosticContext, direction, bytes });
+    this.#events.overflow(direction, bytes);
     const kind = direction === 'down' ? 'unacknowledged' : 'unread';
     const reason = `more than ${maxBufferedAmount} bytes ${kind} (option "maxBufferedAmount")`;
-    this.#fail({ code: CloseCode.policyViolation, reason });
+    this.fail({ code: CloseCode.policyViolation, reason });
   }
 
   onMissingMessage(number: number): void {
     const reason = `message ${number} did not arrive within ${this.options.reorderTimeout} ms (option "reorderTimeout")`;
-    this.#fail({ code: CloseCode.protocolError, reason });
+    this.fail({ code: CloseCode.protocolError, reason });
   }
 
   // --- The end -------------------------------------------------------------------------------------
-
-  /** Closes the session after everything that was sent: the client receives that, then `close`. */
-  close(close: Close): void {
-    if (this.#readyState !== SseConnection.OPEN) return;
-    this.#readyState = SseConnection.CLOSING;
-    this.#closeInfo = close;
-    // Without a stream, the client has until `reconnectTimeout` to receive the rest.
-    this.#sender.scheduleFlush();
-  }
-
-  /** Closes the session immediately, without waiting for the client. */
-  terminate(close: Close): void {
-    this.#setClosed(this.#closeInfo ?? close);
-    this.#release();
-  }
 
   /**
    * Closes a session that exceeded a limit. Messages that are not written yet are discarded; the client
    * receives the close event now or when it reconnects.
    */
-  #fail(close: Close): void {
-    if (this.#readyState === SseConnection.CLOSED) return;
-    this.#setClosed(close);
+  fail(close: Close): void {
+    if (this.lifecycle.isClosed) return;
+    this.lifecycle.setClosed(close);
     const { stream } = this.#sender;
-    if (!stream) this.#waitForClient();
+    if (!stream) this.waitForClient();
     else if (stream.isWritable) this.#sender.flush();
     else stream.destroy(); // a client that does not read receives the close event when it reconnects
   }
 
-  /** From now on nothing is sent or received. `close` is emitted after the last message. */
-  #setClosed(close: Close): void {
-    if (this.#readyState === SseConnection.CLOSED) return;
-    this.#readyState = SseConnection.CLOSED;
-    this.#closeInfo = close;
-    this.#unacknowledged = this.#sender.clear();
-    this.#receiver.close();
-    this.#owner.onSessionClosed(this);
-    if (this.#receiver.isEmpty) {
-      this.#emitClose();
-    } else if (!this.#receiver.hasListener) {
-      this.#listenerDeadline = new Deadline(LISTENER_TIMEOUT, () => {
-        if (!this.#receiver.hasListener) this.#emitClose();
-      });
-    }
-  }
-
-  /** Ends the wait for the client: the session cannot be resumed any more. */
-  #release(): void {
-    if (this.#isReleased) return;
-    this.#isReleased = true;
-    if (this.#closeInfo) this.#setClosed(this.#closeInfo);
-    this.#reconnectDeadline?.clear();
-    this.#owner.heartbeat.stop(this, this.#heartbeatSlot);
-    this.#sender.stream?.end();
-    this.#owner.onSessionReleased(this);
-  }
-
   /** @param minimum lower bound of the timeout, in milliseconds. */
-  #waitForClient(minimum = 0): void {
+  waitForClient(minimum = 0): void {
     const pollTimeout = this.#isBetweenPolls
       ? MISSED_INTERVALS * idleInterval(this.options, true)
       : 0;
-    const timeout = Math.max(this.options.reconnectTimeout, minimum, pollTimeout);
-    const giveUp = () => {
-      const reason = `the client did not reconnect within ${timeout} ms`;
-      this.#setClosed(this.#closeInfo ?? { code: CloseCode.abnormal, reason });
-      this.#release();
-    };
-    if (timeout === 0) return giveUp();
-    this.#reconnectDeadline?.clear();
-    this.#reconnectDeadline = new Deadline(timeout, giveUp);
+    this.lifecycle.waitForClient(Math.max(minimum, pollTimeout));
   }
 
-  #rejectIfClosed(): void {
-    if (this.#isReleased) throw unknownSession();
-    if (this.#readyState !== SseConnection.CLOSED || !this.#closeInfo) return;
-    const { code, reason } = this.#closeInfo;
-    throw new SseRequestError('session-closed', `the session is closed: ${code} ${reason}`, {
-      body: { close: { code, reason } },
-    });
+  /** Closes the stream. The client may reconnect. */
+  disconnect(): void {
+    this.#sender.stream?.destroy();
+  }
+
+  /** Joins the rooms that a previous owner has recorded. */
+  restoreRooms(rooms: string[]): void {
+    for (const room of rooms) this.#owner.rooms.join(this.connection, room);
+  }
+
+  onClosed(): void {
+    this.#owner.onSessionClosed(this);
+  }
+
+  onReleased(): void {
+    this.#owner.heartbeat.stop(this, this.#heartbeatSlot);
+    this.#owner.onSessionReleased(this);
+  }
+
+  onEnded(): void {
+    this.#owner.onSessionEnded(this);
   }
 
   #emitIfOpen(event: 'disconnect' | 'reconnect' | 'drain'): void {
-    if (this.#readyState !== SseConnection.OPEN) return;
-    if (event !== 'drain') diagnose(`sse-duplex:${event}`, this.#diagnosticContext);
-    emit(this.connection, event);
-  }
-
-  #emitClose(): void {
-    if (this.#isCloseEmitted || !this.#closeInfo || !this.#unacknowledged) return;
-    this.#isCloseEmitted = true;
-    this.#listenerDeadline?.clear();
-    this.#receiver.clear();
-    const { code, reason } = this.#closeInfo;
-    const messages = this.#unacknowledged;
-    diagnose('sse-duplex:close', {
-      ...this.#diagnosticContext,
-      code,
-      reason,
-      unacknowledged: messages.length,
-    });
-    emit(this.connection, 'close', code, reason, {
-      get unacknowledged() {
-        return messages.parse();
-      },
-    });
-  }
-
-  get #diagnosticContext() {
-    return { path: this.#owner.path, connection: this.connection };
+    if (this.lifecycle.isOpen) this.#events[event]();
   }
 }

@@ -1,11 +1,10 @@
-import { AsyncResource } from 'node:async_hooks';
+import type { AsyncResource } from 'node:async_hooks';
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { CloseCode, validateClose } from '../protocol/close-code';
 import { toJson } from '../protocol/json';
 import type { Close } from '../protocol/wire';
 import { checkRoom } from './rooms';
-import type { Rooms } from './rooms';
 
 /** Details of the end of a connection. */
 export interface CloseDetails<Outgoing> {
@@ -17,14 +16,33 @@ export interface CloseDetails<Outgoing> {
   readonly unacknowledged: Outgoing[];
 }
 
+/** Details of a message. */
+export interface MessageDetails {
+  /**
+   * Number of the message in its session, counted from 0. Together with the session id it identifies the message,
+   * also if it is delivered again: use both as the key of what a listener stores.
+   */
+  readonly number: number;
+  /**
+   * Whether the message may have been delivered before: in a cluster, by a node that stopped before it had recorded
+   * that the message was handled. Always false in a single process.
+   */
+  readonly redelivered: boolean;
+}
+
 /** Events of an {@link SseConnection}: the arguments of their listeners. */
 export interface SseConnectionEvents<Incoming, Outgoing> {
   /** A message of the client. Emitted once per message, in the order in which they were sent. */
-  message: [message: Incoming];
+  message: [message: Incoming, details: MessageDetails];
   /** The stream was lost. The client has `reconnectTimeout` to reconnect; messages are kept for it. */
   disconnect: [];
   /** The client has reconnected. No messages were lost. */
   reconnect: [];
+  /**
+   * In a cluster: another node has taken the session over. Nothing is sent or received with this object any more, and
+   * `close` is not emitted. The other node emits `connection`, with {@link SseConnection.recovered}.
+   */
+  moved: [];
   /** Emitted after `send()` returned `false`, when the buffered data is below the limits again. */
   drain: [];
   /**
@@ -41,14 +59,24 @@ type EventArguments<Events, Event> = Event extends keyof Events ? Events[Event] 
 export interface ConnectionSession {
   readonly id: string;
   readonly principal: string | undefined;
+  readonly recovered: boolean;
+  readonly context: AsyncResource;
+  readonly rooms: string[];
   readonly connected: boolean;
-  readonly readyState: ReadyState;
-  /** Whether `close` was emitted, after which there are no more messages. */
-  readonly isCloseEmitted: boolean;
+  readonly lifecycle: ConnectionLifecycle;
   readonly bufferedAmount: number;
   readonly unacknowledgedAmount: number;
   readonly flow: FlowControl;
   send(json: string): boolean;
+  changeRoom(change: 'join' | 'leave', room: string): void;
+  recordState(json: string): void;
+}
+
+/** What a connection needs of the life cycle of its session. */
+export interface ConnectionLifecycle {
+  readonly readyState: ReadyState;
+  /** Whether `close` was emitted, after which there are no more messages. */
+  readonly isCloseEmitted: boolean;
   close(close: Close): void;
 }
 
@@ -90,17 +118,15 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
   data: unknown = undefined;
 
   readonly #session: ConnectionSession;
-  readonly #rooms: Rooms<SseConnection>;
-  /** The asynchronous context of the request that opened the session. */
-  readonly #context = new AsyncResource('SseConnection');
+  #state: unknown = undefined;
   #stream: ReadableStream<Incoming> | undefined;
   #sink: WritableStream<Outgoing> | undefined;
 
   /** @internal Connections are created by the middleware. */
-  constructor(session: ConnectionSession, request: Req, rooms: Rooms<SseConnection>) {
+  constructor(session: ConnectionSession, request: Req, state = '') {
     super();
     this.#session = session;
-    this.#rooms = rooms;
+    if (state !== '') this.#state = JSON.parse(state);
     this.request = request;
     // `newListener` is an event of EventEmitter itself, which the type of this emitter omits.
     EventEmitter.prototype.on.call(this, 'newListener', SseConnection.#onNewListener);
@@ -116,7 +142,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
     event: Event | keyof SseConnectionEvents<Incoming, Outgoing>,
     ...values: EventArguments<SseConnectionEvents<Incoming, Outgoing>, Event>
   ): boolean {
-    return this.#context.runInAsyncScope(() => super.emit(event, ...values));
+    return this.#session.context.runInAsyncScope(() => super.emit(event, ...values));
   }
 
   /** One function for all connections: `this` is the connection that it was registered on. */
@@ -134,6 +160,32 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
     return this.#session.principal;
   }
 
+  /**
+   * In a cluster: whether this node has taken the session over from another one. Its rooms and its {@link state} are
+   * those that it had there; {@link data} is not. Always false in a single process.
+   */
+  get recovered(): boolean {
+    return this.#session.recovered;
+  }
+
+  /**
+   * Data of the application that belongs to the session: any JSON-serialisable value, or undefined. In a cluster it
+   * moves with the session, and a `message` listener changes it exactly once. Assign a new value to change it; changes
+   * inside of the value are not recorded.
+   *
+   * @throws TypeError on assignment of a value that is not JSON-serialisable.
+   * @default undefined
+   */
+  get state(): unknown {
+    return this.#state;
+  }
+
+  set state(value: unknown) {
+    const json = value === undefined ? '' : toJson(value);
+    this.#state = value;
+    this.#session.recordState(json);
+  }
+
   /** Whether a stream to the client is open now, or the client polls. */
   get connected(): boolean {
     return this.#session.connected;
@@ -144,7 +196,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
    * `CLOSED` when the session has ended.
    */
   get readyState(): ReadyState {
-    return this.#session.readyState;
+    return this.#session.lifecycle.readyState;
   }
 
   /** Bytes that were sent and that no socket has accepted yet. At most `maxBufferedAmount`. */
@@ -182,7 +234,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
    */
   join(room: string): void {
     checkRoom(room);
-    if (this.readyState === SseConnection.OPEN) this.#rooms.join(this.#asMember, room);
+    if (this.readyState === SseConnection.OPEN) this.#session.changeRoom('join', room);
   }
 
   /**
@@ -192,17 +244,12 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
    */
   leave(room: string): void {
     checkRoom(room);
-    this.#rooms.leave(this.#asMember, room);
+    this.#session.changeRoom('leave', room);
   }
 
   /** The names of the rooms that the connection is in; after its end, those that it was in. A copy. */
   get rooms(): string[] {
-    return this.#rooms.namesOf(this.#asMember);
-  }
-
-  /** The rooms do not know the application's types. */
-  get #asMember(): SseConnection {
-    return this as unknown as SseConnection;
+    return this.#session.rooms;
   }
 
   /**
@@ -217,7 +264,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
   close(code: number = CloseCode.normal, reason = ''): void {
     const error = validateClose(code, reason);
     if (error !== undefined) throw new RangeError(error);
-    this.#session.close({ code, reason });
+    this.#session.lifecycle.close({ code, reason });
   }
 
   /**
@@ -271,7 +318,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
     return new ReadableStream<Incoming>(
       {
         start: (controller) => {
-          if (this.#session.isCloseEmitted) return controller.close();
+          if (this.#session.lifecycle.isCloseEmitted) return controller.close();
           const onMessage = (message: Incoming) => {
             controller.enqueue(message);
             if ((controller.desiredSize ?? 0) <= 0) this.pause();

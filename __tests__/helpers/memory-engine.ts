@@ -1,0 +1,299 @@
+import type {
+  Broadcast,
+  BroadcastRange,
+  ClusterEngine,
+  CommitResult,
+  EngineListener,
+  EngineState,
+  Notification,
+  PositionedBroadcast,
+  RecordedMessages,
+  SessionChanges,
+  SessionIdentity,
+  SessionOwnership,
+  StoredSession,
+  TakeResult,
+  TakenBatch,
+} from '../../lib/server/cluster-engine';
+
+/** Most messages that may be recorded for an application that does not read them. */
+const MAX_UNHANDLED = 1_024;
+
+interface Entry extends StoredSession {
+  owner: string;
+  sequence: number;
+  acknowledgedElsewhere: number;
+}
+
+/** What happens to a call: `lose` loses the request, `lose-reply` its answer. */
+export type Fault = 'none' | 'lose' | 'lose-reply';
+
+/** The database that {@link MemoryEngine}s share, with faults. */
+export class MemoryStore {
+  /** Decides what happens to a call. */
+  fault: (method: string, nodeId: string) => Fault = () => 'none';
+  /** Decides whether a publication reaches a node. */
+  isPublished: (nodeId: string) => boolean = () => true;
+  /** Called when the engine has applied a call and before its caller knows. */
+  onApplied: (method: string, nodeId: string) => void = () => {};
+  sessions = new Map<string, Entry>();
+  broadcasts: PositionedBroadcast[] = [];
+  position = 0;
+  generation = 1;
+  bornAt = -Infinity;
+  readonly listeners = new Map<string, EngineListener>();
+  /** Nodes whose lease has expired. */
+  readonly dead = new Set<string>();
+  readonly lastNumbers = new Map<string, number>();
+
+  /** Loses everything, as a database that is restarted without its files. */
+  clear(): void {
+    this.sessions.clear();
+    this.broadcasts = [];
+    this.position = 0;
+    this.generation++;
+    this.lastNumbers.clear();
+    this.bornAt = performance.now();
+  }
+}
+
+/** An engine in the memory of this process, for nodes that are in this process as well. */
+export class MemoryEngine implements ClusterEngine {
+  readonly #store: MemoryStore;
+  #nodeId = '';
+  /** A node that is killed makes no calls any more. */
+  #isKilled = false;
+
+  constructor(store: MemoryStore) {
+    this.#store = store;
+  }
+
+  get nodeId(): string {
+    return this.#nodeId;
+  }
+
+  /** Cuts the node off, as if its process had been killed. */
+  kill(): void {
+    this.#isKilled = true;
+    this.#store.listeners.delete(this.#nodeId);
+  }
+
+  async #call<Result>(method: string, apply: (store: MemoryStore) => Result): Promise<Result> {
+    await null;
+    if (this.#isKilled) return new Promise(() => {});
+    const fault = this.#store.fault(method, this.#nodeId);
+    if (fault === 'lose') throw new Error(`${method}: the request was lost`);
+    const result = structuredClone(apply(this.#store));
+    this.#store.onApplied(method, this.#nodeId);
+    await null;
+    if (this.#isKilled) return new Promise(() => {});
+    if (fault === 'lose-reply') throw new Error(`${method}: the reply was lost`);
+    return result;
+  }
+
+  #publish(nodeId: string, publish: (listener: EngineListener) => void): boolean {
+    const listener = this.#store.listeners.get(nodeId);
+    if (!listener) return false;
+    if (this.#store.isPublished(nodeId)) queueMicrotask(() => publish(listener));
+    return true;
+  }
+
+  async start(nodeId: string, listener: EngineListener): Promise<void> {
+    this.#nodeId = nodeId;
+    await this.#call('start', (store) => void store.listeners.set(nodeId, listener));
+  }
+
+  async stop(): Promise<void> {
+    this.kill();
+  }
+
+  beat(position: number): Promise<EngineState> {
+    return this.#call('beat', (store) => {
+      if (store.position < position) {
+        store.position = position + 1_000_000;
+        store.generation++;
+      }
+      return {
+        generation: String(store.generation),
+        position: store.position,
+        age: performance.now() - store.bornAt,
+        deadNodes: [...store.dead],
+      };
+    });
+  }
+
+  open(id: string, { position, ...identity }: SessionIdentity): Promise<boolean> {
+    return this.#call('open', ({ sessions }) => {
+      const existing = sessions.get(id);
+      if (existing) return existing.tokenHash === identity.tokenHash;
+      sessions.set(id, {
+        ...identity,
+        owner: this.#nodeId,
+        epoch: 1,
+        sequence: 0,
+        checkpoint: { acknowledged: 0, position, rooms: [], logStart: 0 },
+        log: [],
+        received: 0,
+        handled: 0,
+        unhandled: [],
+        state: '',
+        close: undefined,
+        closedByClient: undefined,
+        acknowledgedElsewhere: 0,
+      });
+      return true;
+    });
+  }
+
+  find(id: string): Promise<SessionOwnership | undefined> {
+    return this.#call('find', ({ sessions }) => sessions.get(id));
+  }
+
+  claim(id: string, found: SessionOwnership): Promise<StoredSession | undefined> {
+    return this.#call('claim', ({ sessions }) => {
+      const entry = sessions.get(id);
+      if (entry?.tokenHash !== found.tokenHash || entry.epoch !== found.epoch) return undefined;
+      entry.epoch++;
+      entry.owner = this.#nodeId;
+      entry.sequence = 0;
+      return entry;
+    });
+  }
+
+  restore(id: string, session: StoredSession, sequence: number): Promise<void> {
+    return this.#call('restore', ({ sessions }) => {
+      const entry = sessions.get(id);
+      if (entry && entry.epoch > session.epoch) return;
+      sessions.set(id, {
+        ...structuredClone(session),
+        owner: this.#nodeId,
+        sequence,
+        acknowledgedElsewhere: 0,
+      });
+    });
+  }
+
+  #own(store: MemoryStore, id: string, epoch: number): Entry | undefined {
+    const entry = store.sessions.get(id);
+    return entry?.owner === this.#nodeId && entry.epoch === epoch ? entry : undefined;
+  }
+
+  commit(id: string, epoch: number, changes: SessionChanges): Promise<CommitResult | undefined> {
+    return this.#call('commit', (store) => {
+      const entry = this.#own(store, id, epoch);
+      if (!entry) return undefined;
+      if (changes.sequence <= entry.sequence) return { received: entry.received };
+      entry.sequence = changes.sequence;
+      const end = entry.checkpoint.logStart + entry.log.length;
+      entry.log.push(...changes.log.slice(end - changes.firstEntry));
+      entry.log.splice(0, changes.checkpoint.logStart - entry.checkpoint.logStart);
+      entry.checkpoint = structuredClone(changes.checkpoint);
+      entry.unhandled.splice(0, changes.handled - entry.handled);
+      entry.handled = changes.handled;
+      const known = Math.max(entry.received, changes.handled);
+      entry.unhandled.push(...changes.messages.slice(known - changes.firstMessage));
+      entry.received = Math.max(entry.received, changes.received);
+      if (changes.state !== undefined) entry.state = changes.state;
+      if (changes.close !== undefined) entry.close = changes.close;
+      return { received: entry.received };
+    });
+  }
+
+  take(id: string, batch: TakenBatch): Promise<TakeResult> {
+    return this.#call('take', (store): TakeResult => {
+      const entry = store.sessions.get(id);
+      if (entry?.tokenHash !== batch.tokenHash) return { outcome: 'unknown-session' };
+      const { received, close } = entry;
+      if (close?.isClosed) return { outcome: 'closed', received, close };
+      if (batch.first > received) return { outcome: 'out-of-window', received };
+      const messages = batch.messages.slice(received - batch.first);
+      if (messages.length > 0 && entry.unhandled.length >= MAX_UNHANDLED)
+        return { outcome: 'full' };
+      entry.unhandled.push(...messages);
+      entry.received += messages.length;
+      entry.closedByClient = batch.close ?? entry.closedByClient;
+      entry.acknowledgedElsewhere = Math.max(entry.acknowledgedElsewhere, batch.acknowledged);
+      const { first, acknowledged } = batch;
+      this.#publish(entry.owner, (listener) =>
+        listener.onNotification({
+          type: 'taken',
+          id,
+          first,
+          messages: batch.messages,
+          acknowledged,
+          close: batch.close,
+        }),
+      );
+      return { outcome: 'taken', received: entry.received };
+    });
+  }
+
+  read(id: string, epoch: number, first: number): Promise<RecordedMessages | undefined> {
+    return this.#call('read', (store) => {
+      const entry = this.#own(store, id, epoch);
+      if (!entry) return undefined;
+      return {
+        first: Math.max(first, entry.handled),
+        messages: entry.unhandled.slice(Math.max(0, first - entry.handled)),
+        acknowledged: entry.acknowledgedElsewhere,
+        close: entry.closedByClient,
+      };
+    });
+  }
+
+  release(id: string, epoch: number): Promise<void> {
+    return this.#call('release', (store) => {
+      const entry = this.#own(store, id, epoch);
+      if (entry) entry.owner = '';
+    });
+  }
+
+  remove(id: string, epoch: number): Promise<void> {
+    return this.#call('remove', (store) => {
+      if (this.#own(store, id, epoch)) store.sessions.delete(id);
+    });
+  }
+
+  sessionsOf(nodeId: string): Promise<string[]> {
+    return this.#call('sessionsOf', ({ sessions }) =>
+      [...sessions].filter(([, { owner }]) => owner === nodeId).map(([id]) => id),
+    );
+  }
+
+  forget(nodeId: string): Promise<void> {
+    return this.#call('forget', ({ dead }) => void dead.delete(nodeId));
+  }
+
+  broadcast(first: number, broadcasts: Broadcast[]): Promise<void> {
+    return this.#call('broadcast', (store) => {
+      broadcasts.forEach((broadcast, index) => {
+        const number = first + index;
+        if (number <= (store.lastNumbers.get(this.#nodeId) ?? 0)) return;
+        store.lastNumbers.set(this.#nodeId, number);
+        const positioned = {
+          ...broadcast,
+          position: ++store.position,
+          sender: this.#nodeId,
+          number,
+        };
+        store.broadcasts.push(positioned);
+        for (const nodeId of store.listeners.keys()) {
+          this.#publish(nodeId, (listener) => listener.onBroadcast(positioned));
+        }
+      });
+    });
+  }
+
+  readBroadcasts(after: number): Promise<BroadcastRange> {
+    return this.#call('readBroadcasts', ({ broadcasts, position }) => ({
+      oldest: broadcasts[0]?.position ?? position + 1,
+      broadcasts: broadcasts.filter((each) => each.position > after),
+    }));
+  }
+
+  notify(nodeId: string, notification: Notification): Promise<boolean> {
+    return this.#call('notify', () =>
+      this.#publish(nodeId, (listener) => listener.onNotification(notification)),
+    );
+  }
+}

@@ -1,0 +1,251 @@
+/**
+ * The storage that the nodes of a cluster share: an interface, so that it can be implemented on different
+ * databases. PROTOCOL.md, "Several nodes", describes the rules. All messages are JSON texts.
+ *
+ * Each method rejects if the database does not answer; the outcome of the call is then unknown, and the caller
+ * may repeat it. All methods that change a session are therefore idempotent.
+ */
+export interface ClusterEngine {
+  /**
+   * Connects a node to the engine.
+   *
+   * @param listener receives what other nodes publish, until {@link stop}.
+   */
+  start(nodeId: string, listener: EngineListener): Promise<void>;
+  /** Removes the node, and closes what {@link start} opened. */
+  stop(): Promise<void>;
+  /**
+   * Extends the lease of this node, and returns the state of the engine. Called about once per second.
+   *
+   * @param position of the last broadcast that this node knows. If the engine knows fewer, it has lost data:
+   * it continues with a higher position and a new generation.
+   */
+  beat(position: number): Promise<EngineState>;
+
+  /** Creates a session that this node owns. Returns false if a session with this id exists. */
+  open(id: string, session: SessionIdentity): Promise<boolean>;
+  /** Returns who a session belongs to, or undefined if there is no such session. */
+  find(id: string): Promise<SessionOwnership | undefined>;
+  /**
+   * Makes this node the owner of a session, with an epoch that is one higher than before.
+   *
+   * @param found what {@link find} returned.
+   * @returns undefined if the session has ended, or has another owner since.
+   */
+  claim(id: string, found: SessionOwnership): Promise<StoredSession | undefined>;
+  /**
+   * Writes a session of this node that the engine does not have, or has in an older state.
+   *
+   * @param sequence as in {@link SessionChanges}.
+   */
+  restore(id: string, session: StoredSession, sequence: number): Promise<void>;
+  /** Applies the changes of the owner. Returns undefined if the node with this epoch is not the owner. */
+  commit(id: string, epoch: number, changes: SessionChanges): Promise<CommitResult | undefined>;
+  /** Records the messages of a POST at a node that does not own the session, and notifies the owner. */
+  take(id: string, batch: TakenBatch): Promise<TakeResult>;
+  /** Returns the recorded messages from number `first` on. Returns undefined as {@link commit} does. */
+  read(id: string, epoch: number, first: number): Promise<RecordedMessages | undefined>;
+  /** Gives up the ownership, so that another node can claim the session at once. */
+  release(id: string, epoch: number): Promise<void>;
+  /** Deletes a session that has ended. Has no effect if the node with this epoch is not the owner. */
+  remove(id: string, epoch: number): Promise<void>;
+  /** Returns the ids of sessions whose owner is this node. It may have lost some of them since. */
+  sessionsOf(nodeId: string): Promise<string[]>;
+  /** Forgets a node whose lease has expired, and which owns no session any more. */
+  forget(nodeId: string): Promise<void>;
+
+  /**
+   * Appends broadcasts to the log of all nodes, and publishes them.
+   *
+   * @param first number of the first one, of all broadcasts of this node, counted from 1. Those that were
+   * appended before are not appended again.
+   */
+  broadcast(first: number, broadcasts: Broadcast[]): Promise<void>;
+  /** Returns the broadcasts after a position that the engine still has. */
+  readBroadcasts(after: number): Promise<BroadcastRange>;
+  /** Sends a notification to a node. Returns false if it certainly does not receive it. */
+  notify(nodeId: string, notification: Notification): Promise<boolean>;
+}
+
+/** Callbacks of an engine. Publications may be lost: nothing but the speed depends on them. */
+export interface EngineListener {
+  /** A broadcast was appended. */
+  onBroadcast(broadcast: PositionedBroadcast): void;
+  /** Another node sent a notification. */
+  onNotification(notification: Notification): void;
+}
+
+/** The state of an engine. */
+export interface EngineState {
+  /** Differs after the engine has lost its data. */
+  generation: string;
+  /** Position of the last broadcast. */
+  position: number;
+  /** Milliseconds since the engine was created, or lost its data. */
+  age: number;
+  /** The nodes whose lease has expired. */
+  deadNodes: string[];
+}
+
+/** What never changes in a session. */
+export interface SessionIdentity {
+  /** The dialect of its client. */
+  dialect: 'dart' | 'duplex';
+  /** SHA-256 of the session token. */
+  tokenHash: string;
+  /** What `authorize` returned for the client. */
+  principal: string | undefined;
+  /** Position of the last broadcast before the session was opened. */
+  position: number;
+}
+
+/** Who a session belongs to. */
+export interface SessionOwnership extends Omit<SessionIdentity, 'position'> {
+  /** The node that owns the session, or '' if its owner has released it. */
+  owner: string;
+  /** Counts the owners. */
+  epoch: number;
+}
+
+/**
+ * Where the log of a session begins: the client has acknowledged everything before. What follows is restored
+ * from the broadcasts after `position` and the entries of the log.
+ */
+export interface Checkpoint {
+  /** Number of messages that the client has acknowledged. */
+  acknowledged: number;
+  /** Position of the last broadcast that the session has taken into account. */
+  position: number;
+  /** The rooms of the session. */
+  rooms: string[];
+  /** Index of the first entry that the log still has, counted over the whole session. */
+  logStart: number;
+}
+
+/** How a session ends. */
+export interface StoredClose {
+  /** The close code. */
+  code: number;
+  /** The close reason. */
+  reason: string;
+  /** Whether the session is closed, and not only closing: its client is not sent anything else. */
+  isClosed: boolean;
+}
+
+/** What a new owner needs to continue a session. */
+export interface StoredSession extends Omit<SessionOwnership, 'owner'> {
+  checkpoint: Checkpoint;
+  /** Entries of the log, oldest first. */
+  log: string[];
+  /** Number of messages that were received from the client. */
+  received: number;
+  /** Number of messages that the application has handled. */
+  handled: number;
+  /** The messages that were received and not handled, oldest first. */
+  unhandled: string[];
+  /** `connection.state` as JSON, '' for none. */
+  state: string;
+  /** Present when the server is closing the session, or has closed it. */
+  close: StoredClose | undefined;
+  /** Present when the client has closed the session. */
+  closedByClient: { code: number; reason: string } | undefined;
+}
+
+/** What the owner of a session has changed since its last commit. */
+export interface SessionChanges {
+  /** Counts the commits of this owner. An older commit that arrives late has no effect. */
+  sequence: number;
+  received: number;
+  handled: number;
+  /** Number of the first of `messages`. */
+  firstMessage: number;
+  /** Received messages that the engine may not have yet and that are not handled. */
+  messages: string[];
+  /** Index of the first of `log`. */
+  firstEntry: number;
+  /** Entries that the engine may not have yet. */
+  log: string[];
+  checkpoint: Checkpoint;
+  /** Present if it was changed. */
+  state?: string;
+  /** Present if it was changed. */
+  close?: StoredClose | undefined;
+}
+
+/** The result of a commit. */
+export interface CommitResult {
+  /** Number of messages that were received at all nodes. */
+  received: number;
+}
+
+/** A POST at a node that does not own the session. */
+export interface TakenBatch {
+  tokenHash: string;
+  /** Number of the first message. */
+  first: number;
+  messages: string[];
+  /** Number of messages that the client has acknowledged. */
+  acknowledged: number;
+  /** The client closes the session after these messages. */
+  close: { code: number; reason: string } | undefined;
+}
+
+/** The result of {@link ClusterEngine.take}. */
+export type TakeResult =
+  /** All messages are recorded. */
+  | { outcome: 'taken'; received: number }
+  /** Messages before the first one are missing. */
+  | { outcome: 'out-of-window'; received: number }
+  /** The application has not handled enough of the messages that are recorded. */
+  | { outcome: 'full' }
+  /** The session is closed. */
+  | { outcome: 'closed'; received: number; close: StoredClose }
+  | { outcome: 'unknown-session' };
+
+/** Messages that nodes have recorded. */
+export interface RecordedMessages {
+  /** Number of the first message. */
+  first: number;
+  messages: string[];
+  /** Number of messages that the client has acknowledged. */
+  acknowledged: number;
+  /** Present when the client has closed the session after these messages. */
+  close: { code: number; reason: string } | undefined;
+}
+
+/** A message for sessions of all nodes: exactly those that match all of its conditions. */
+export interface Broadcast {
+  json: string;
+  /** Only for the members of this room. */
+  room?: string;
+  /** Only for the session with this id. */
+  session?: string;
+  /** Not for the session with this id. */
+  except?: string;
+}
+
+/** A part of the log of broadcasts. */
+export interface BroadcastRange {
+  /** Position of the oldest broadcast that the engine still has, or of the next one if it has none. */
+  oldest: number;
+  /** Oldest first. */
+  broadcasts: PositionedBroadcast[];
+}
+
+/** A broadcast in the log of all nodes. */
+export interface PositionedBroadcast extends Broadcast {
+  /** Counts the broadcasts of all nodes. */
+  position: number;
+  /** The node that sent it, and the number that it has there. */
+  sender: string;
+  number: number;
+}
+
+/** What one node tells another. */
+export type Notification =
+  /** Messages were recorded for a session of the node. */
+  | ({ type: 'taken'; id: string } & RecordedMessages)
+  /** Another node is about to claim a session of the node. */
+  | { type: 'release'; id: string; claimant: string }
+  /** The session was released for the node, which is about to claim it. */
+  | { type: 'released'; id: string };

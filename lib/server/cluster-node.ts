@@ -1,0 +1,297 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { nanoid } from 'nanoid';
+import type {
+  Broadcast,
+  ClusterEngine,
+  CommitResult,
+  EngineListener,
+  EngineState,
+  Notification,
+  PositionedBroadcast,
+  RecordedMessages,
+  SessionChanges,
+} from './cluster-engine';
+import type { JournalNode } from './journal';
+
+/** Interval in milliseconds between two checks of the engine. */
+const BEAT_INTERVAL = 1_000;
+/** Delay in milliseconds before a failed call is repeated: the first and the longest one. */
+const RETRY_DELAY = { first: 50, max: 1_000 };
+/** Time in milliseconds without the engine, after which the node gives up its streams. */
+const MAX_SILENCE = 10_000;
+
+/** What a node needs of the sessions that it owns. */
+export interface NodeSessions {
+  /** Sends a broadcast to the sessions that it is for. */
+  deliverBroadcast(broadcast: PositionedBroadcast): void;
+  /** Other nodes have received messages for a session. */
+  onTaken(id: string, recorded: RecordedMessages): void;
+  /** Another node is about to claim a session. */
+  onReleaseRequested(id: string, claimant: string): void;
+  /** The session that {@link ClusterNode.requestRelease} asked for is free. */
+  onReleased(id: string): void;
+  /** The engine has lost its data: it must be given the sessions again. Rejects if that fails. */
+  restoreAll(): Promise<void>;
+  /** The lease of a node has expired. */
+  adoptFrom(nodeId: string): Promise<void>;
+  /** The engine has not answered for so long that another node may have the sessions. */
+  onEngineLost(): void;
+}
+
+/** This process as a node of a cluster: its place in the log of broadcasts, and its connection to the engine. */
+export class ClusterNode implements EngineListener, JournalNode {
+  readonly id = nanoid(12);
+  readonly engine: ClusterEngine;
+  readonly #sessions: NodeSessions;
+  readonly #ready: Promise<void>;
+  #isStopped = false;
+  #state: EngineState | undefined;
+  #position = 0;
+  /** Receive the broadcasts that are processed from now on. */
+  readonly #observers = new Set<(broadcast: PositionedBroadcast) => void>();
+
+  /** Broadcasts of this node that are not delivered to its own sessions yet. */
+  readonly #undelivered: Broadcast[] = [];
+  /** Number of the last broadcast of this node that was delivered to its sessions. */
+  #lastDelivered = 0;
+  /** Number of the last broadcast of this node that the engine has. */
+  #lastRecorded = 0;
+  #isSending = false;
+  /** Callbacks, and the number of the broadcast that they wait for. */
+  readonly #waiting: { number: number; callback: () => void }[] = [];
+
+  #lastAnswerAt = performance.now();
+  #isLost = false;
+  #recovery: Promise<void> | undefined;
+
+  constructor(engine: ClusterEngine, sessions: NodeSessions) {
+    this.engine = engine;
+    this.#sessions = sessions;
+    this.#ready = this.#start();
+  }
+
+  /** Position of the last broadcast that this node has processed. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Milliseconds since the engine was created, or lost its data. */
+  get engineAge(): number {
+    return this.#state?.age ?? 0;
+  }
+
+  /** Resolves when the node is connected to the engine. */
+  get ready(): Promise<void> {
+    return this.#ready;
+  }
+
+  async #start(): Promise<void> {
+    await this.#untilAnswered(() => this.engine.start(this.id, this));
+    const state = await this.#untilAnswered(() => this.engine.beat(0));
+    this.#state = state;
+    this.#position = state.position;
+    void this.#beat();
+  }
+
+  /** Closes the connection to the engine. Unconfirmed broadcasts are lost. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await this.engine.stop();
+  }
+
+  // --- The state of the engine ---------------------------------------------------------------------
+
+  async #beat(): Promise<void> {
+    while (!this.#isStopped) {
+      await sleep(BEAT_INTERVAL, undefined, { ref: false });
+      try {
+        const { deadNodes } = await this.#check();
+        for (const nodeId of deadNodes) await this.#sessions.adoptFrom(nodeId);
+      } catch {
+        const silence = performance.now() - this.#lastAnswerAt;
+        if (silence < MAX_SILENCE || this.#isLost || this.#isStopped) continue;
+        this.#isLost = true;
+        this.#sessions.onEngineLost();
+      }
+    }
+  }
+
+  async #check(): Promise<EngineState> {
+    const state = await this.engine.beat(this.#position);
+    this.#onAnswer();
+    if (this.#isStopped) return state;
+    if (this.#state && state.generation !== this.#state.generation) {
+      await (this.#recovery ??= this.#recover(state));
+    } else {
+      this.#state = state;
+      if (state.position > this.#position) await this.catchUp();
+    }
+    return state;
+  }
+
+  /** Gives the engine what it has lost. If that fails, the next beat tries again. */
+  async #recover(state: EngineState): Promise<void> {
+    try {
+      this.#position = Math.max(this.#position, state.position);
+      await this.#sessions.restoreAll();
+      this.#state = state;
+      this.#lastRecorded = this.#lastDelivered;
+      if (!this.#isSending) void this.#sendBroadcasts();
+    } finally {
+      this.#recovery = undefined;
+    }
+  }
+
+  #onAnswer(): void {
+    this.#lastAnswerAt = performance.now();
+    this.#isLost = false;
+  }
+
+  async #untilAnswered<Result>(call: () => Promise<Result>): Promise<Result> {
+    for (let delay = RETRY_DELAY.first; ; delay = Math.min(2 * delay, RETRY_DELAY.max)) {
+      try {
+        const result = await call();
+        this.#onAnswer();
+        return result;
+      } catch (error) {
+        if (this.#isStopped) throw error;
+        await sleep(delay, undefined, { ref: false });
+      }
+    }
+  }
+
+  // --- Sessions ------------------------------------------------------------------------------------
+
+  async commit(
+    id: string,
+    epoch: number,
+    changes: SessionChanges,
+  ): Promise<CommitResult | 'restored' | undefined> {
+    const generation = this.#state?.generation;
+    const result = await this.#untilAnswered(() => this.engine.commit(id, epoch, changes));
+    if (result) return result;
+    // The engine does not know the session, or not as one of this node. It may have lost its data.
+    await this.#untilAnswered(() => this.#check());
+    return this.#state?.generation === generation ? undefined : 'restored';
+  }
+
+  async read(id: string, epoch: number, first: number): Promise<RecordedMessages | undefined> {
+    const generation = this.#state?.generation;
+    const recorded = await this.engine.read(id, epoch, first);
+    if (recorded) return recorded;
+    await this.#check();
+    if (this.#state?.generation === generation) return undefined;
+    return this.engine.read(id, epoch, first);
+  }
+
+  /**
+   * Asks the owner of a session to release it.
+   *
+   * @returns whether the owner may do so: otherwise there is no reason to wait for it.
+   */
+  async requestRelease(owner: string, id: string): Promise<boolean> {
+    return this.engine.notify(owner, { type: 'release', id, claimant: this.id });
+  }
+
+  onNotification(notification: Notification): void {
+    if (this.#isStopped) return;
+    const { id } = notification;
+    if (notification.type === 'taken') this.#sessions.onTaken(id, notification);
+    else if (notification.type === 'released') this.#sessions.onReleased(id);
+    else this.#sessions.onReleaseRequested(id, notification.claimant);
+  }
+
+  // --- Broadcasts ----------------------------------------------------------------------------------
+
+  /** Sends a broadcast to the sessions of all nodes, including this one. */
+  broadcast(broadcast: Broadcast): void {
+    this.#undelivered.push(broadcast);
+    if (!this.#isSending) void this.#sendBroadcasts();
+  }
+
+  async #sendBroadcasts(): Promise<void> {
+    this.#isSending = true;
+    await this.#ready;
+    while (this.#lastRecorded < this.#lastSent && !this.#isStopped) {
+      const first = this.#lastRecorded + 1;
+      const batch = this.#undelivered.slice(this.#lastRecorded - this.#lastDelivered);
+      await this.#untilAnswered(() => this.engine.broadcast(first, batch)).catch(() => {});
+      this.#lastRecorded = Math.max(this.#lastRecorded, first + batch.length - 1);
+    }
+    this.#isSending = false;
+  }
+
+  get #lastSent(): number {
+    return this.#lastDelivered + this.#undelivered.length;
+  }
+
+  get hasDeliveredOwnBroadcasts(): boolean {
+    return this.#lastDelivered === this.#lastSent;
+  }
+
+  afterOwnBroadcasts(callback: () => void): void {
+    this.#waiting.push({ number: this.#lastSent, callback });
+  }
+
+  onBroadcast(broadcast: PositionedBroadcast): void {
+    if (this.#isStopped || broadcast.position <= this.#position) return;
+    if (broadcast.position === this.#position + 1) this.#process(broadcast);
+    else void this.catchUp().catch(() => {}); // a publication was lost; the next beat tries again
+  }
+
+  /** Processes the broadcasts that were not published to this node. */
+  async catchUp(): Promise<void> {
+    const { broadcasts } = await this.engine.readBroadcasts(this.#position);
+    for (const broadcast of broadcasts) {
+      if (broadcast.position > this.#position) this.#process(broadcast);
+    }
+  }
+
+  #process(broadcast: PositionedBroadcast): void {
+    this.#position = broadcast.position;
+    for (const observe of this.#observers) observe(broadcast);
+    this.#sessions.deliverBroadcast(broadcast);
+    if (broadcast.sender !== this.id) return;
+    this.#undelivered.splice(0, broadcast.number - this.#lastDelivered);
+    this.#lastDelivered = broadcast.number;
+    this.#lastRecorded = Math.max(this.#lastRecorded, broadcast.number);
+    while (this.#waiting[0] && this.#waiting[0].number <= this.#lastDelivered) {
+      this.#waiting.shift()?.callback();
+    }
+  }
+
+  /** Returns a function that returns the broadcasts that were processed since this call, and stops observing. */
+  observeBroadcasts(): () => PositionedBroadcast[] {
+    const processed: PositionedBroadcast[] = [];
+    const observe = (broadcast: PositionedBroadcast) => processed.push(broadcast);
+    this.#observers.add(observe);
+    return () => {
+      this.#observers.delete(observe);
+      return processed;
+    };
+  }
+
+  /**
+   * Returns a function that returns the broadcasts after a position up to the one that this node has processed last.
+   * Undefined if the engine does not have all of them any more.
+   */
+  async broadcastsSince(position: number): Promise<(() => PositionedBroadcast[]) | undefined> {
+    const stopObserving = this.observeBroadcasts();
+    try {
+      const { oldest, broadcasts } = await this.engine.readBroadcasts(position);
+      await this.catchUp();
+      if (oldest > position + 1) {
+        stopObserving();
+        return undefined;
+      }
+      return () => {
+        const last = broadcasts.at(-1)?.position ?? position;
+        const later = stopObserving().filter((each) => each.position > last);
+        return [...broadcasts, ...later].filter((each) => each.position <= this.#position);
+      };
+    } catch (error) {
+      stopObserving();
+      throw error;
+    }
+  }
+}

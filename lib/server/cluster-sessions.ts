@@ -1,0 +1,327 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { CloseCode } from '../protocol/close-code';
+import type { Envelope, PostResponse } from '../protocol/wire';
+import type {
+  ClusterEngine,
+  PositionedBroadcast,
+  RecordedMessages,
+  SessionOwnership,
+  StoredSession,
+  TakeResult,
+  TakenBatch,
+} from './cluster-engine';
+import { ClusterNode } from './cluster-node';
+import type { NodeSessions } from './cluster-node';
+import { dialects } from './dialect';
+import type { JournalStart } from './journal';
+import { createPlaceholderRequest } from './node-http';
+import {
+  SseRequestError,
+  engineUnavailable,
+  outOfWindow,
+  receiveBufferFull,
+  sessionClosed,
+} from './request-error';
+import type { Session, SessionInit } from './session';
+import { SessionLog } from './session-log';
+import { SessionToken } from './session-token';
+
+/** Time in milliseconds that the owner of a session has to release it for another node. */
+const HANDOVER_TIMEOUT = 500;
+/** Time in milliseconds in which nodes give a new engine the sessions that the old one has lost. */
+const RECOVERY_TIMEOUT = 5_000;
+
+/** What a cluster needs of the sessions that this node owns. */
+export interface LocalSessions extends Iterable<Session> {
+  find(id: string): Session | undefined;
+  /** Adds a session. */
+  add(init: SessionInit): Session;
+  /** Sends a broadcast to the sessions that it is for. */
+  deliverBroadcast(broadcast: PositionedBroadcast): void;
+  /** Tells the application of a session that this node has taken over. */
+  onRecovered(session: Session): void;
+}
+
+/** How a client proves that a session is its own. */
+export interface SessionProof {
+  token: string;
+  principal: string | undefined;
+  dialect: 'dart' | 'duplex';
+}
+
+/** The sessions of all nodes, as one node sees them: it opens, claims, releases and adopts them. */
+export class ClusterSessions implements NodeSessions {
+  readonly node: ClusterNode;
+  readonly #engine: ClusterEngine;
+  readonly #local: LocalSessions;
+  /** The claims that are in progress at this node, by session id. */
+  readonly #claims = new Map<string, Promise<unknown>>();
+  /** Callbacks of claims that wait for the owner, by session id. */
+  readonly #releases = new Map<string, () => void>();
+
+  constructor(engine: ClusterEngine, local: LocalSessions) {
+    this.#engine = engine;
+    this.#local = local;
+    this.node = new ClusterNode(engine, this);
+  }
+
+  /**
+   * Opens a session.
+   *
+   * @returns undefined if a session with this id exists.
+   */
+  async open(init: Omit<SessionInit, 'cluster'>): Promise<Session | undefined> {
+    const { id, token, dialect, principal } = init;
+    await this.node.ready;
+    const { position } = this.node;
+    const stopObserving = this.node.observeBroadcasts();
+    const identity = { dialect: dialect.name, tokenHash: token.hash, principal, position };
+    const isOpened = await this.#ask(() => this.#engine.open(id, identity)).finally(stopObserving);
+    if (!isOpened) return undefined;
+    const checkpoint = { acknowledged: 0, position, rooms: [], logStart: 0 };
+    const log = SessionLog.restore(id, { checkpoint, log: [] }, stopObserving());
+    const start = { epoch: 1, received: 0, handled: 0, unhandled: [], state: '', log };
+    return this.#local.add({ ...init, cluster: { node: this.node, start, isRecovered: false } });
+  }
+
+  /**
+   * Makes this node the owner of a session. One claim of a session runs at a time.
+   *
+   * @returns undefined if there is no such session, or if it does not belong to the client.
+   */
+  async claim(
+    id: string,
+    proof: SessionProof,
+    request: SessionInit['request'],
+  ): Promise<Session | undefined> {
+    await this.node.ready;
+    for (let previous; (previous = this.#claims.get(id));) await previous;
+    const claim = this.#ask(() => this.#claim(id, proof, request));
+    this.#claims.set(
+      id,
+      claim.catch(() => {}),
+    );
+    try {
+      return await claim;
+    } finally {
+      this.#claims.delete(id);
+    }
+  }
+
+  async #claim(
+    id: string,
+    proof: SessionProof,
+    request: SessionInit['request'],
+  ): Promise<Session | undefined> {
+    const token = await this.#authenticate(id, proof);
+    for (let found; token && (found = await this.#engine.find(id));) {
+      if (found.tokenHash !== token.hash) return undefined;
+      const local = this.#local.find(id);
+      if (local && found.owner === this.node.id && local.journal?.epoch === found.epoch)
+        return local;
+      local?.onMoved();
+      if (found.owner !== '' && found.owner !== this.node.id)
+        await this.#waitForRelease(found.owner, id);
+      const session = await this.#takeOver(id, found, token, request);
+      if (session) return session;
+    }
+    return undefined;
+  }
+
+  /** @throws SseRequestError if the engine may have lost the session. */
+  async #authenticate(id: string, proof: SessionProof): Promise<SessionToken | undefined> {
+    const found = await this.#engine.find(id);
+    if (!found) {
+      if (this.node.engineAge < RECOVERY_TIMEOUT) throw engineUnavailable();
+      return undefined;
+    }
+    const token = SessionToken.fromHash(found.tokenHash);
+    const isOwn = found.principal === proof.principal && found.dialect === proof.dialect;
+    return isOwn && token.matches(proof.token) ? token : undefined;
+  }
+
+  /** Gives the owner time to finish what it is doing, unless it certainly does not exist any more. */
+  async #waitForRelease(owner: string, id: string): Promise<void> {
+    const released = new Promise<void>((resolve) => this.#releases.set(id, resolve));
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, HANDOVER_TIMEOUT).unref();
+    });
+    try {
+      const isAlive = await this.node.requestRelease(owner, id);
+      if (isAlive) await Promise.race([released, timeout]);
+    } finally {
+      clearTimeout(timer);
+      this.#releases.delete(id);
+    }
+  }
+
+  onReleased(id: string): void {
+    this.#releases.get(id)?.();
+  }
+
+  async #takeOver(
+    id: string,
+    found: SessionOwnership,
+    token: SessionToken,
+    request: SessionInit['request'],
+  ): Promise<Session | undefined> {
+    const current = await this.#engine.find(id); // its owner may have released it
+    if (!current || current.tokenHash !== found.tokenHash) return undefined;
+    const stored = await this.#engine.claim(id, current);
+    if (!stored) return undefined;
+    const stopObserving = await this.node.broadcastsSince(stored.checkpoint.position);
+    const log = SessionLog.restore(id, stored, stopObserving?.() ?? []);
+    const { epoch, received, handled, unhandled, state, principal } = stored;
+    const start: JournalStart = { epoch, received, handled, unhandled, state, log };
+    const session = this.#local.add({
+      id,
+      token,
+      dialect: dialects[stored.dialect],
+      principal,
+      request,
+      firstNumber: 0,
+      cluster: { node: this.node, start, isRecovered: true },
+    });
+    if (stored.close?.isClosed) {
+      session.lifecycle.restoreClosed(stored.close);
+      return session;
+    }
+    session.restoreRooms(log.rooms);
+    this.#local.onRecovered(session);
+    const lost = { code: CloseCode.internalError, reason: 'broadcasts for the session were lost' };
+    if (!stopObserving) session.fail(lost);
+    else if (stored.closedByClient) session.lifecycle.terminate(stored.closedByClient);
+    else if (stored.close) session.lifecycle.close(stored.close);
+    return session;
+  }
+
+  // --- POSTs at other nodes ------------------------------------------------------------------------
+
+  /**
+   * Records the messages of a POST for a session that another node owns.
+   *
+   * @returns undefined if there is no such session, or if it does not belong to the client.
+   */
+  async take(
+    id: string,
+    envelope: Envelope,
+    principal: string | undefined,
+  ): Promise<PostResponse | undefined> {
+    const { token, id: first, ack, messages, close } = envelope;
+    const proof = { token, principal, dialect: 'duplex' } as const;
+    const own = await this.#ask(async () => this.#authenticate(id, proof));
+    if (!own) return undefined;
+    const batch: TakenBatch = {
+      tokenHash: own.hash,
+      first,
+      messages: messages.map((message) => JSON.stringify(message)),
+      acknowledged: ack,
+      close,
+    };
+    const result = await this.#ask(() => this.#engine.take(id, batch));
+    return toResponse(result, first, close !== undefined);
+  }
+
+  onTaken(id: string, recorded: RecordedMessages): void {
+    this.#local.find(id)?.receiveRecorded(recorded);
+  }
+
+  // --- The end of ownership ------------------------------------------------------------------------
+
+  onReleaseRequested(id: string, claimant: string): void {
+    const session = this.#local.find(id);
+    if (session) void this.#release(session, claimant);
+  }
+
+  async #release(session: Session, claimant?: string): Promise<void> {
+    const { journal, id } = session;
+    if (!journal) return;
+    session.flow.pause();
+    const timer = new AbortController();
+    try {
+      const timeout = delay(HANDOVER_TIMEOUT, undefined, { ref: false, signal: timer.signal });
+      await Promise.race([journal.whenSettled(), timeout.catch(() => {})]);
+      await this.#engine.release(id, journal.epoch);
+      if (claimant !== undefined) await this.#engine.notify(claimant, { type: 'released', id });
+    } catch {
+      // The claimant does not wait for longer than the timeout.
+    }
+    timer.abort();
+    session.onMoved();
+  }
+
+  /** Releases all sessions, so that other nodes can claim them at once, and leaves the cluster. */
+  async leave(): Promise<void> {
+    await Promise.all([...this.#local].map((session) => this.#release(session)));
+    await this.node.stop();
+  }
+
+  /** Deletes a session that has ended. */
+  async remove({ id, journal }: Session): Promise<void> {
+    if (!journal) return;
+    journal.stop();
+    await this.#engine.remove(id, journal.epoch).catch(() => {});
+  }
+
+  async restoreAll(): Promise<void> {
+    for (const session of this.#local) {
+      const { id, journal, dialect, tokenHash, principal } = session;
+      if (!journal) continue;
+      const { sequence, ...snapshot } = journal.snapshot();
+      const stored: StoredSession = { ...snapshot, dialect: dialect.name, tokenHash, principal };
+      await this.#engine.restore(id, stored, sequence);
+      journal.onRestored(stored);
+    }
+  }
+
+  async adoptFrom(nodeId: string): Promise<void> {
+    const ids = await this.#engine.sessionsOf(nodeId);
+    for (const id of ids) {
+      const found = await this.#engine.find(id);
+      if (found?.owner !== nodeId) continue;
+      const token = SessionToken.fromHash(found.tokenHash);
+      const session = await this.#takeOver(id, found, token, createPlaceholderRequest());
+      session?.waitForClient();
+    }
+    await this.#engine.forget(nodeId);
+  }
+
+  deliverBroadcast(broadcast: PositionedBroadcast): void {
+    this.#local.deliverBroadcast(broadcast);
+  }
+
+  onEngineLost(): void {
+    for (const session of this.#local) session.disconnect();
+  }
+
+  /** @throws SseRequestError if the engine does not answer. */
+  async #ask<Result>(call: () => Promise<Result>): Promise<Result> {
+    try {
+      return await call();
+    } catch (error) {
+      throw error instanceof SseRequestError ? error : engineUnavailable(error);
+    }
+  }
+}
+
+/** @throws SseRequestError if the messages were not recorded. */
+function toResponse(
+  result: TakeResult,
+  first: number,
+  isClosing: boolean,
+): PostResponse | undefined {
+  switch (result.outcome) {
+    case 'taken':
+      return { received: result.received, ...(isClosing && { closed: true }) };
+    case 'out-of-window':
+      throw outOfWindow(first, result.received);
+    case 'full':
+      throw receiveBufferFull();
+    case 'closed':
+      if (isClosing) return { received: result.received, closed: true };
+      throw sessionClosed(result.close);
+    case 'unknown-session':
+      return undefined;
+  }
+}

@@ -1,0 +1,348 @@
+import type {
+  CommitResult,
+  RecordedMessages,
+  SessionChanges,
+  StoredClose,
+  StoredSession,
+} from './cluster-engine';
+import { engineUnavailable } from './request-error';
+import type { SessionLog } from './session-log';
+
+/** Number of broadcasts after which the checkpoint of a session is written although nothing else has changed. */
+const MAX_CHECKPOINT_AGE = 1_000;
+
+/** Longest time in milliseconds that a POST waits for the engine. */
+const RECORD_TIMEOUT = 2_000;
+
+/** What a journal needs of its session. */
+export interface JournalOwner {
+  readonly id: string;
+  /** The engine has more of the session: more messages may be written. */
+  onRecorded(): void;
+  /** Other nodes have received these messages. */
+  receiveRecorded(recorded: RecordedMessages): void;
+  /** Another node owns the session now. */
+  onMoved(): void;
+}
+
+/** What a journal needs of its node. */
+export interface JournalNode {
+  /** Position of the last broadcast that this node has processed. */
+  readonly position: number;
+  /** Whether all broadcasts that this node has sent so far are delivered to its sessions. */
+  readonly hasDeliveredOwnBroadcasts: boolean;
+  /** Calls back when they are. */
+  afterOwnBroadcasts(callback: () => void): void;
+  /**
+   * Repeats a commit until the engine answers it.
+   *
+   * @returns undefined if this node is not the owner any more; `'restored'` if the engine had lost the session, and
+   * has it again in the state before these changes.
+   */
+  commit(
+    id: string,
+    epoch: number,
+    changes: SessionChanges,
+  ): Promise<CommitResult | 'restored' | undefined>;
+  /** Reads what other nodes received. Returns undefined if this node is not the owner any more. */
+  read(id: string, epoch: number, first: number): Promise<RecordedMessages | undefined>;
+}
+
+/** How a session begins at a node. */
+export interface JournalStart extends Pick<
+  StoredSession,
+  'epoch' | 'received' | 'handled' | 'unhandled' | 'state'
+> {
+  log: SessionLog;
+}
+
+/**
+ * Records a session in the engine of the cluster: nothing is written to the client and no POST is answered
+ * before the engine has it. What a `message` listener does is recorded together with the fact that the message
+ * is handled, so that after a crash either all of it has happened or nothing.
+ */
+export class Journal {
+  readonly epoch: number;
+  readonly #session: JournalOwner;
+  readonly #node: JournalNode;
+  #log: SessionLog;
+  #checkpointPosition: number;
+  #state: string;
+  #isStateChanged = false;
+  #close: StoredClose | undefined;
+  #isCloseChanged = false;
+
+  #received: number;
+  /** Number of received messages that the engine has. */
+  #recordedReceived: number;
+  /** All messages before this number are handled. */
+  #handled: number;
+  /** The messages from number `#handled` on, as JSON. */
+  readonly #unhandled: string[];
+  /** Number of messages that were delivered to the application. */
+  #delivered: number;
+  /** Numbers of messages that are handled, although one before them is not. */
+  readonly #handledEarly = new Set<number>();
+
+  /** Counts the changes, those that the engine has, and the commits. */
+  #version = 0;
+  #recordedVersion = 0;
+  #sequence = 0;
+  #waiting: { version: number; resolve: (isRecorded: boolean) => void }[] = [];
+  readonly #onHandled: (() => void)[] = [];
+  /** Number of changes that wait for broadcasts of this node. */
+  #deferred = 0;
+  #isCommitting = false;
+  #isStopped = false;
+
+  constructor(session: JournalOwner, node: JournalNode, start: JournalStart) {
+    this.#session = session;
+    this.#node = node;
+    this.epoch = start.epoch;
+    this.#log = start.log;
+    this.#checkpointPosition = start.log.checkpointAt(0).position;
+    this.#state = start.state;
+    this.#received = this.#recordedReceived = start.received;
+    this.#handled = this.#delivered = start.handled;
+    this.#unhandled = [...start.unhandled];
+  }
+
+  /** Number of messages to the client that may be written. */
+  get released(): number {
+    return this.#log.released;
+  }
+
+  /** Number of the client's messages that the engine has. */
+  get received(): number {
+    return this.#recordedReceived;
+  }
+
+  /** `connection.state` as JSON, '' for none. */
+  get state(): string {
+    return this.#state;
+  }
+
+  /** The messages that a previous owner received and did not handle, and the number of the first. */
+  get unhandled(): { first: number; messages: readonly string[] } {
+    return { first: this.#handled, messages: this.#unhandled };
+  }
+
+  // --- Changes -------------------------------------------------------------------------------------
+
+  /**
+   * Runs a change of the session in the order of the program: after the broadcasts that this node has sent so far.
+   * Until then nothing is committed, because the change may belong to the message that is being handled.
+   */
+  inOrder(change: () => void): void {
+    if (this.#node.hasDeliveredOwnBroadcasts) return change();
+    this.#deferred++;
+    this.#node.afterOwnBroadcasts(() => {
+      this.#deferred--;
+      if (!this.#isStopped) change();
+      this.#scheduleCommit();
+    });
+  }
+
+  recordMessage(json: string): void {
+    this.#log.addMessage(json, this.#node.position);
+    this.#changed();
+  }
+
+  recordBroadcast(json: string, position: number): void {
+    this.#log.addBroadcast(json, position);
+  }
+
+  recordRoom(change: 'join' | 'leave', room: string): void {
+    this.#log.addRoom(change, room, this.#node.position);
+    this.#changed();
+  }
+
+  /** @param json '' for no state. */
+  recordState(json: string): void {
+    this.#state = json;
+    this.#isStateChanged = true;
+    this.#changed();
+  }
+
+  recordClose(close: StoredClose): void {
+    this.#close = close;
+    this.#isCloseChanged = true;
+    this.#changed();
+  }
+
+  /** A message of the client has arrived, in order. */
+  recordReceived(message: unknown): void {
+    this.#unhandled.push(JSON.stringify(message));
+    this.#received++;
+    this.#changed();
+  }
+
+  /** The engine has these messages already: another node received them. */
+  onReceivedElsewhere(received: number): void {
+    this.#recordedReceived = Math.max(this.#recordedReceived, received);
+  }
+
+  /** The application receives a message. */
+  onDelivered(number: number): void {
+    this.#delivered = number + 1;
+  }
+
+  /** The application has handled a message. */
+  recordHandled(number: number): void {
+    this.#handledEarly.add(number);
+    let count = 0;
+    while (this.#handledEarly.delete(this.#handled + count)) count++;
+    if (count === 0) return;
+    this.#handled += count;
+    this.#unhandled.splice(0, count);
+    this.#changed();
+    if (this.#handled < this.#delivered) return;
+    for (const resolve of this.#onHandled.splice(0)) resolve();
+  }
+
+  /** The client has received this many messages. */
+  acknowledge(count: number): void {
+    if (this.#log.acknowledge(count)) this.#changed();
+  }
+
+  // --- Commits -------------------------------------------------------------------------------------
+
+  /**
+   * Waits until the engine has everything that was changed before.
+   *
+   * @returns false if another node owns the session.
+   * @throws SseRequestError if the engine does not answer in time.
+   */
+  async whenRecorded(): Promise<boolean> {
+    if (this.#isStopped || this.#version === this.#recordedVersion) return !this.#isStopped;
+    const version = this.#version;
+    const isRecorded = new Promise<boolean>((resolve) => this.#waiting.push({ version, resolve }));
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(engineUnavailable()), RECORD_TIMEOUT).unref();
+    });
+    try {
+      return await Promise.race([isRecorded, timeout]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Resolves when the application has handled what was delivered to it, and the engine has all of it. */
+  async whenSettled(): Promise<void> {
+    if (this.#handled < this.#delivered) {
+      await new Promise<void>((resolve) => this.#onHandled.push(resolve));
+    }
+    await this.whenRecorded();
+  }
+
+  /** Reads what other nodes received, if a notification was lost. Does nothing if the engine does not answer. */
+  async readRecorded(): Promise<void> {
+    if (this.#isStopped) return;
+    let recorded;
+    try {
+      recorded = await this.#node.read(this.#session.id, this.epoch, this.#received);
+    } catch {
+      return; // the next heartbeat, or the client's next attempt, tries again
+    }
+    if (this.#isStopped) return;
+    if (recorded) this.#session.receiveRecorded(recorded);
+    else this.#lose();
+    // So that the checkpoint of a session without traffic stays within what the engine keeps of the broadcasts.
+    if (this.#node.position > this.#checkpointPosition + MAX_CHECKPOINT_AGE) this.#changed();
+  }
+
+  /**
+   * Returns the whole session, for an engine that has lost it. The broadcasts in its log become messages of its
+   * own. Nothing is written to the client until {@link onRestored}.
+   */
+  snapshot(): Omit<StoredSession, 'dialect' | 'tokenHash' | 'principal'> & { sequence: number } {
+    this.#log = this.#log.withoutBroadcasts(this.#node.position);
+    return {
+      epoch: this.epoch,
+      sequence: ++this.#sequence,
+      checkpoint: this.#log.checkpointAt(this.#node.position),
+      log: this.#log.unrecorded.log,
+      received: this.#received,
+      handled: this.#handled,
+      unhandled: [...this.#unhandled],
+      state: this.#state,
+      close: this.#close,
+      closedByClient: undefined,
+    };
+  }
+
+  /** The engine has what {@link snapshot} returned. */
+  onRestored({ log, received }: { log: string[]; received: number }): void {
+    this.#log.onRecorded(log.length);
+    this.#recordedReceived = received;
+    this.#session.onRecorded();
+    this.#changed();
+  }
+
+  /** Records nothing more. */
+  stop(): void {
+    this.#isStopped = true;
+    for (const { resolve } of this.#waiting.splice(0)) resolve(false);
+  }
+
+  #lose(): void {
+    this.stop();
+    this.#session.onMoved();
+  }
+
+  #changed(): void {
+    this.#version++;
+    this.#scheduleCommit();
+  }
+
+  #scheduleCommit(): void {
+    if (this.#isCommitting || this.#isStopped) return;
+    this.#isCommitting = true;
+    // In a microtask, so that what one listener does is one commit.
+    queueMicrotask(() => void this.#commitAll());
+  }
+
+  async #commitAll(): Promise<void> {
+    while (this.#recordedVersion < this.#version && this.#deferred === 0 && !this.#isStopped) {
+      await this.#commitOnce();
+    }
+    this.#isCommitting = false;
+  }
+
+  async #commitOnce(): Promise<void> {
+    const version = this.#version;
+    const log = this.#log;
+    const changes = this.#changes();
+    const result = await this.#node.commit(this.#session.id, this.epoch, changes);
+    if (this.#isStopped || result === 'restored') return;
+    if (!result) return this.#lose();
+    this.#recordedVersion = version;
+    this.#checkpointPosition = changes.checkpoint.position;
+    if (this.#state === changes.state) this.#isStateChanged = false;
+    if (this.#close === changes.close) this.#isCloseChanged = false;
+    log.onRecorded(changes.log.length);
+    this.onReceivedElsewhere(changes.received);
+    this.#session.onRecorded();
+    const isDone = (each: { version: number }) => each.version <= version;
+    for (const { resolve } of this.#waiting.filter(isDone)) resolve(true);
+    this.#waiting = this.#waiting.filter((each) => !isDone(each));
+    if (result.received > this.#received) await this.readRecorded();
+  }
+
+  #changes(): SessionChanges {
+    const firstMessage = Math.max(this.#handled, this.#recordedReceived);
+    const changes: SessionChanges = {
+      sequence: ++this.#sequence,
+      received: this.#received,
+      handled: this.#handled,
+      firstMessage,
+      messages: this.#unhandled.slice(firstMessage - this.#handled),
+      ...this.#log.unrecorded,
+      checkpoint: this.#log.checkpointAt(this.#node.position),
+    };
+    if (this.#isStateChanged) changes.state = this.#state;
+    if (this.#isCloseChanged) changes.close = this.#close;
+    return changes;
+  }
+}

@@ -1,0 +1,204 @@
+import type { Checkpoint, PositionedBroadcast, StoredSession } from './cluster-engine';
+
+/**
+ * What happened in a session, in the order in which its client sees it: messages, broadcasts, and changes of its
+ * rooms, which decide what broadcasts it receives.
+ */
+interface Step {
+  /** Position of the last broadcast before the step, or of the broadcast itself. */
+  position: number;
+  /** Number of messages before the step. */
+  before: number;
+  /** JSON of the message, if the step is one. */
+  json?: string;
+  /** Entry in the log of the session. A broadcast has none: it is in the log of all nodes. */
+  entry?: string;
+  joins?: string;
+  leaves?: string;
+}
+
+/** The first character of an entry, after its position. */
+const MESSAGE = 'm';
+const JOIN = 'j';
+const LEAVE = 'l';
+
+/**
+ * The log of a session in a cluster: what its client has not acknowledged. A new owner restores it from the
+ * session's entries and from the broadcasts, whose order the positions in the entries tell.
+ */
+export class SessionLog {
+  #steps: Step[];
+  #checkpoint: Checkpoint;
+  /** Index of the next entry, counted over the whole session. */
+  #end: number;
+  /** Number of messages so far. */
+  #sent: number;
+  /** The steps with an entry that the engine does not have yet. */
+  #unrecorded: Step[] = [];
+
+  constructor(checkpoint: Checkpoint, steps: Step[] = []) {
+    this.#checkpoint = checkpoint;
+    this.#steps = steps;
+    this.#end = checkpoint.logStart + steps.filter(({ entry }) => entry !== undefined).length;
+    this.#sent = checkpoint.acknowledged + steps.filter(({ json }) => json !== undefined).length;
+  }
+
+  /** @param broadcasts all broadcasts after the checkpoint that the new owner knows, oldest first. */
+  static restore(
+    id: string,
+    { checkpoint, log }: Pick<StoredSession, 'checkpoint' | 'log'>,
+    broadcasts: PositionedBroadcast[],
+  ): SessionLog {
+    const rooms = new Set(checkpoint.rooms);
+    const steps: Step[] = [];
+    let before = checkpoint.acknowledged;
+    let next = 0;
+    const addBroadcasts = (until: number) => {
+      for (let broadcast; (broadcast = broadcasts[next]); next++) {
+        const { position, json } = broadcast;
+        if (position > until) break;
+        const isMissed = position > checkpoint.position;
+        if (isMissed && matches(broadcast, id, rooms))
+          steps.push({ position, before: before++, json });
+      }
+    };
+    for (const entry of log) {
+      const step = parseEntry(entry, before);
+      addBroadcasts(step.position);
+      step.before = before;
+      if (step.json !== undefined) before++;
+      applyTo(rooms, step);
+      steps.push(step);
+    }
+    addBroadcasts(Infinity);
+    return new SessionLog(checkpoint, steps);
+  }
+
+  /** Number of messages so far. */
+  get sent(): number {
+    return this.#sent;
+  }
+
+  /** The messages that are not acknowledged, as JSON. */
+  get messages(): string[] {
+    return this.#steps.flatMap(({ json }) => (json === undefined ? [] : [json]));
+  }
+
+  /** The rooms after the last step. */
+  get rooms(): string[] {
+    const rooms = new Set(this.#checkpoint.rooms);
+    for (const step of this.#steps) applyTo(rooms, step);
+    return [...rooms];
+  }
+
+  /** Number of messages that may be written: those before the first step that the engine does not have. */
+  get released(): number {
+    return this.#unrecorded[0]?.before ?? Infinity;
+  }
+
+  addMessage(json: string, position: number): void {
+    const entry = `${position} ${MESSAGE}${json}`;
+    this.#addEntry({ position, before: this.#sent++, json, entry });
+  }
+
+  addRoom(change: 'join' | 'leave', room: string, position: number): void {
+    const entry = `${position} ${change === 'join' ? JOIN : LEAVE}${room}`;
+    const roomChange = change === 'join' ? { joins: room } : { leaves: room };
+    this.#addEntry({ position, before: this.#sent, entry, ...roomChange });
+  }
+
+  addBroadcast(json: string, position: number): void {
+    this.#steps.push({ position, before: this.#sent++, json });
+  }
+
+  #addEntry(step: Step): void {
+    this.#steps.push(step);
+    this.#unrecorded.push(step);
+    this.#end++;
+  }
+
+  /** The entries that the engine does not have yet. */
+  get unrecorded(): { firstEntry: number; log: string[] } {
+    const log = this.#unrecorded.map(({ entry = '' }) => entry);
+    return { firstEntry: this.#end - log.length, log };
+  }
+
+  /** The engine has the first `count` entries of {@link unrecorded}. */
+  onRecorded(count: number): void {
+    this.#unrecorded.splice(0, count);
+  }
+
+  /** Moves the checkpoint: the client has received this many messages. Returns whether it was moved. */
+  acknowledge(count: number): boolean {
+    const [unrecorded] = this.#unrecorded;
+    let moved = 0;
+    for (const step of this.#steps) {
+      const after = step.before + (step.json === undefined ? 0 : 1);
+      if (step === unrecorded || after > count) break;
+      moved++;
+    }
+    if (moved === 0) return false;
+    const rooms = new Set(this.#checkpoint.rooms);
+    let { acknowledged, logStart, position } = this.#checkpoint;
+    for (const step of this.#steps.splice(0, moved)) {
+      if (step.json !== undefined) acknowledged++;
+      if (step.entry !== undefined) logStart++;
+      position = step.position;
+      applyTo(rooms, step);
+    }
+    this.#checkpoint = { acknowledged, position, rooms: [...rooms], logStart };
+    return true;
+  }
+
+  /** @param position of the last broadcast that the node has processed. */
+  checkpointAt(position: number): Checkpoint {
+    const [first] = this.#steps;
+    // Broadcasts before the first step were not for this session.
+    const known = first ? first.position - (first.entry === undefined ? 1 : 0) : position;
+    return { ...this.#checkpoint, position: Math.max(known, this.#checkpoint.position) };
+  }
+
+  /**
+   * Returns the same log without broadcasts, for an engine that has lost them: they become messages of the session.
+   *
+   * @param position of the last broadcast in the new log of all nodes.
+   */
+  withoutBroadcasts(position: number): SessionLog {
+    const { acknowledged, rooms, logStart } = this.#checkpoint;
+    const log = new SessionLog({ acknowledged, rooms, logStart, position });
+    for (const { json, joins, leaves } of this.#steps) {
+      if (json !== undefined) log.addMessage(json, position);
+      if (joins !== undefined) log.addRoom('join', joins, position);
+      if (leaves !== undefined) log.addRoom('leave', leaves, position);
+    }
+    return log;
+  }
+}
+
+/** Whether a session receives a broadcast. */
+export function matches(
+  { room, session, except }: PositionedBroadcast,
+  id: string,
+  rooms: { has(room: string): boolean },
+): boolean {
+  return (
+    (room === undefined || rooms.has(room)) &&
+    (session === undefined || session === id) &&
+    except !== id
+  );
+}
+
+function applyTo(rooms: Set<string>, { joins, leaves }: Step): void {
+  if (joins !== undefined) rooms.add(joins);
+  if (leaves !== undefined) rooms.delete(leaves);
+}
+
+function parseEntry(entry: string, before: number): Step {
+  const space = entry.indexOf(' ');
+  const position = Number(entry.slice(0, space));
+  const kind = entry[space + 1];
+  const value = entry.slice(space + 2);
+  const step = { position, before, entry };
+  if (kind === MESSAGE) return { ...step, json: value };
+  return kind === JOIN ? { ...step, joins: value } : { ...step, leaves: value };
+}
