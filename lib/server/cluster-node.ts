@@ -93,6 +93,11 @@ export class ClusterNode implements EngineListener, JournalNode {
     void this.#beat();
   }
 
+  /** A method, because it may change during an `await`. */
+  #hasStopped(): boolean {
+    return this.#isStopped;
+  }
+
   /** Closes the connection to the engine. Unconfirmed broadcasts are lost. */
   async stop(): Promise<void> {
     this.#isStopped = true;
@@ -102,14 +107,14 @@ export class ClusterNode implements EngineListener, JournalNode {
   // --- The state of the engine ---------------------------------------------------------------------
 
   async #beat(): Promise<void> {
-    while (!this.#isStopped) {
+    while (!this.#hasStopped()) {
       await sleep(BEAT_INTERVAL, undefined, { ref: false });
       try {
         const { deadNodes } = await this.#check();
         for (const nodeId of deadNodes) await this.#sessions.adoptFrom(nodeId);
       } catch {
         const silence = performance.now() - this.#lastAnswerAt;
-        if (silence < MAX_SILENCE || this.#isLost || this.#isStopped) continue;
+        if (silence < MAX_SILENCE || this.#isLost || this.#hasStopped()) continue;
         this.#isLost = true;
         this.#sessions.onEngineLost();
       }
@@ -119,7 +124,7 @@ export class ClusterNode implements EngineListener, JournalNode {
   async #check(): Promise<EngineState> {
     const state = await this.engine.beat(this.#position);
     this.#onAnswer();
-    if (this.#isStopped) return state;
+    if (this.#hasStopped()) return state;
     if (this.#state && state.generation !== this.#state.generation) {
       await (this.#recovery ??= this.#recover(state));
     } else {
@@ -154,7 +159,7 @@ export class ClusterNode implements EngineListener, JournalNode {
         this.#onAnswer();
         return result;
       } catch (error) {
-        if (this.#isStopped) throw error;
+        if (this.#hasStopped()) throw error;
         await sleep(delay, undefined, { ref: false });
       }
     }
@@ -194,7 +199,7 @@ export class ClusterNode implements EngineListener, JournalNode {
   }
 
   onNotification(notification: Notification): void {
-    if (this.#isStopped) return;
+    if (this.#hasStopped()) return;
     const { id } = notification;
     if (notification.type === 'taken') this.#sessions.onTaken(id, notification);
     else if (notification.type === 'released') this.#sessions.onReleased(id);
@@ -212,7 +217,7 @@ export class ClusterNode implements EngineListener, JournalNode {
   async #sendBroadcasts(): Promise<void> {
     this.#isSending = true;
     await this.#ready;
-    while (this.#lastRecorded < this.#lastSent && !this.#isStopped) {
+    while (this.#lastRecorded < this.#lastSent && !this.#hasStopped()) {
       const first = this.#lastRecorded + 1;
       const batch = this.#undelivered.slice(this.#lastRecorded - this.#lastDelivered);
       await this.#untilAnswered(() => this.engine.broadcast(first, batch)).catch(() => {});
@@ -234,7 +239,7 @@ export class ClusterNode implements EngineListener, JournalNode {
   }
 
   onBroadcast(broadcast: PositionedBroadcast): void {
-    if (this.#isStopped || broadcast.position <= this.#position) return;
+    if (this.#hasStopped() || broadcast.position <= this.#position) return;
     if (broadcast.position === this.#position + 1) this.#process(broadcast);
     else void this.catchUp().catch(() => {}); // a publication was lost; the next beat tries again
   }

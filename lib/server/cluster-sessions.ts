@@ -22,7 +22,8 @@ import {
   receiveBufferFull,
   sessionClosed,
 } from './request-error';
-import type { Session, SessionInit } from './session';
+import type { Session } from './session';
+import type { SessionInit } from './session-owner';
 import { SessionLog } from './session-log';
 import { SessionToken } from './session-token';
 
@@ -189,6 +190,7 @@ export class ClusterSessions implements NodeSessions {
     }
     session.restoreRooms(log.rooms);
     this.#local.onRecovered(session);
+    void session.journal?.readRecorded(); // notifications since the claim had no session to go to
     const lost = { code: CloseCode.internalError, reason: 'broadcasts for the session were lost' };
     if (!stopObserving) session.fail(lost);
     else if (stored.closedByClient) session.lifecycle.terminate(stored.closedByClient);
@@ -266,10 +268,11 @@ export class ClusterSessions implements NodeSessions {
 
   async restoreAll(): Promise<void> {
     for (const session of this.#local) {
-      const { id, journal, dialect, tokenHash, principal } = session;
+      const { id, journal, dialect, sessionToken, principal } = session;
       if (!journal) continue;
       const { sequence, ...snapshot } = journal.snapshot();
-      const stored: StoredSession = { ...snapshot, dialect: dialect.name, tokenHash, principal };
+      const identity = { dialect: dialect.name, tokenHash: sessionToken.hash, principal };
+      const stored: StoredSession = { ...snapshot, ...identity };
       await this.#engine.restore(id, stored, sequence);
       journal.onRestored(stored);
     }

@@ -31,9 +31,8 @@ export function emitAndWait(
   const promises: Promise<unknown>[] = [];
   try {
     for (const listener of emitter.rawListeners(event)) {
-      const result: unknown = context.runInAsyncScope(() =>
-        Reflect.apply(listener, emitter, values),
-      );
+      const call = (): unknown => Reflect.apply(listener, emitter, values);
+      const result = context.runInAsyncScope(call);
       if (result instanceof Promise) promises.push(result);
     }
   } catch (error) {
@@ -42,6 +41,7 @@ export function emitAndWait(
     });
   }
   if (promises.length === 0) return undefined;
-  const rethrow = (error: unknown) => void Promise.reject(error);
-  return Promise.all(promises.map((promise) => promise.catch(rethrow)));
+  // The second branch of the promise has no handler, so that a rejection stays unhandled.
+  for (const promise of promises) void promise.then(() => {});
+  return Promise.allSettled(promises);
 }

@@ -138,7 +138,7 @@ export class Journal {
     this.#deferred++;
     this.#node.afterOwnBroadcasts(() => {
       this.#deferred--;
-      if (!this.#isStopped) change();
+      if (!this.#hasStopped()) change();
       this.#scheduleCommit();
     });
   }
@@ -214,7 +214,7 @@ export class Journal {
    * @throws SseRequestError if the engine does not answer in time.
    */
   async whenRecorded(): Promise<boolean> {
-    if (this.#isStopped || this.#version === this.#recordedVersion) return !this.#isStopped;
+    if (this.#hasStopped() || this.#version === this.#recordedVersion) return !this.#hasStopped();
     const version = this.#version;
     const isRecorded = new Promise<boolean>((resolve) => this.#waiting.push({ version, resolve }));
     let timer: NodeJS.Timeout | undefined;
@@ -238,14 +238,14 @@ export class Journal {
 
   /** Reads what other nodes received, if a notification was lost. Does nothing if the engine does not answer. */
   async readRecorded(): Promise<void> {
-    if (this.#isStopped) return;
+    if (this.#hasStopped()) return;
     let recorded;
     try {
       recorded = await this.#node.read(this.#session.id, this.epoch, this.#received);
     } catch {
       return; // the next heartbeat, or the client's next attempt, tries again
     }
-    if (this.#isStopped) return;
+    if (this.#hasStopped()) return;
     if (recorded) this.#session.receiveRecorded(recorded);
     else this.#lose();
     // So that the checkpoint of a session without traffic stays within what the engine keeps of the broadcasts.
@@ -280,6 +280,11 @@ export class Journal {
     this.#changed();
   }
 
+  /** A method, because it may change during an `await`. */
+  #hasStopped(): boolean {
+    return this.#isStopped;
+  }
+
   /** Records nothing more. */
   stop(): void {
     this.#isStopped = true;
@@ -297,14 +302,14 @@ export class Journal {
   }
 
   #scheduleCommit(): void {
-    if (this.#isCommitting || this.#isStopped) return;
+    if (this.#isCommitting || this.#hasStopped()) return;
     this.#isCommitting = true;
     // In a microtask, so that what one listener does is one commit.
     queueMicrotask(() => void this.#commitAll());
   }
 
   async #commitAll(): Promise<void> {
-    while (this.#recordedVersion < this.#version && this.#deferred === 0 && !this.#isStopped) {
+    while (this.#recordedVersion < this.#version && this.#deferred === 0 && !this.#hasStopped()) {
       await this.#commitOnce();
     }
     this.#isCommitting = false;
@@ -315,7 +320,7 @@ export class Journal {
     const log = this.#log;
     const changes = this.#changes();
     const result = await this.#node.commit(this.#session.id, this.epoch, changes);
-    if (this.#isStopped || result === 'restored') return;
+    if (this.#hasStopped() || result === 'restored') return;
     if (!result) return this.#lose();
     this.#recordedVersion = version;
     this.#checkpointPosition = changes.checkpoint.position;

@@ -99,11 +99,10 @@ export class Sender {
   /** Queues a message. Returns whether more may be sent before `onDrain`. */
   send(json: string): boolean {
     this.#buffer.push(json);
-    if (this.failIfOverflowing()) return false;
-    this.scheduleFlush();
-    if (this.#isBelowLimits) return true;
-    this.#needDrain = true;
-    return false;
+    const hasFailed = this.failIfOverflowing();
+    if (!hasFailed) this.scheduleFlush();
+    if (hasFailed || !this.#isBelowLimits) this.#needDrain = true;
+    return !this.#needDrain;
   }
 
   /** Queues a message that other sessions are sent as well. Returns false if it is one too many. */

@@ -182,6 +182,10 @@ export class SessionLifecycle {
     if (this.isClosed && this.#closeInfo) throw sessionClosed(this.#closeInfo);
   }
 
+  emitIfOpen(event: 'disconnect' | 'reconnect' | 'drain'): void {
+    if (this.isOpen) this.#events[event]();
+  }
+
   /** Emits `close` if everything before was emitted. */
   emitClose(): void {
     if (this.#isCloseEmitted || !this.#closeInfo || !this.#unacknowledged) return;

@@ -1,7 +1,11 @@
+import type { IncomingMessage } from 'node:http';
+import type { Dialect } from './dialect';
 import type { Heartbeat } from './heartbeat';
+import type { JournalNode, JournalStart } from './journal';
 import type { ResolvedOptions } from './options';
 import type { Rooms } from './rooms';
 import type { Session } from './session';
+import type { SessionToken } from './session-token';
 import type { SseConnection } from './sse-connection';
 
 /** The owner of all sessions of a middleware. */
@@ -17,4 +21,18 @@ export interface SessionOwner {
   onSessionReleased(session: Session): void;
   /** The client and the application are done with the session. */
   onSessionEnded(session: Session): void;
+}
+
+/** How a session begins. */
+export interface SessionInit {
+  id: string;
+  token: SessionToken;
+  dialect: Dialect;
+  principal: string | undefined;
+  /** The GET that opened the session, or with which this node continues it. */
+  request: IncomingMessage;
+  /** Number of the client's first message: see `ReorderBuffer`. */
+  firstNumber: 0 | 'unknown';
+  /** In a cluster: this node, and what the engine knows of the session. */
+  cluster?: { node: JournalNode; start: JournalStart; isRecovered: boolean } | undefined;
 }

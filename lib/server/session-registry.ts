@@ -8,8 +8,7 @@ import { Heartbeat } from './heartbeat';
 import type { ResolvedOptions } from './options';
 import { Rooms } from './rooms';
 import { Session } from './session';
-import type { SessionInit } from './session';
-import type { SessionOwner } from './session-owner';
+import type { SessionInit, SessionOwner } from './session-owner';
 import type { SseConnection } from './sse-connection';
 
 /**

@@ -1,5 +1,4 @@
 import { AsyncResource } from 'node:async_hooks';
-import type { IncomingMessage } from 'node:http';
 import { CloseCode } from '../protocol/close-code';
 import { MISSED_INTERVALS } from '../protocol/wire';
 import type { Close, Envelope, PostResponse } from '../protocol/wire';
@@ -9,7 +8,7 @@ import type { Dialect } from './dialect';
 import type { EventStream, EventStreamOwner } from './event-stream';
 import type { HeartbeatTarget } from './heartbeat';
 import { Journal } from './journal';
-import type { JournalNode, JournalOwner, JournalStart } from './journal';
+import type { JournalOwner } from './journal';
 import type { ResolvedOptions } from './options';
 import { Receiver } from './receiver';
 import type { ReceiverOwner } from './receiver';
@@ -18,27 +17,13 @@ import type { SenderOwner } from './sender';
 import { SessionEvents } from './session-events';
 import { SessionLifecycle } from './session-lifecycle';
 import type { LifecycleOwner } from './session-lifecycle';
-import type { SessionOwner } from './session-owner';
+import type { SessionInit, SessionOwner } from './session-owner';
 import type { SessionToken } from './session-token';
 import { SseConnection } from './sse-connection';
 import type { ConnectionSession, FlowControl } from './sse-connection';
 
 /** Shortest time in milliseconds that a client has to answer the close event. */
 const CLOSE_TIMEOUT = 5_000;
-
-/** How a session begins. */
-export interface SessionInit {
-  id: string;
-  token: SessionToken;
-  dialect: Dialect;
-  principal: string | undefined;
-  /** The GET that opened the session, or with which this node continues it. */
-  request: IncomingMessage;
-  /** Number of the client's first message: see `ReorderBuffer`. */
-  firstNumber: 0 | 'unknown';
-  /** In a cluster: this node, and what the engine knows of the session. */
-  cluster?: { node: JournalNode; start: JournalStart; isRecovered: boolean } | undefined;
-}
 
 /**
  * The session of one client: its state, its token, and the streams that carry it one after another.
@@ -59,6 +44,7 @@ export class Session
   readonly principal: string | undefined;
   readonly connection: SseConnection;
   readonly lifecycle: SessionLifecycle;
+  readonly sessionToken: SessionToken;
   readonly journal: Journal | undefined;
   /** Whether this node took the session over from another one. */
   readonly recovered: boolean;
@@ -66,7 +52,6 @@ export class Session
   readonly context = new AsyncResource('SseConnection');
 
   readonly #owner: SessionOwner;
-  readonly #token: SessionToken;
   readonly #events: SessionEvents;
   readonly #sender: Sender;
   readonly #receiver: Receiver;
@@ -80,7 +65,7 @@ export class Session
   constructor(owner: SessionOwner, init: SessionInit) {
     this.#owner = owner;
     this.id = init.id;
-    this.#token = init.token;
+    this.sessionToken = init.token;
     this.dialect = init.dialect;
     this.principal = init.principal;
     const { cluster } = init;
@@ -117,16 +102,12 @@ export class Session
   }
 
   get token(): string {
-    return this.#token.value;
-  }
-
-  get tokenHash(): string {
-    return this.#token.hash;
+    return this.sessionToken.value;
   }
 
   /** Whether a request with this token, made by this principal, belongs to the session. */
   authenticates(token: string, principal: string | undefined): boolean {
-    return this.#token.matches(token) && principal === this.principal;
+    return this.sessionToken.matches(token) && principal === this.principal;
   }
 
   /** Number of messages that the client need not send again. */
@@ -164,9 +145,9 @@ export class Session
     this.#wasAttached = true;
     if (previous) {
       previous.destroy();
-      this.#emitIfOpen('disconnect');
+      this.lifecycle.emitIfOpen('disconnect');
     }
-    if (isReconnection) this.#emitIfOpen('reconnect');
+    if (isReconnection) this.lifecycle.emitIfOpen('reconnect');
     if (stream.isPoll && !isContinued) this.ping(); // answers at once: the client learns that it is connected
     return isReconnection;
   }
@@ -181,7 +162,7 @@ export class Session
     if (this.lifecycle.isReleased) return;
     const isCloseSent = this.#sender.isCloseWritten && isFinished;
     this.#isBetweenPolls = stream.isPoll && isFinished && !isCloseSent;
-    if (!this.#isBetweenPolls) this.#emitIfOpen('disconnect');
+    if (!this.#isBetweenPolls) this.lifecycle.emitIfOpen('disconnect');
     if (isCloseSent && !this.dialect.acknowledges) this.lifecycle.release();
     else this.waitForClient(isCloseSent ? CLOSE_TIMEOUT : 0);
   }
@@ -206,11 +187,9 @@ export class Session
   /** @returns whether more may be sent before `drain`; false if the session is not open. */
   send(json: string): boolean {
     if (!this.lifecycle.isOpen) return false;
-    const { journal } = this;
-    if (!journal) return this.#sender.send(json);
-    journal.inOrder(() => {
+    this.#inOrder((journal) => {
       if (this.lifecycle.isClosed) return;
-      journal.recordMessage(json);
+      journal?.recordMessage(json);
       this.#sender.send(json);
     });
     return !this.#sender.needsDrain;
@@ -232,13 +211,10 @@ export class Session
 
   /** Adds the connection to a room, or removes it. */
   changeRoom(change: 'join' | 'leave', room: string): void {
-    const { journal, connection } = this;
-    const { rooms } = this.#owner;
-    const run = () => {
-      if (rooms[change](connection, room)) journal?.recordRoom(change, room);
-    };
-    if (journal) journal.inOrder(run);
-    else run();
+    this.#inOrder((journal) => {
+      const isChanged = this.#owner.rooms[change](this.connection, room);
+      if (isChanged) journal?.recordRoom(change, room);
+    });
   }
 
   get rooms(): string[] {
@@ -247,7 +223,13 @@ export class Session
 
   /** @param json '' for no state. */
   recordState(json: string): void {
-    this.journal?.inOrder(() => this.journal?.recordState(json));
+    this.#inOrder((journal) => journal?.recordState(json));
+  }
+
+  #inOrder(change: (journal: Journal | undefined) => void): void {
+    const { journal } = this;
+    if (journal) journal.inOrder(() => change(journal));
+    else change(undefined);
   }
 
   /** Closes the session with code 1008 if it exceeds `maxBufferedAmount`. */
@@ -293,7 +275,7 @@ export class Session
       this.lifecycle.terminate(close);
       return { received: this.#receiver.received, closed: true };
     }
-    return { received: this.#receiver.received };
+    return { received: this.#confirmed };
   }
 
   receiveRecorded({ first, messages, acknowledged, close }: RecordedMessages): void {
@@ -345,7 +327,7 @@ export class Session
   }
 
   onDrain(): void {
-    this.#emitIfOpen('drain');
+    this.lifecycle.emitIfOpen('drain');
   }
 
   onAcknowledged(count: number): void {
@@ -414,9 +396,5 @@ export class Session
 
   onEnded(): void {
     this.#owner.onSessionEnded(this);
-  }
-
-  #emitIfOpen(event: 'disconnect' | 'reconnect' | 'drain'): void {
-    if (this.lifecycle.isOpen) this.#events[event]();
   }
 }
