@@ -67,6 +67,7 @@ module.exports = {
     tier('integration'),
     tier('browser'),
     tier('consumer'),
+    tier('cluster'),
   ],
   coverageDirectory: 'coverage',
   collectCoverageFrom: ['lib/**/*.ts', '!lib/**/index.ts', '!lib/client/global.ts'],

@@ -7,6 +7,7 @@ module.exports = {
     index: 'lib/index.ts',
     'client/index': 'lib/client/index.ts',
     'dart/index': 'lib/dart/index.ts',
+    'redis/index': 'lib/redis/index.ts',
   },
   format: ['cjs', 'esm'],
   target: 'es2022',

@@ -4,7 +4,7 @@ import ts from 'typescript';
 import { dependencies } from '../package.json';
 
 const ROOT = join(__dirname, '..');
-const ENTRIES = ['lib/index.ts', 'lib/client/index.ts', 'lib/dart/index.ts'];
+const ENTRIES = ['lib/index.ts', 'lib/client/index.ts', 'lib/dart/index.ts', 'lib/redis/index.ts'];
 
 /** The longest file that is easy to read as a whole. */
 const MAX_LINES = 400;
@@ -82,6 +82,9 @@ function isAllowed(layer: string, file: string, { from, typeOnly, kind }: Import
       return /^(client|protocol)\//.test(from) || from in dependencies;
     case 'dart':
       return /^(dart|client|protocol)\//.test(from) || from in dependencies;
+    case 'redis':
+      if (from.startsWith('server/')) return typeOnly && from === 'server/cluster-engine';
+      return /^redis\/|^node:crypto$/.test(from) || from in dependencies;
     case 'server':
       if (from === 'express') return typeOnly && file === 'server/create-sse-middleware.ts';
       if (SOCKET_MODULES.includes(from)) return file === NODE_HTTP;
@@ -216,6 +219,8 @@ describe('the layers of lib', () => {
     ['client/a.ts', "let x: import('../server/options').ResolvedOptions;"],
     ['dart/a.ts', "import { dartDialect } from '../server/dialect';"],
     ['dart/a.ts', "import { x } from 'node:events';"],
+    ['redis/a.ts', "import { x } from '../server/session';"],
+    ['redis/a.ts', "import { createClient } from 'redis';"],
     ['server/a.ts', "import { x } from '../client/sse-client';"],
     ['server/a.ts', "import type { X } from '../dart/dart-sse-client';"],
     ['server/a.ts', "import type { Request } from 'express';"],

@@ -15,6 +15,7 @@ export type {
   SseConnectionEvents,
 } from './server/sse-connection';
 export type { SseConnectionDiagnostic, SseDiagnostics } from './server/diagnostics';
+export type * from './server/cluster-engine';
 export type { SseOptions } from './server/options';
 export { SseRequestError } from './server/request-error';
 export type { SseErrorCode } from './protocol/wire';

@@ -25,17 +25,8 @@ interface Entry extends StoredSession {
   acknowledgedElsewhere: number;
 }
 
-/** What happens to a call: `lose` loses the request, `lose-reply` its answer. */
-export type Fault = 'none' | 'lose' | 'lose-reply';
-
-/** The database that {@link MemoryEngine}s share, with faults. */
+/** The database that {@link MemoryEngine}s share. */
 export class MemoryStore {
-  /** Decides what happens to a call. */
-  fault: (method: string, nodeId: string) => Fault = () => 'none';
-  /** Decides whether a publication reaches a node. */
-  isPublished: (nodeId: string) => boolean = () => true;
-  /** Called when the engine has applied a call and before its caller knows. */
-  onApplied: (method: string, nodeId: string) => void = () => {};
   sessions = new Map<string, Entry>();
   broadcasts: PositionedBroadcast[] = [];
   position = 0;
@@ -61,54 +52,36 @@ export class MemoryStore {
 export class MemoryEngine implements ClusterEngine {
   readonly #store: MemoryStore;
   #nodeId = '';
-  /** A node that is killed makes no calls any more. */
-  #isKilled = false;
 
   constructor(store: MemoryStore) {
     this.#store = store;
   }
 
-  get nodeId(): string {
-    return this.#nodeId;
-  }
-
-  /** Cuts the node off, as if its process had been killed. */
-  kill(): void {
-    this.#isKilled = true;
-    this.#store.listeners.delete(this.#nodeId);
-  }
-
-  async #call<Result>(method: string, apply: (store: MemoryStore) => Result): Promise<Result> {
-    await null;
-    if (this.#isKilled) return new Promise(() => {});
-    const fault = this.#store.fault(method, this.#nodeId);
-    if (fault === 'lose') throw new Error(`${method}: the request was lost`);
+  async #call<Result>(apply: (store: MemoryStore) => Result): Promise<Result> {
+    await Promise.resolve();
     const result = structuredClone(apply(this.#store));
-    this.#store.onApplied(method, this.#nodeId);
-    await null;
-    if (this.#isKilled) return new Promise(() => {});
-    if (fault === 'lose-reply') throw new Error(`${method}: the reply was lost`);
+    await Promise.resolve();
     return result;
   }
 
   #publish(nodeId: string, publish: (listener: EngineListener) => void): boolean {
     const listener = this.#store.listeners.get(nodeId);
     if (!listener) return false;
-    if (this.#store.isPublished(nodeId)) queueMicrotask(() => publish(listener));
+    queueMicrotask(() => publish(listener));
     return true;
   }
 
   async start(nodeId: string, listener: EngineListener): Promise<void> {
     this.#nodeId = nodeId;
-    await this.#call('start', (store) => void store.listeners.set(nodeId, listener));
+    await this.#call((store) => void store.listeners.set(nodeId, listener));
   }
 
-  async stop(): Promise<void> {
-    this.kill();
+  stop(): Promise<void> {
+    return this.#call(({ listeners }) => void listeners.delete(this.#nodeId));
   }
 
   beat(position: number): Promise<EngineState> {
-    return this.#call('beat', (store) => {
+    return this.#call((store) => {
       if (store.position < position) {
         store.position = position + 1_000_000;
         store.generation++;
@@ -123,7 +96,7 @@ export class MemoryEngine implements ClusterEngine {
   }
 
   open(id: string, { position, ...identity }: SessionIdentity): Promise<boolean> {
-    return this.#call('open', ({ sessions }) => {
+    return this.#call(({ sessions }) => {
       const existing = sessions.get(id);
       if (existing) return existing.tokenHash === identity.tokenHash;
       sessions.set(id, {
@@ -146,11 +119,11 @@ export class MemoryEngine implements ClusterEngine {
   }
 
   find(id: string): Promise<SessionOwnership | undefined> {
-    return this.#call('find', ({ sessions }) => sessions.get(id));
+    return this.#call(({ sessions }) => sessions.get(id));
   }
 
   claim(id: string, found: SessionOwnership): Promise<StoredSession | undefined> {
-    return this.#call('claim', ({ sessions }) => {
+    return this.#call(({ sessions }) => {
       const entry = sessions.get(id);
       if (entry?.tokenHash !== found.tokenHash || entry.epoch !== found.epoch) return undefined;
       entry.epoch++;
@@ -161,7 +134,7 @@ export class MemoryEngine implements ClusterEngine {
   }
 
   restore(id: string, session: StoredSession, sequence: number): Promise<void> {
-    return this.#call('restore', ({ sessions }) => {
+    return this.#call(({ sessions }) => {
       const entry = sessions.get(id);
       if (entry && entry.epoch > session.epoch) return;
       sessions.set(id, {
@@ -179,12 +152,13 @@ export class MemoryEngine implements ClusterEngine {
   }
 
   commit(id: string, epoch: number, changes: SessionChanges): Promise<CommitResult | undefined> {
-    return this.#call('commit', (store) => {
+    return this.#call((store) => {
       const entry = this.#own(store, id, epoch);
       if (!entry) return undefined;
       if (changes.sequence <= entry.sequence) return { received: entry.received };
-      entry.sequence = changes.sequence;
       const end = entry.checkpoint.logStart + entry.log.length;
+      if (end < changes.firstEntry) return { received: -1 };
+      entry.sequence = changes.sequence;
       entry.log.push(...changes.log.slice(end - changes.firstEntry));
       entry.log.splice(0, changes.checkpoint.logStart - entry.checkpoint.logStart);
       entry.checkpoint = structuredClone(changes.checkpoint);
@@ -200,7 +174,7 @@ export class MemoryEngine implements ClusterEngine {
   }
 
   take(id: string, batch: TakenBatch): Promise<TakeResult> {
-    return this.#call('take', (store): TakeResult => {
+    return this.#call((store): TakeResult => {
       const entry = store.sessions.get(id);
       if (entry?.tokenHash !== batch.tokenHash) return { outcome: 'unknown-session' };
       const { received, close } = entry;
@@ -229,7 +203,7 @@ export class MemoryEngine implements ClusterEngine {
   }
 
   read(id: string, epoch: number, first: number): Promise<RecordedMessages | undefined> {
-    return this.#call('read', (store) => {
+    return this.#call((store) => {
       const entry = this.#own(store, id, epoch);
       if (!entry) return undefined;
       return {
@@ -242,30 +216,30 @@ export class MemoryEngine implements ClusterEngine {
   }
 
   release(id: string, epoch: number): Promise<void> {
-    return this.#call('release', (store) => {
+    return this.#call((store) => {
       const entry = this.#own(store, id, epoch);
       if (entry) entry.owner = '';
     });
   }
 
   remove(id: string, epoch: number): Promise<void> {
-    return this.#call('remove', (store) => {
+    return this.#call((store) => {
       if (this.#own(store, id, epoch)) store.sessions.delete(id);
     });
   }
 
   sessionsOf(nodeId: string): Promise<string[]> {
-    return this.#call('sessionsOf', ({ sessions }) =>
+    return this.#call(({ sessions }) =>
       [...sessions].filter(([, { owner }]) => owner === nodeId).map(([id]) => id),
     );
   }
 
   forget(nodeId: string): Promise<void> {
-    return this.#call('forget', ({ dead }) => void dead.delete(nodeId));
+    return this.#call(({ dead }) => void dead.delete(nodeId));
   }
 
   broadcast(first: number, broadcasts: Broadcast[]): Promise<void> {
-    return this.#call('broadcast', (store) => {
+    return this.#call((store) => {
       broadcasts.forEach((broadcast, index) => {
         const number = first + index;
         if (number <= (store.lastNumbers.get(this.#nodeId) ?? 0)) return;
@@ -285,14 +259,14 @@ export class MemoryEngine implements ClusterEngine {
   }
 
   readBroadcasts(after: number): Promise<BroadcastRange> {
-    return this.#call('readBroadcasts', ({ broadcasts, position }) => ({
+    return this.#call(({ broadcasts, position }) => ({
       oldest: broadcasts[0]?.position ?? position + 1,
       broadcasts: broadcasts.filter((each) => each.position > after),
     }));
   }
 
   notify(nodeId: string, notification: Notification): Promise<boolean> {
-    return this.#call('notify', () =>
+    return this.#call(() =>
       this.#publish(nodeId, (listener) => listener.onNotification(notification)),
     );
   }

@@ -132,8 +132,17 @@ export interface StoredClose {
   isClosed: boolean;
 }
 
+/** How a client has closed its session. */
+export interface ClientClose {
+  /** The close code. */
+  code: number;
+  /** The close reason. */
+  reason: string;
+}
+
 /** What a new owner needs to continue a session. */
 export interface StoredSession extends Omit<SessionOwnership, 'owner'> {
+  /** Where the log begins. */
   checkpoint: Checkpoint;
   /** Entries of the log, oldest first. */
   log: string[];
@@ -148,14 +157,16 @@ export interface StoredSession extends Omit<SessionOwnership, 'owner'> {
   /** Present when the server is closing the session, or has closed it. */
   close: StoredClose | undefined;
   /** Present when the client has closed the session. */
-  closedByClient: { code: number; reason: string } | undefined;
+  closedByClient: ClientClose | undefined;
 }
 
 /** What the owner of a session has changed since its last commit. */
 export interface SessionChanges {
   /** Counts the commits of this owner. An older commit that arrives late has no effect. */
   sequence: number;
+  /** Number of messages that were received from the client. */
   received: number;
+  /** Number of messages that the application has handled. */
   handled: number;
   /** Number of the first of `messages`. */
   firstMessage: number;
@@ -165,6 +176,7 @@ export interface SessionChanges {
   firstEntry: number;
   /** Entries that the engine may not have yet. */
   log: string[];
+  /** Where the log begins. */
   checkpoint: Checkpoint;
   /** Present if it was changed. */
   state?: string;
@@ -174,47 +186,57 @@ export interface SessionChanges {
 
 /** The result of a commit. */
 export interface CommitResult {
-  /** Number of messages that were received at all nodes. */
+  /**
+   * Number of messages that were received at all nodes. -1 if the commit has no effect, because the engine has lost an
+   * earlier one: it must be given the whole session again.
+   */
   received: number;
 }
 
 /** A POST at a node that does not own the session. */
 export interface TakenBatch {
+  /** SHA-256 of the token that the client has given. */
   tokenHash: string;
   /** Number of the first message. */
   first: number;
+  /** The messages, oldest first. */
   messages: string[];
   /** Number of messages that the client has acknowledged. */
   acknowledged: number;
   /** The client closes the session after these messages. */
-  close: { code: number; reason: string } | undefined;
+  close: ClientClose | undefined;
 }
 
-/** The result of {@link ClusterEngine.take}. */
+/**
+ * The result of {@link ClusterEngine.take}: its outcome, with the number of messages that were received.
+ * - `taken`: all messages are recorded;
+ * - `out-of-window`: messages before the first one are missing;
+ * - `full`: the application has not handled enough of the messages that are recorded;
+ * - `closed`: the session is closed;
+ * - `unknown-session`: there is no such session.
+ */
 export type TakeResult =
-  /** All messages are recorded. */
-  | { outcome: 'taken'; received: number }
-  /** Messages before the first one are missing. */
-  | { outcome: 'out-of-window'; received: number }
-  /** The application has not handled enough of the messages that are recorded. */
-  | { outcome: 'full' }
-  /** The session is closed. */
-  | { outcome: 'closed'; received: number; close: StoredClose }
-  | { outcome: 'unknown-session' };
+  | Received<'taken'>
+  | Received<'out-of-window'>
+  | Outcome<'full'>
+  | ClosedOutcome
+  | Outcome<'unknown-session'>;
 
 /** Messages that nodes have recorded. */
 export interface RecordedMessages {
   /** Number of the first message. */
   first: number;
+  /** The messages, oldest first. */
   messages: string[];
   /** Number of messages that the client has acknowledged. */
   acknowledged: number;
   /** Present when the client has closed the session after these messages. */
-  close: { code: number; reason: string } | undefined;
+  close: ClientClose | undefined;
 }
 
 /** A message for sessions of all nodes: exactly those that match all of its conditions. */
 export interface Broadcast {
+  /** The message. */
   json: string;
   /** Only for the members of this room. */
   room?: string;
@@ -236,16 +258,37 @@ export interface BroadcastRange {
 export interface PositionedBroadcast extends Broadcast {
   /** Counts the broadcasts of all nodes. */
   position: number;
-  /** The node that sent it, and the number that it has there. */
+  /** The node that sent it. */
   sender: string;
+  /** Counts the broadcasts of that node, from 1. */
   number: number;
 }
 
-/** What one node tells another. */
-export type Notification =
-  /** Messages were recorded for a session of the node. */
-  | ({ type: 'taken'; id: string } & RecordedMessages)
-  /** Another node is about to claim a session of the node. */
-  | { type: 'release'; id: string; claimant: string }
-  /** The session was released for the node, which is about to claim it. */
-  | { type: 'released'; id: string };
+/**
+ * What one node tells another about a session:
+ * - `taken`: messages were recorded for it;
+ * - `release`: another node is about to claim it;
+ * - `released`: its owner has released it for that node.
+ */
+export type Notification = (About<'taken'> & RecordedMessages) | ReleaseRequest | About<'released'>;
+
+interface About<Type> {
+  type: Type;
+  id: string;
+}
+
+interface Outcome<Name> {
+  outcome: Name;
+}
+
+interface Received<Name> extends Outcome<Name> {
+  received: number;
+}
+
+interface ClosedOutcome extends Received<'closed'> {
+  close: StoredClose;
+}
+
+interface ReleaseRequest extends About<'release'> {
+  claimant: string;
+}

@@ -32,6 +32,8 @@ export interface NodeSessions {
   onReleased(id: string): void;
   /** The engine has lost its data: it must be given the sessions again. Rejects if that fails. */
   restoreAll(): Promise<void>;
+  /** The engine has lost commits of a session: it must be given the session again. Rejects if that fails. */
+  restore(id: string): Promise<void>;
   /** The lease of a node has expired. */
   adoptFrom(nodeId: string): Promise<void>;
   /** The engine has not answered for so long that another node may have the sessions. */
@@ -76,8 +78,8 @@ export class ClusterNode implements EngineListener, JournalNode {
   }
 
   /** Milliseconds since the engine was created, or lost its data. */
-  get engineAge(): number {
-    return this.#state?.age ?? 0;
+  async readEngineAge(): Promise<number> {
+    return (await this.#check()).age;
   }
 
   /** Resolves when the node is connected to the engine. */
@@ -101,7 +103,7 @@ export class ClusterNode implements EngineListener, JournalNode {
   /** Closes the connection to the engine. Unconfirmed broadcasts are lost. */
   async stop(): Promise<void> {
     this.#isStopped = true;
-    await this.engine.stop();
+    await this.engine.stop().catch(() => {}); // its lease expires
   }
 
   // --- The state of the engine ---------------------------------------------------------------------
@@ -174,6 +176,10 @@ export class ClusterNode implements EngineListener, JournalNode {
   ): Promise<CommitResult | 'restored' | undefined> {
     const generation = this.#state?.generation;
     const result = await this.#untilAnswered(() => this.engine.commit(id, epoch, changes));
+    if (result?.received === -1) {
+      await this.#untilAnswered(() => this.#sessions.restore(id));
+      return 'restored';
+    }
     if (result) return result;
     // The engine does not know the session, or not as one of this node. It may have lost its data.
     await this.#untilAnswered(() => this.#check());

@@ -133,7 +133,7 @@ export class ClusterSessions implements NodeSessions {
   async #authenticate(id: string, proof: SessionProof): Promise<SessionToken | undefined> {
     const found = await this.#engine.find(id);
     if (!found) {
-      if (this.node.engineAge < RECOVERY_TIMEOUT) throw engineUnavailable();
+      if ((await this.node.readEngineAge()) < RECOVERY_TIMEOUT) throw engineUnavailable();
       return undefined;
     }
     const token = SessionToken.fromHash(found.tokenHash);
@@ -267,15 +267,18 @@ export class ClusterSessions implements NodeSessions {
   }
 
   async restoreAll(): Promise<void> {
-    for (const session of this.#local) {
-      const { id, journal, dialect, sessionToken, principal } = session;
-      if (!journal) continue;
-      const { sequence, ...snapshot } = journal.snapshot();
-      const identity = { dialect: dialect.name, tokenHash: sessionToken.hash, principal };
-      const stored: StoredSession = { ...snapshot, ...identity };
-      await this.#engine.restore(id, stored, sequence);
-      journal.onRestored(stored);
-    }
+    for (const { id } of this.#local) await this.restore(id);
+  }
+
+  async restore(id: string): Promise<void> {
+    const session = this.#local.find(id);
+    if (!session?.journal) return;
+    const { sequence, ...snapshot } = session.journal.snapshot();
+    const { dialect, principal, sessionToken } = session;
+    const identity = { dialect: dialect.name, tokenHash: sessionToken.hash, principal };
+    const stored: StoredSession = { ...snapshot, ...identity };
+    await this.#engine.restore(id, stored, sequence);
+    session.journal.onRestored(stored);
   }
 
   async adoptFrom(nodeId: string): Promise<void> {

@@ -17,7 +17,7 @@ interface Step {
   leaves?: string;
 }
 
-/** The first character of an entry, after its position. */
+/** The first character of an entry, after its position. JSON follows: of the message, or of the room's name. */
 const MESSAGE = 'm';
 const JOIN = 'j';
 const LEAVE = 'l';
@@ -102,7 +102,7 @@ export class SessionLog {
   }
 
   addRoom(change: 'join' | 'leave', room: string, position: number): void {
-    const entry = `${position} ${change === 'join' ? JOIN : LEAVE}${room}`;
+    const entry = `${position} ${change === 'join' ? JOIN : LEAVE}${JSON.stringify(room)}`;
     const roomChange = change === 'join' ? { joins: room } : { leaves: room };
     this.#addEntry({ position, before: this.#sent, entry, ...roomChange });
   }
@@ -200,5 +200,6 @@ function parseEntry(entry: string, before: number): Step {
   const value = entry.slice(space + 2);
   const step = { position, before, entry };
   if (kind === MESSAGE) return { ...step, json: value };
-  return kind === JOIN ? { ...step, joins: value } : { ...step, leaves: value };
+  const room = String(JSON.parse(value));
+  return kind === JOIN ? { ...step, joins: room } : { ...step, leaves: room };
 }

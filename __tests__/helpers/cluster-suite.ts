@@ -1,0 +1,396 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { SseClient } from '../../lib/client/index';
+import type { SseOptions } from '../../lib/index';
+import type { ClusterEngine } from '../../lib/server/cluster-engine';
+import { addressOf, openDuplex } from './channel';
+import { eventsOf, messagesOf, next, openClient } from './client';
+import { startNode, stopNode } from './cluster';
+import type { NodeConnection, TestNode } from './cluster';
+import { createFaultyEngine } from './faulty-engine';
+import type { FaultyEngine } from './faulty-engine';
+import { post } from './http';
+import { onTestFinished } from './on-test-finished';
+import { waitFor } from './wait-for';
+
+/** A node whose connection to the engine can fail. */
+export interface FaultyNode extends TestNode {
+  engine: FaultyEngine;
+  /** Ends the node without a chance to do anything. */
+  kill(): void;
+}
+
+/** Creates engines that share one database, and functions that damage it. */
+export interface EngineSource {
+  create(): ClusterEngine;
+  /** Loses all data. */
+  clear(): Promise<void>;
+  /** Number of sessions that are stored. */
+  countSessions(): Promise<number>;
+}
+
+/** Sends each GET to one node and each POST to another. */
+interface Route {
+  get: number;
+  post: number;
+}
+
+/** Describes what sessions can rely on in a cluster. */
+export function describeCluster(name: string, openSource: () => Promise<EngineSource>): void {
+  describe(`Several nodes that share ${name}`, () => {
+    let source: EngineSource;
+    beforeEach(async () => {
+      source = await openSource();
+    });
+
+    /** Starts nodes whose application does `accept` with each connection. */
+    async function startNodes(
+      count: number,
+      accept: (connection: NodeConnection, node: FaultyNode) => void = () => {},
+      options: SseOptions = {},
+    ): Promise<FaultyNode[]> {
+      const nodes: FaultyNode[] = [];
+      for (let i = 0; i < count; i++) {
+        const engine = createFaultyEngine(source.create());
+        const started = await startNode(engine, options);
+        const node: FaultyNode = {
+          ...started,
+          engine,
+          kill() {
+            engine.kill();
+            started.server.close();
+            started.server.closeAllConnections();
+          },
+        };
+        node.sse.on('connection', (connection) => accept(connection, node));
+        nodes.push(node);
+      }
+      onTestFinished(async () => {
+        for (const node of nodes) {
+          await stopNode(node);
+          await Promise.race([node.sse.close(), sleep(100)]);
+          node.engine.kill();
+        }
+      });
+      return nodes;
+    }
+
+    function connect(nodes: FaultyNode[], route: Route): SseClient {
+      const fetchRouted: typeof fetch = (target, init) => {
+        const url = new URL(String(target));
+        url.port = String(nodes[init?.method === 'POST' ? route.post : route.get]?.port);
+        return fetch(url, init);
+      };
+      return openClient(nodes[0]!.url, { fetch: fetchRouted });
+    }
+
+    const echo = (connection: NodeConnection) => {
+      connection.on('message', (message) => connection.send({ echo: message }));
+    };
+
+    it('carry a session whose POSTs reach another node than its stream', async () => {
+      const nodes = await startNodes(2, echo);
+      const client = connect(nodes, { get: 0, post: 1 });
+      const messages = messagesOf(client);
+      for (const message of ['a', 'b', 'c']) client.send(message);
+      await waitFor(() => messages.length === 3);
+      client.send('d');
+      await waitFor(() => messages.length === 4);
+      expect(messages).toEqual(['a', 'b', 'c', 'd'].map((message) => ({ echo: message })));
+      expect(nodes.map(({ connections }) => connections.length)).toEqual([1, 0]);
+    });
+
+    it('take a session over with its rooms and its state, but not with its data', async () => {
+      const moved: NodeConnection[] = [];
+      const nodes = await startNodes(2, (connection) => {
+        connection.on('moved', () => moved.push(connection));
+      });
+      const route = { get: 0, post: 0 };
+      const client = connect(nodes, route);
+      await next(client, 'open');
+      const [first] = nodes[0]!.connections as [NodeConnection];
+      first.join('board');
+      first.join('chat');
+      first.leave('chat');
+      first.state = { seen: 1 };
+      first.data = 'local';
+      const closes: unknown[] = [];
+      first.on('close', () => closes.push('close'));
+      await sleep(50);
+
+      route.get = route.post = 1;
+      nodes[0]!.server.closeAllConnections();
+      await next(client, 'reconnect');
+      await waitFor(() => moved.length === 1);
+      const [second] = nodes[1]!.connections as [NodeConnection];
+      expect([first.recovered, second.recovered]).toEqual([false, true]);
+      expect([second.rooms, second.state, second.data]).toEqual([
+        ['board'],
+        { seen: 1 },
+        undefined,
+      ]);
+      expect([first.readyState, second.readyState, closes]).toEqual([3, 1, []]);
+      expect(first.send('x')).toBe(false);
+      const messages = messagesOf(client);
+      nodes[0]!.sse.to('board').send('to the board');
+      await waitFor(() => messages.length === 1);
+      expect(messages).toEqual(['to the board']);
+    });
+
+    it('send to rooms, to all and to one session of any node, each message once and in the order of the sender', async () => {
+      const nodes = await startNodes(2, (connection) => connection.join('all'));
+      const clients = [connect(nodes, { get: 0, post: 0 }), connect(nodes, { get: 1, post: 1 })];
+      const messages = clients.map(messagesOf);
+      await waitFor(() => nodes.every(({ connections }) => connections.length === 1));
+      const [a, b] = nodes.map(({ connections }) => connections[0]!) as [
+        NodeConnection,
+        NodeConnection,
+      ];
+      const [{ sse }] = nodes as [FaultyNode];
+      sse.broadcast(1);
+      a.send('direct');
+      sse.to('all').send(2, { except: a });
+      sse.session(b.id).send('to b');
+      sse.session('nobody').send('lost');
+      sse.to('all').send(3);
+      await waitFor(() => messages.every((list) => list.at(-1) === 3));
+      expect(messages).toEqual([
+        [1, 'direct', 3],
+        [1, 2, 'to b', 3],
+      ]);
+    });
+
+    it('reject a broadcast with a filter', async () => {
+      const [{ sse }] = (await startNodes(1)) as [FaultyNode];
+      expect(() => sse.broadcast('x', () => true)).toThrow(/^with the option "cluster", broadcast/);
+    });
+
+    it('reject POSTs and streams of others, at every node, as those of an unknown session', async () => {
+      const authorize = ({ headers }: { headers: Record<string, unknown> }) =>
+        String(headers['x-user']);
+      const nodes = await startNodes(2, echo, { authorize });
+      const [first, second] = nodes as [FaultyNode, FaultyNode];
+      const { token } = await openDuplex(first.url, 'a', { 'x-user': 'anna' });
+      const send = (url: string, user: string, ownToken = token) =>
+        post(
+          addressOf(url, 'a'),
+          JSON.stringify({ token: ownToken, id: 0, ack: 0, messages: ['x'] }),
+          { 'x-user': user },
+        );
+      for (const { url } of [first, second]) {
+        expect((await send(url, 'ben')).status).not.toBe(200);
+        expect((await send(url, 'anna', 'wrong')).status).not.toBe(200);
+      }
+      expect((await send(second.url, 'anna')).json).toEqual({ received: 1 });
+      expect(first.connections).toHaveLength(1);
+      expect(second.connections).toHaveLength(0);
+      const conflict = await fetch(`${addressOf(second.url, 'a')}&sseProtocol=2`, {
+        headers: { 'x-user': 'anna' },
+      });
+      expect(conflict.status).toBe(409);
+    });
+
+    it('end a session that its client closes at another node', async () => {
+      const closes: unknown[] = [];
+      const received: unknown[] = [];
+      const nodes = await startNodes(2, (connection) => {
+        connection.on('message', (message) => received.push(message));
+        connection.on('close', (code, reason) => closes.push([code, reason]));
+      });
+      const client = connect(nodes, { get: 0, post: 1 });
+      await next(client, 'open');
+      client.send('last');
+      client.close(4000, 'done');
+      const { code, wasClean, unacknowledged } = await next(client, 'close');
+      expect([code, wasClean, unacknowledged]).toEqual([4000, true, []]);
+      await waitFor(() => closes.length === 1);
+      expect([closes, received]).toEqual([[[4000, 'done']], ['last']]);
+      await waitForAsync(async () => (await source.countSessions()) === 0);
+    });
+
+    it('tell a client at another node that the session was closed', async () => {
+      const nodes = await startNodes(2);
+      const route = { get: 0, post: 0 };
+      const client = connect(nodes, route);
+      const messages = messagesOf(client);
+      await next(client, 'open');
+      const [connection] = nodes[0]!.connections as [NodeConnection];
+      const closed = next(client, 'close');
+      connection.send('before');
+      await waitFor(() => messages.length === 1);
+      route.get = route.post = 1;
+      nodes[0]!.server.closeAllConnections();
+      connection.close(4001, 'go away');
+      const { code, reason } = await closed;
+      expect([code, reason]).toEqual([4001, 'go away']);
+      await waitForAsync(async () => (await source.countSessions()) === 0);
+    });
+
+    it('deliver again what a killed node had not handled, and nothing else', async () => {
+      const log: unknown[] = [];
+      let killAt: unknown = 'b';
+      const nodes = await startNodes(2, (connection, node) => {
+        connection.on('message', (message, { number, redelivered }) => {
+          log.push([message, number, redelivered]);
+          connection.state = [...((connection.state ?? []) as unknown[]), message];
+          connection.send({ echo: message });
+          if (message !== killAt) return;
+          killAt = undefined;
+          route.get = route.post = 1;
+          node.kill();
+        });
+      });
+      const route = { get: 0, post: 0 };
+      const client = connect(nodes, route);
+      const messages = messagesOf(client);
+      const lost = eventsOf(client, 'sessionlost');
+      await next(client, 'open');
+      client.send('a');
+      await waitFor(() => messages.length === 1);
+      client.send('b');
+      client.send('c');
+      await waitFor(() => messages.length === 3);
+      expect(messages).toEqual(['a', 'b', 'c'].map((message) => ({ echo: message })));
+      expect(lost).toEqual([]);
+      expect(log.filter((each) => JSON.stringify(each).includes('"b"')).length).toBe(2);
+      expect(nodes[1]!.connections[0]!.state).toEqual(['a', 'b', 'c']);
+    });
+
+    it('deliver to the next node, as redelivered, what was recorded and not handled', async () => {
+      const log: unknown[] = [];
+      const nodes = await startNodes(2, (connection, node) => {
+        if (node === nodes[0]) return; // nobody listens here
+        connection.on('message', (message, details) => log.push([message, details]));
+      });
+      const route = { get: 0, post: 0 };
+      const client = connect(nodes, route);
+      await next(client, 'open');
+      client.send('a');
+      client.send('b');
+      await waitFor(() => client.bufferedAmount === 0);
+      route.get = route.post = 1;
+      nodes[0]!.kill();
+      await waitFor(() => log.length === 2);
+      expect(log).toEqual([
+        ['a', { number: 0, redelivered: true }],
+        ['b', { number: 1, redelivered: true }],
+      ]);
+    });
+
+    it('wait for an asynchronous listener before they hand a session over', async () => {
+      const log: string[] = [];
+      const nodes = await startNodes(2, (connection, node) => {
+        connection.on('message', async (message) => {
+          const at = String(nodes.indexOf(node));
+          log.push(`${at} begins ${String(message)}`);
+          await sleep(100);
+          connection.send(`${at} has handled ${String(message)}`);
+        });
+      });
+      const route = { get: 0, post: 0 };
+      const client = connect(nodes, route);
+      const messages = messagesOf(client);
+      await next(client, 'open');
+      client.send('a');
+      await waitFor(() => log.length === 1);
+      route.get = route.post = 1;
+      nodes[0]!.server.closeAllConnections();
+      await waitFor(() => messages.length === 1);
+      expect([messages, log]).toEqual([['0 has handled a'], ['0 begins a']]);
+    });
+
+    it('continue the sessions of a node that is shut down', async () => {
+      const closes: unknown[] = [];
+      const nodes = await startNodes(2, (connection) => {
+        echo(connection);
+        connection.on('close', () => closes.push('close'));
+      });
+      const route = { get: 0, post: 0 };
+      const client = connect(nodes, route);
+      const messages = messagesOf(client);
+      await next(client, 'open');
+      const events = [...eventsOf(client, 'sessionlost'), ...eventsOf(client, 'close')];
+      route.get = route.post = 1;
+      await nodes[0]!.sse.close();
+      await next(client, 'reconnect');
+      client.send('x');
+      await waitFor(() => messages.length === 1);
+      expect([events, closes]).toEqual([[], []]);
+    });
+
+    it('find messages whose notification was lost within a heartbeat', async () => {
+      const nodes = await startNodes(2, echo, { heartbeatInterval: 200 });
+      nodes[0]!.engine.isPublished = () => false;
+      const client = connect(nodes, { get: 0, post: 1 });
+      const messages = messagesOf(client);
+      client.send('a');
+      client.send('b');
+      await waitFor(() => messages.length === 2, 1_000);
+      nodes[1]!.sse.broadcast('all');
+      await waitFor(() => messages.length === 3, 2_000);
+      expect(messages).toEqual([{ echo: 'a' }, { echo: 'b' }, 'all']);
+    });
+
+    it('continue the sessions after the engine has lost all data', async () => {
+      const nodes = await startNodes(2, (connection) => {
+        connection.join('board');
+        echo(connection);
+      });
+      const route = { get: 0, post: 1 };
+      const client = connect(nodes, route);
+      const messages = messagesOf(client);
+      const lost = eventsOf(client, 'sessionlost');
+      client.send('a');
+      await waitFor(() => messages.length === 1);
+      nodes[1]!.sse.to('board').send('before');
+      await waitFor(() => messages.length === 2);
+      await source.clear();
+      client.send('b');
+      await waitFor(() => messages.length === 3, 10_000);
+      nodes[1]!.sse.to('board').send('after');
+      await waitFor(() => messages.length === 4, 10_000);
+      route.get = 1;
+      nodes[0]!.kill();
+      client.send('c');
+      await waitFor(() => messages.length === 5, 10_000);
+      nodes[1]!.sse.to('board').send('last');
+      await waitFor(() => messages.length === 6);
+      expect(messages).toEqual([
+        { echo: 'a' },
+        'before',
+        { echo: 'b' },
+        'after',
+        { echo: 'c' },
+        'last',
+      ]);
+      expect(lost).toEqual([]);
+    }, 30_000);
+
+    it('repeat what an engine that fails did not confirm', async () => {
+      const nodes = await startNodes(2, (connection) => {
+        connection.join('board');
+        connection.on('message', (message) => {
+          connection.send({ echo: message });
+          nodes[0]!.sse.to('board').send({ all: message });
+        });
+      });
+      let calls = 0;
+      for (const { engine } of nodes) {
+        engine.fault = () => (['none', 'lose', 'none', 'lose-reply'] as const)[calls++ % 4]!;
+      }
+      const client = connect(nodes, { get: 0, post: 0 });
+      const messages = messagesOf(client);
+      for (let i = 0; i < 5; i++) client.send(i);
+      await waitFor(() => messages.length === 10, 10_000);
+      expect(messages.filter((each) => JSON.stringify(each).includes('echo'))).toHaveLength(5);
+      await sleep(100);
+      expect(messages).toHaveLength(10);
+    }, 30_000);
+  });
+}
+
+async function waitForAsync(condition: () => Promise<boolean>): Promise<void> {
+  for (let i = 0; !(await condition()); i++) {
+    if (i > 200) throw new Error(`waited for ${String(condition)}`);
+    await sleep(10);
+  }
+}

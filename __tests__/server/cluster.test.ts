@@ -1,0 +1,11 @@
+import { describeCluster } from '../helpers/cluster-suite';
+import { MemoryEngine, MemoryStore } from '../helpers/memory-engine';
+
+describeCluster('an engine in memory', () => {
+  const store = new MemoryStore();
+  return Promise.resolve({
+    create: () => new MemoryEngine(store),
+    clear: () => Promise.resolve(store.clear()),
+    countSessions: () => Promise.resolve(store.sessions.size),
+  });
+});

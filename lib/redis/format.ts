@@ -1,0 +1,79 @@
+import type {
+  Checkpoint,
+  PositionedBroadcast,
+  StoredClose,
+  StoredSession,
+  TakeResult,
+} from '../server/cluster-engine';
+
+/** Returns the names and values of the fields that a commit sets. */
+export function formatFields(changes: {
+  handled: number;
+  checkpoint: Checkpoint;
+  close?: StoredClose | undefined;
+}): string[] {
+  const { acknowledged, position, rooms, logStart } = changes.checkpoint;
+  const fields = ['h', String(changes.handled), 'a', String(acknowledged), 'b', String(position)];
+  fields.push('i', String(logStart), 'g', JSON.stringify(rooms));
+  if (changes.close) fields.push('c', JSON.stringify(changes.close));
+  return fields;
+}
+
+/** Parses the reply of the script CLAIM. */
+export function parseSession([pairs, log, unhandled, state]: [
+  string[],
+  string[],
+  string[],
+  string,
+]): StoredSession {
+  const fields = new Map<string, string>();
+  for (let i = 0; i < pairs.length; i += 2) fields.set(pairs[i] ?? '', pairs[i + 1] ?? '');
+  const count = (name: string) => Number(fields.get(name) ?? 0);
+  const json = (name: string): unknown => JSON.parse(fields.get(name) ?? 'null');
+  return {
+    tokenHash: fields.get('t') ?? '',
+    dialect: fields.get('d') === 'dart' ? 'dart' : 'duplex',
+    principal: parsePrincipal(fields.get('p')),
+    epoch: count('e'),
+    checkpoint: {
+      acknowledged: count('a'),
+      position: count('b'),
+      rooms: (json('g') ?? []) as string[],
+      logStart: count('i'),
+    },
+    log,
+    received: count('r'),
+    handled: count('h'),
+    unhandled,
+    state,
+    close: (json('c') ?? undefined) as StoredSession['close'],
+    closedByClient: (json('x') ?? undefined) as StoredSession['closedByClient'],
+  };
+}
+
+export function parsePrincipal(json: string | null | undefined): string | undefined {
+  return typeof json === 'string' ? String(JSON.parse(json)) : undefined;
+}
+
+/** Parses the reply of the script TAKE. */
+export function parseTakeResult([outcome, received, close]: string[]): TakeResult {
+  const count = Number(received);
+  switch (outcome) {
+    case 'taken':
+    case 'out-of-window':
+      return { outcome, received: count };
+    case 'closed':
+      return { outcome, received: count, close: JSON.parse(close ?? '') as StoredClose };
+    case 'full':
+      return { outcome };
+    default:
+      return { outcome: 'unknown-session' };
+  }
+}
+
+/** Parses a position and a broadcast. */
+export function parseBroadcast(text: string): PositionedBroadcast {
+  const space = text.indexOf(' ');
+  const broadcast = JSON.parse(text.slice(space + 1)) as Omit<PositionedBroadcast, 'position'>;
+  return { ...broadcast, position: Number(text.slice(0, space)) };
+}

@@ -1,0 +1,83 @@
+/** What this package uses of a client of `redis` (node-redis), version 4 or later. */
+export interface NodeRedisClient {
+  /** Sends a command. */
+  sendCommand(args: string[]): Promise<unknown>;
+  /** Creates a client with the same options, for the subscriptions. */
+  duplicate(): NodeRedisSubscriber;
+}
+
+/** A duplicate of a {@link NodeRedisClient}. */
+export interface NodeRedisSubscriber {
+  /** Connects to the server. */
+  connect(): Promise<unknown>;
+  /** Subscribes to a channel. */
+  subscribe(channel: string, listener: (message: string) => void): Promise<unknown>;
+  /** Adds a listener. */
+  on(event: 'error', listener: (error: unknown) => void): unknown;
+  /** Closes the connection. */
+  destroy?(): unknown;
+  /** Closes the connection, in version 4. */
+  disconnect?(): unknown;
+}
+
+/** What this package uses of a client of `ioredis` or `iovalkey`. */
+export interface IoRedisClient {
+  /** Sends a command. */
+  call(command: string, ...args: string[]): Promise<unknown>;
+  /** Creates a client with the same options, for the subscriptions. */
+  duplicate(): IoRedisSubscriber;
+}
+
+/** A duplicate of an {@link IoRedisClient}. */
+export interface IoRedisSubscriber {
+  /** Subscribes to channels. */
+  subscribe(...channels: string[]): Promise<unknown>;
+  /** Adds a listener. */
+  on(event: string, listener: (...values: never[]) => void): unknown;
+  /** Closes the connection. */
+  disconnect(): void;
+}
+
+/** A client of one of the supported libraries. The application connects and closes it. */
+export type RedisClient = NodeRedisClient | IoRedisClient;
+
+/** Sends a command with a client of any library. */
+export function sendCommand(client: RedisClient, args: [string, ...string[]]): Promise<unknown> {
+  return 'call' in client ? client.call(...args) : client.sendCommand(args);
+}
+
+/**
+ * Subscribes to channels on a connection of its own.
+ *
+ * @returns a function that closes the connection.
+ */
+export async function subscribe(
+  client: RedisClient,
+  channels: string[],
+  listener: (channel: string, message: string) => void,
+): Promise<() => void> {
+  const ignore = () => {}; // both libraries reconnect
+  if ('call' in client) {
+    const subscriber = client.duplicate();
+    subscriber.on('error', ignore);
+    subscriber.on('message', listener);
+    await subscriber.subscribe(...channels);
+    return () => subscriber.disconnect();
+  }
+  const subscriber = client.duplicate();
+  subscriber.on('error', ignore);
+  await subscriber.connect();
+  for (const channel of channels) {
+    await subscriber.subscribe(channel, (message) => listener(channel, message));
+  }
+  return () => {
+    if (subscriber.destroy) subscriber.destroy();
+    else subscriber.disconnect?.();
+  };
+}
+
+/** Whether a value is a client of one of the supported libraries. */
+export function isRedisClient(value: unknown): value is RedisClient {
+  if (typeof value !== 'object' || value === null || !('duplicate' in value)) return false;
+  return 'call' in value || 'sendCommand' in value;
+}

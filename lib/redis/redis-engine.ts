@@ -1,0 +1,342 @@
+import { createHash } from 'node:crypto';
+import { nanoid } from 'nanoid';
+import type {
+  Broadcast,
+  BroadcastRange,
+  ClusterEngine,
+  CommitResult,
+  EngineListener,
+  EngineState,
+  Notification,
+  RecordedMessages,
+  SessionChanges,
+  SessionIdentity,
+  SessionOwnership,
+  StoredSession,
+  TakeResult,
+  TakenBatch,
+} from '../server/cluster-engine';
+import {
+  formatFields,
+  parseBroadcast,
+  parsePrincipal,
+  parseSession,
+  parseTakeResult,
+} from './format';
+import { sendCommand, subscribe } from './redis-client';
+import type { RedisClient } from './redis-client';
+import type { ResolvedRedisOptions } from './redis-cluster';
+import * as scripts from './scripts';
+
+/** Part of the names of all keys: the version of their format. */
+const FORMAT = '1';
+/** Most messages that may be recorded for an application that does not read them. */
+const MAX_UNHANDLED = 1_024;
+
+/** The engine on Redis or Valkey. See scripts.ts for what it stores. */
+export class RedisEngine implements ClusterEngine {
+  readonly #client: RedisClient;
+  readonly #options: ResolvedRedisOptions;
+  readonly #prefix: string;
+  #nodeId = '';
+  #unsubscribe = () => {};
+  readonly #hashes = new Map<string, string>();
+
+  constructor(client: RedisClient, options: ResolvedRedisOptions) {
+    this.#client = client;
+    this.#options = options;
+    this.#prefix = `${options.prefix}:${FORMAT}:`;
+  }
+
+  // --- Nodes ---------------------------------------------------------------------------------------
+
+  async start(nodeId: string, listener: EngineListener): Promise<void> {
+    this.#nodeId = nodeId;
+    const broadcasts = `${this.#prefix}broadcasts`;
+    const channels = [broadcasts, this.#channelOf(nodeId)];
+    this.#unsubscribe(); // of an attempt before
+    const subscribing = subscribe(this.#client, channels, (channel, message) => {
+      if (channel === broadcasts) listener.onBroadcast(parseBroadcast(message));
+      else listener.onNotification(JSON.parse(message) as Notification);
+    });
+    this.#unsubscribe = () =>
+      void subscribing.then(
+        (close) => close(),
+        () => {},
+      );
+    await this.#withTimeout('SUBSCRIBE', subscribing);
+    await this.#warnAboutEviction();
+  }
+
+  async stop(): Promise<void> {
+    this.#unsubscribe();
+    this.#unsubscribe = () => {};
+    await this.#command('ZREM', this.#nodesKey, this.#nodeId).catch(() => {});
+  }
+
+  async beat(position: number): Promise<EngineState> {
+    const { lease } = this.#options;
+    const keys = [this.#broadcastsKey, this.#nodesKey];
+    const reply = await this.#run(scripts.BEAT, keys, this.#nodeId, lease, position, nanoid(8));
+    const [generation, last, age, deadNodes] = reply as [string, string, string, string[]];
+    return { generation, position: Number(last), age: Number(age), deadNodes };
+  }
+
+  async notify(nodeId: string, notification: Notification): Promise<boolean> {
+    const message = JSON.stringify(notification);
+    return Number(await this.#command('PUBLISH', this.#channelOf(nodeId), message)) > 0;
+  }
+
+  /** Redis must reject writes when its memory is full, instead of discarding sessions. */
+  async #warnAboutEviction(): Promise<void> {
+    let reply: unknown;
+    try {
+      reply = await this.#command('CONFIG', 'GET', 'maxmemory-policy');
+    } catch {
+      return; // many providers do not allow CONFIG
+    }
+    const policy = Array.isArray(reply) ? String(reply[1]) : 'noeviction';
+    if (policy === 'noeviction') return;
+    process.emitWarning(
+      `sse-duplex: the "maxmemory-policy" of Redis is "${policy}", so that it may discard sessions: use "noeviction"`,
+    );
+  }
+
+  // --- Sessions ------------------------------------------------------------------------------------
+
+  async open(id: string, session: SessionIdentity): Promise<boolean> {
+    const { tokenHash, dialect, position } = session;
+    const principal = session.principal === undefined ? [] : [JSON.stringify(session.principal)];
+    const [isOpened] = await Promise.all([
+      this.#run(
+        scripts.OPEN,
+        [this.#keysOf(id)[0]],
+        tokenHash,
+        dialect,
+        position,
+        this.#nodeId,
+        ...principal,
+      ),
+      this.#addToOwn(id),
+    ]);
+    return isOpened === 1;
+  }
+
+  async find(id: string): Promise<SessionOwnership | undefined> {
+    const reply = await this.#command('HMGET', this.#keysOf(id)[0], 't', 'd', 'p', 'o', 'e');
+    const [tokenHash, dialect, principal, owner, epoch] = reply as (string | null)[];
+    if (typeof tokenHash !== 'string') return undefined;
+    return {
+      tokenHash,
+      dialect: dialect === 'dart' ? 'dart' : 'duplex',
+      principal: parsePrincipal(principal),
+      owner: owner ?? '',
+      epoch: Number(epoch),
+    };
+  }
+
+  async claim(
+    id: string,
+    { tokenHash, epoch }: SessionOwnership,
+  ): Promise<StoredSession | undefined> {
+    const [reply] = await Promise.all([
+      this.#run(scripts.CLAIM, this.#keysOf(id), tokenHash, epoch, this.#nodeId),
+      this.#addToOwn(id),
+    ]);
+    return reply === null
+      ? undefined
+      : parseSession(reply as [string[], string[], string[], string]);
+  }
+
+  async restore(id: string, session: StoredSession, sequence: number): Promise<void> {
+    const { dialect, tokenHash, principal, epoch, received, handled, close, checkpoint } = session;
+    const fields = ['t', tokenHash, 'd', dialect, 'o', this.#nodeId, 'e', String(epoch)];
+    fields.push('q', String(sequence), 'r', String(received));
+    if (principal !== undefined) fields.push('p', JSON.stringify(principal));
+    fields.push(...formatFields({ handled, close, checkpoint }));
+    const json = [fields, session.log, session.unhandled].map((each) => JSON.stringify(each));
+    await Promise.all([
+      this.#run(scripts.RESTORE, this.#keysOf(id), epoch, sequence, session.state, ...json),
+      this.#addToOwn(id),
+    ]);
+  }
+
+  async commit(
+    id: string,
+    epoch: number,
+    changes: SessionChanges,
+  ): Promise<CommitResult | undefined> {
+    const { sequence, log, firstEntry, handled, received, firstMessage, messages, state } = changes;
+    const { logStart } = changes.checkpoint;
+    const fields = formatFields(changes);
+    const json = JSON.stringify({
+      fields,
+      logStart,
+      firstEntry,
+      log,
+      handled,
+      received,
+      firstMessage,
+      messages,
+      state,
+    });
+    const reply = await this.#run(
+      scripts.COMMIT,
+      this.#keysOf(id),
+      this.#nodeId,
+      epoch,
+      sequence,
+      json,
+    );
+    return reply === null ? undefined : { received: Number(reply) };
+  }
+
+  async take(id: string, batch: TakenBatch): Promise<TakeResult> {
+    const { tokenHash, first, messages, acknowledged, close } = batch;
+    const [session, , unhandled] = this.#keysOf(id);
+    const notification: Notification = { type: 'taken', id, first, messages, acknowledged, close };
+    const reply = await this.#run(
+      scripts.TAKE,
+      [session, unhandled],
+      tokenHash,
+      first,
+      acknowledged,
+      close ? JSON.stringify(close) : '',
+      MAX_UNHANDLED,
+      this.#channelOf(''),
+      JSON.stringify(notification),
+      ...messages,
+    );
+    return parseTakeResult(reply as string[]);
+  }
+
+  async read(id: string, epoch: number, first: number): Promise<RecordedMessages | undefined> {
+    const [session, , unhandled] = this.#keysOf(id);
+    const reply = await this.#run(scripts.READ, [session, unhandled], this.#nodeId, epoch, first);
+    if (reply === null) return undefined;
+    const [handled, acknowledged, close, messages] = reply as [string, string, string, string[]];
+    return {
+      first: Math.max(first, Number(handled)),
+      messages,
+      acknowledged: Number(acknowledged),
+      close: close === '' ? undefined : (JSON.parse(close) as RecordedMessages['close']),
+    };
+  }
+
+  async release(id: string, epoch: number): Promise<void> {
+    await this.#run(scripts.RELEASE, [this.#keysOf(id)[0]], this.#nodeId, epoch);
+    await this.#command('SREM', this.#ownKey(this.#nodeId), id);
+  }
+
+  async remove(id: string, epoch: number): Promise<void> {
+    await this.#run(scripts.REMOVE, this.#keysOf(id), this.#nodeId, epoch);
+    await this.#command('SREM', this.#ownKey(this.#nodeId), id);
+  }
+
+  async sessionsOf(nodeId: string): Promise<string[]> {
+    return (await this.#command('SMEMBERS', this.#ownKey(nodeId))) as string[];
+  }
+
+  async forget(nodeId: string): Promise<void> {
+    await this.#command('ZREM', this.#nodesKey, nodeId);
+    await this.#command('DEL', this.#ownKey(nodeId));
+  }
+
+  /** The set of a node's sessions is not in the same slot of a Redis Cluster: it may contain some too many. */
+  async #addToOwn(id: string): Promise<void> {
+    await this.#command('SADD', this.#ownKey(this.#nodeId), id);
+  }
+
+  // --- Broadcasts ----------------------------------------------------------------------------------
+
+  async broadcast(first: number, broadcasts: Broadcast[]): Promise<void> {
+    const sender = this.#nodeId;
+    const json = broadcasts.map((each, index) =>
+      JSON.stringify({ ...each, sender, number: first + index }),
+    );
+    const isAppended = await this.#run(
+      scripts.BROADCAST,
+      [this.#broadcastsKey, `${this.#broadcastsKey}:log`],
+      sender,
+      first,
+      this.#options.retainedBroadcasts,
+      `${this.#prefix}broadcasts`,
+      ...json,
+    );
+    if (isAppended !== 1) throw new Error('the engine has lost its data');
+  }
+
+  async readBroadcasts(after: number): Promise<BroadcastRange> {
+    const keys = [this.#broadcastsKey, `${this.#broadcastsKey}:log`];
+    const reply = await this.#run(scripts.READ_BROADCASTS, keys, after);
+    if (reply === null) throw new Error('the engine has lost its data');
+    const [oldest, entries] = reply as [string, [string, string[]][]];
+    return {
+      oldest: parseInt(oldest, 10),
+      broadcasts: entries.map(([entryId, [, json]]) =>
+        parseBroadcast(`${parseInt(entryId, 10)} ${json}`),
+      ),
+    };
+  }
+
+  // --- Commands ------------------------------------------------------------------------------------
+
+  get #broadcastsKey(): string {
+    return `${this.#prefix}{broadcasts}`;
+  }
+
+  get #nodesKey(): string {
+    return `${this.#prefix}{broadcasts}:nodes`;
+  }
+
+  #ownKey(nodeId: string): string {
+    return `${this.#prefix}own:${nodeId}`;
+  }
+
+  #channelOf(nodeId: string): string {
+    return `${this.#prefix}node:${nodeId}`;
+  }
+
+  /** The keys of a session: its hash, its log, its unhandled messages, its state. All are in one slot. */
+  #keysOf(id: string): [string, string, string, string] {
+    const key = `${this.#prefix}{${encodeURIComponent(id)}}`;
+    return [key, `${key}:l`, `${key}:u`, `${key}:s`];
+  }
+
+  async #run(script: string, keys: string[], ...values: (string | number)[]): Promise<unknown> {
+    const args = [String(keys.length), ...keys, ...values.map(String)];
+    try {
+      return await this.#command('EVALSHA', this.#hashOf(script), ...args);
+    } catch (error) {
+      if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
+      return this.#command('EVAL', script, ...args);
+    }
+  }
+
+  #hashOf(script: string): string {
+    let hash = this.#hashes.get(script);
+    if (hash === undefined) {
+      hash = createHash('sha1').update(script).digest('hex');
+      this.#hashes.set(script, hash);
+    }
+    return hash;
+  }
+
+  #command(name: string, ...args: string[]): Promise<unknown> {
+    return this.#withTimeout(name, sendCommand(this.#client, [name, ...args]));
+  }
+
+  async #withTimeout<Result>(name: string, result: Promise<Result>): Promise<Result> {
+    const { commandTimeout } = this.#options;
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<never>((_, reject) => {
+      const error = new Error(`Redis did not answer ${name} within ${commandTimeout} ms`);
+      timer = setTimeout(() => reject(error), commandTimeout).unref();
+    });
+    try {
+      return await Promise.race([result, timeout]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * The scripts that run in Redis, each as one atomic step. They are idempotent: a node repeats one whose answer it did
+ * not receive.
+ *
+ * The fields of a session's hash have short names, because Redis keeps them for each session:
+ * `t` hash of the token, `d` dialect, `p` principal, `o` owner, `e` epoch, `q` sequence of the last commit,
+ * `r` received, `h` handled, `a` acknowledged, `b` position of the broadcasts, `g` rooms, `i` index of the first entry
+ * of the log, `k` acknowledged at another node, `c` close, `x` close of the client.
+ */
+
+/** KEYS: session. ARGV: token hash, dialect, position, node, and the principal if there is one. */
+export const OPEN = `
+local token = redis.call('HGET', KEYS[1], 't')
+if token then return token == ARGV[1] and 1 or 0 end
+redis.call('HSET', KEYS[1], 't', ARGV[1], 'd', ARGV[2], 'b', ARGV[3], 'o', ARGV[4], 'e', '1')
+if ARGV[5] then redis.call('HSET', KEYS[1], 'p', ARGV[5]) end
+return 1`;
+
+/** KEYS: session, log, unhandled, state. ARGV: token hash, epoch, node. */
+export const CLAIM = `
+local found = redis.call('HMGET', KEYS[1], 't', 'e')
+if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] then return false end
+redis.call('HINCRBY', KEYS[1], 'e', 1)
+redis.call('HSET', KEYS[1], 'o', ARGV[3], 'q', '0')
+return {
+  redis.call('HGETALL', KEYS[1]),
+  redis.call('LRANGE', KEYS[2], 0, -1),
+  redis.call('LRANGE', KEYS[3], 0, -1),
+  redis.call('GET', KEYS[4]) or ''
+}`;
+
+/**
+ * KEYS: session, log, unhandled, state. ARGV: node, epoch, sequence, and a JSON object with the changes: `fields` to
+ * set, `logStart`, `firstEntry`, `log`, `handled`, `received`, `firstMessage`, `messages`, `state`.
+ */
+export const COMMIT = `
+local found = redis.call('HMGET', KEYS[1], 'o', 'e', 'q', 'r', 'h', 'i')
+if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] then return false end
+local received, handled = tonumber(found[4] or '0'), tonumber(found[5] or '0')
+if tonumber(ARGV[3]) <= tonumber(found[3] or '0') then return received end
+local changes = cjson.decode(ARGV[4])
+local start = tonumber(found[6] or '0')
+local count = redis.call('LLEN', KEYS[2])
+local known = start + count - changes.firstEntry
+if known < 0 then return -1 end
+for index = known + 1, #changes.log do redis.call('RPUSH', KEYS[2], changes.log[index]) end
+if changes.logStart > start then redis.call('LTRIM', KEYS[2], changes.logStart - start, -1) end
+if changes.handled > handled then redis.call('LTRIM', KEYS[3], changes.handled - handled, -1) end
+known = math.max(received, changes.handled) - changes.firstMessage
+if known < 0 then return -1 end
+for index = known + 1, #changes.messages do redis.call('RPUSH', KEYS[3], changes.messages[index]) end
+if changes.received > received then received = changes.received end
+redis.call('HSET', KEYS[1], 'q', ARGV[3], 'r', string.format('%.0f', received), unpack(changes.fields))
+if changes.state == '' then redis.call('DEL', KEYS[4])
+elseif changes.state then redis.call('SET', KEYS[4], changes.state) end
+return received`;
+
+/** KEYS: session, unhandled. ARGV: token hash, first, acknowledged, close or '', limit, channel, notification, messages. */
+export const TAKE = `
+local found = redis.call('HMGET', KEYS[1], 't', 'r', 'c', 'o', 'k')
+if found[1] ~= ARGV[1] then return {'unknown-session'} end
+local received = tonumber(found[2] or '0')
+local text = string.format('%.0f', received)
+if found[3] and cjson.decode(found[3]).isClosed then return {'closed', text, found[3]} end
+local known = received - tonumber(ARGV[2])
+if known < 0 then return {'out-of-window', text} end
+local first = 8 + known
+if first <= #ARGV and redis.call('LLEN', KEYS[2]) >= tonumber(ARGV[5]) then return {'full'} end
+for index = first, #ARGV do
+  redis.call('RPUSH', KEYS[2], ARGV[index])
+  received = received + 1
+end
+text = string.format('%.0f', received)
+redis.call('HSET', KEYS[1], 'r', text)
+if tonumber(ARGV[3]) > tonumber(found[5] or '0') then redis.call('HSET', KEYS[1], 'k', ARGV[3]) end
+if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'x', ARGV[4]) end
+if found[4] and found[4] ~= '' then redis.call('PUBLISH', ARGV[6] .. found[4], ARGV[7]) end
+return {'taken', text}`;
+
+/** KEYS: session, unhandled. ARGV: node, epoch, first. */
+export const READ = `
+local found = redis.call('HMGET', KEYS[1], 'o', 'e', 'h', 'k', 'x')
+if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] then return false end
+local skipped = math.max(0, tonumber(ARGV[3]) - tonumber(found[3] or '0'))
+return {
+  found[3] or '0', found[4] or '0', found[5] or '',
+  redis.call('LRANGE', KEYS[2], skipped, -1)
+}`;
+
+/** KEYS: session. ARGV: node, epoch. */
+export const RELEASE = `
+local found = redis.call('HMGET', KEYS[1], 'o', 'e')
+if found[1] == ARGV[1] and found[2] == ARGV[2] then redis.call('HSET', KEYS[1], 'o', '') end`;
+
+/** KEYS: session, log, unhandled, state. ARGV: node, epoch. */
+export const REMOVE = `
+local found = redis.call('HMGET', KEYS[1], 'o', 'e')
+if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] then return 0 end
+return redis.call('DEL', unpack(KEYS))`;
+
+/** KEYS: session, log, unhandled, state. ARGV: epoch, sequence, state, JSON array of fields, of the log, of messages. */
+export const RESTORE = `
+local found = redis.call('HMGET', KEYS[1], 'e', 'q')
+local epoch = tonumber(found[1] or '0')
+if epoch > tonumber(ARGV[1]) then return 0 end
+if epoch == tonumber(ARGV[1]) and tonumber(found[2] or '0') >= tonumber(ARGV[2]) then return 0 end
+redis.call('DEL', unpack(KEYS))
+redis.call('HSET', KEYS[1], unpack(cjson.decode(ARGV[4])))
+for _, entry in ipairs(cjson.decode(ARGV[5])) do redis.call('RPUSH', KEYS[2], entry) end
+for _, message in ipairs(cjson.decode(ARGV[6])) do redis.call('RPUSH', KEYS[3], message) end
+if ARGV[3] ~= '' then redis.call('SET', KEYS[4], ARGV[3]) end
+return 1`;
+
+/** KEYS: broadcasts, nodes. ARGV: node, lease in milliseconds, position, a new generation. */
+export const BEAT = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local found = redis.call('HMGET', KEYS[1], 'generation', 'position', 'born')
+local generation, position, born = found[1], tonumber(found[2] or '0'), tonumber(found[3] or '0')
+if not generation or position < tonumber(ARGV[3]) then
+  if position < tonumber(ARGV[3]) then position = tonumber(ARGV[3]) + 1000000 end
+  generation, born = ARGV[4], now
+  redis.call('HSET', KEYS[1], 'generation', generation, 'position', string.format('%.0f', position),
+    'born', string.format('%.0f', born))
+end
+redis.call('ZADD', KEYS[2], string.format('%.0f', now + ARGV[2]), ARGV[1])
+return {
+  generation, string.format('%.0f', position), string.format('%.0f', now - born),
+  redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now))
+}`;
+
+/** KEYS: broadcasts, their log. ARGV: node, number of the first, retention, channel, broadcasts. */
+export const BROADCAST = `
+if redis.call('HEXISTS', KEYS[1], 'generation') == 0 then return 0 end
+local sender = 'sender:' .. ARGV[1]
+local last = tonumber(redis.call('HGET', KEYS[1], sender) or '0')
+for index = 5, #ARGV do
+  local number = tonumber(ARGV[2]) + index - 5
+  if number > last then
+    local position = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'position', 1))
+    redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], position .. '-0', 'b', ARGV[index])
+    redis.call('PUBLISH', ARGV[4], position .. ' ' .. ARGV[index])
+    last = number
+  end
+end
+redis.call('HSET', KEYS[1], sender, string.format('%.0f', last))
+return 1`;
+
+/** KEYS: broadcasts, their log. ARGV: the position after which to read. */
+export const READ_BROADCASTS = `
+local position = redis.call('HGET', KEYS[1], 'position')
+if not position then return false end
+local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)
+return {
+  oldest[1] and oldest[1][1] or string.format('%.0f', position + 1),
+  redis.call('XRANGE', KEYS[2], '(' .. ARGV[1] .. '-0', '+')
+}`;
