@@ -1,4 +1,4 @@
-import { createServer, request as httpRequest } from 'node:http';
+import { Agent, createServer, request as httpRequest } from 'node:http';
 import type { IncomingMessage, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createSseMiddleware } from '../../lib/index';
@@ -47,10 +47,11 @@ export async function stopNode({ server }: TestNode): Promise<void> {
 export async function startBalancer(
   choose: (request: IncomingMessage) => number,
 ): Promise<{ url: string; stop(): Promise<void>; cut(): void }> {
+  const agent = new Agent({ keepAlive: true });
   const server = createServer((request, response) => {
     const { method, headers, url: path } = request;
     const port = choose(request);
-    const upstream = httpRequest({ host: '127.0.0.1', port, method, path, headers, agent: false });
+    const upstream = httpRequest({ host: '127.0.0.1', port, method, path, headers, agent });
     const fail = () => response.destroy();
     upstream.on('response', (from) => {
       response.writeHead(from.statusCode ?? 502, from.headers);
@@ -68,6 +69,7 @@ export async function startBalancer(
     cut: () => server.closeAllConnections(),
     stop: () =>
       new Promise((resolve) => {
+        agent.destroy();
         server.close(() => resolve());
         server.closeAllConnections();
       }),

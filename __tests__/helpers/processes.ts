@@ -7,16 +7,16 @@ import { buildSync } from 'esbuild';
 
 let count = 0;
 
-/**
- * Runs a TypeScript file in a child process and waits for its first message, which is returned as `ready`.
- *
- * @param entry path of the file from the project's root.
- */
-export async function startProcess(
-  entry: string,
-  args: unknown[] = [],
-  execArgv: string[] = [],
-): Promise<{ process: ChildProcess; ready: unknown }> {
+/** A TypeScript file that was compiled, for several processes. */
+export interface CompiledProcess {
+  /** Runs the file in a child process and waits for its first message, which is returned as `ready`. */
+  start(args?: unknown[], execArgv?: string[]): Promise<{ process: ChildProcess; ready: unknown }>;
+  /** Deletes the file. Processes that run are not affected. */
+  remove(): void;
+}
+
+/** @param entry path of the file from the project's root. */
+export function compileProcess(entry: string): CompiledProcess {
   // In this folder Node finds the packages that are not bundled.
   const folder = resolve('node_modules/.cache/sse-duplex', `${process.pid}-${count++}`);
   const outfile = join(folder, 'process.js');
@@ -28,11 +28,30 @@ export async function startProcess(
     packages: 'external',
     define: { SSE_CLIENT_SCRIPT: '""' },
   });
-  const child = fork(outfile, args.map(String), { execArgv });
+  return {
+    async start(args = [], execArgv = []) {
+      const child = fork(outfile, args.map(String), { execArgv });
+      const [ready] = (await once(child, 'message')) as [unknown];
+      return { process: child, ready };
+    },
+    remove: () => rmSync(folder, { recursive: true }),
+  };
+}
+
+/**
+ * Runs a TypeScript file in a child process and waits for its first message, which is returned as `ready`.
+ *
+ * @param entry path of the file from the project's root.
+ */
+export async function startProcess(
+  entry: string,
+  args: unknown[] = [],
+  execArgv: string[] = [],
+): Promise<{ process: ChildProcess; ready: unknown }> {
+  const compiled = compileProcess(entry);
   try {
-    const [ready] = (await once(child, 'message')) as [unknown];
-    return { process: child, ready };
+    return await compiled.start(args, execArgv);
   } finally {
-    rmSync(folder, { recursive: true });
+    compiled.remove();
   }
 }

@@ -1,0 +1,83 @@
+import { createHash } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Redis } from 'ioredis';
+import { createClient } from 'redis';
+import { createSseMiddleware } from '../../../lib/index';
+import type { SseOptions } from '../../../lib/index';
+import { redisCluster } from '../../../lib/redis/index';
+import type { RedisClusterOptions } from '../../../lib/redis/index';
+
+/** What a client sends. */
+export interface Up {
+  client: number;
+  number: number;
+  /** Sent to the room as well. */
+  isShared: boolean;
+}
+
+/** What the server sends. */
+export type Down =
+  | { type: 'echo'; number: number; count: number; chain: string }
+  | { type: 'shared'; client: number; number: number; redelivered: boolean };
+
+interface State {
+  count: number;
+  chain: string;
+}
+
+/** Returns the next link of a chain: both ends compute it, so that no message can be missing or in another place. */
+export function link(chain: string, number: number): string {
+  return createHash('sha256').update(`${chain} ${number}`).digest('base64url').slice(0, 12);
+}
+
+/**
+ * A node of the cluster tests. It answers each message with a link of the chain that is in the state of its session.
+ *
+ * Arguments: the port of Redis, the library, options of the engine and of the middleware as JSON.
+ */
+async function main(): Promise<void> {
+  const [redisPort, library, engineOptions, options] = process.argv.slice(2) as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  const url = `redis://127.0.0.1:${redisPort}`;
+  const client =
+    library === 'ioredis'
+      ? new Redis(url, { maxRetriesPerRequest: null })
+      : createClient({ url, socket: { reconnectStrategy: 100 } });
+  client.on('error', () => {});
+  if ('connect' in client && library !== 'ioredis') await client.connect();
+  const cluster = redisCluster(client, JSON.parse(engineOptions) as RedisClusterOptions);
+  const sse = createSseMiddleware<Up, Down>('/sse', {
+    ...(JSON.parse(options) as SseOptions),
+    cluster,
+  });
+  let closes = 0;
+  sse.on('connection', (connection) => {
+    connection.join('all');
+    connection.on('close', () => closes++);
+    connection.on('message', ({ client: from, number, isShared }, { redelivered }) => {
+      const { count, chain } = (connection.state ?? { count: 0, chain: '' }) as State;
+      const state: State = { count: count + 1, chain: link(chain, number) };
+      connection.state = state;
+      if (isShared) sse.to('all').send({ type: 'shared', client: from, number, redelivered });
+      connection.send({ type: 'echo', number, ...state });
+    });
+  });
+  const server = createServer((request, response) => {
+    sse(request, response, () => response.writeHead(404).end());
+  });
+  server.listen(0, '127.0.0.1', () => process.send!((server.address() as AddressInfo).port));
+  process.once('disconnect', () => process.exit());
+  process.on('message', (message) => {
+    if (message === 'stats') process.send!({ ...sse.stats(), closes });
+  });
+  process.once('SIGTERM', () => {
+    void sse.close().then(() => process.exit());
+  });
+}
+
+if (process.send) void main();
