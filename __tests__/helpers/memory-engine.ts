@@ -30,6 +30,7 @@ export class MemoryStore {
   sessions = new Map<string, Entry>();
   broadcasts: PositionedBroadcast[] = [];
   position = 0;
+  base = 0;
   generation = 1;
   bornAt = -Infinity;
   readonly listeners = new Map<string, EngineListener>();
@@ -41,7 +42,7 @@ export class MemoryStore {
   clear(): void {
     this.sessions.clear();
     this.broadcasts = [];
-    this.position = 0;
+    this.position = this.base = 0;
     this.generation++;
     this.lastNumbers.clear();
     this.bornAt = performance.now();
@@ -83,12 +84,13 @@ export class MemoryEngine implements ClusterEngine {
   beat(position: number): Promise<EngineState> {
     return this.#call((store) => {
       if (store.position < position) {
-        store.position = position + 1_000_000;
+        store.position = store.base = position + 1_000_000;
         store.generation++;
       }
       return {
         generation: String(store.generation),
         position: store.position,
+        base: store.base,
         age: performance.now() - store.bornAt,
         deadNodes: [...store.dead],
       };

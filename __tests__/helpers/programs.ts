@@ -53,7 +53,7 @@ export async function startProgram(
 }
 
 /** Returns a free port below the range from which the system assigns ports. */
-async function findPort(): Promise<number> {
+export async function findPort(): Promise<number> {
   const port = randomInt(20_000, 32_768);
   const probe = createServer().listen(port, '127.0.0.1');
   try {
@@ -64,6 +64,11 @@ async function findPort(): Promise<number> {
   probe.close();
   await once(probe, 'close');
   return port;
+}
+
+/** Resolves when a server accepts connections on the port. */
+export async function waitUntilListening(port: number): Promise<void> {
+  while (!(await isListening(port))) await sleep(10);
 }
 
 async function isListening(port: number): Promise<boolean> {

@@ -78,8 +78,20 @@ export class RedisEngine implements ClusterEngine {
     const { lease } = this.#options;
     const keys = [this.#broadcastsKey, this.#nodesKey];
     const reply = await this.#run(scripts.BEAT, keys, this.#nodeId, lease, position, nanoid(8));
-    const [generation, last, age, deadNodes] = reply as [string, string, string, string[]];
-    return { generation, position: Number(last), age: Number(age), deadNodes };
+    const [generation, last, base, age, deadNodes] = reply as [
+      string,
+      string,
+      string,
+      string,
+      string[],
+    ];
+    return {
+      generation,
+      position: Number(last),
+      base: Number(base),
+      age: Number(age),
+      deadNodes,
+    };
   }
 
   async notify(nodeId: string, notification: Notification): Promise<boolean> {

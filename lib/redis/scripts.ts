@@ -115,17 +115,18 @@ return 1`;
 export const BEAT = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local found = redis.call('HMGET', KEYS[1], 'generation', 'position', 'born')
+local found = redis.call('HMGET', KEYS[1], 'generation', 'position', 'born', 'base')
 local generation, position, born = found[1], tonumber(found[2] or '0'), tonumber(found[3] or '0')
+local base = found[4] or '0'
 if not generation or position < tonumber(ARGV[3]) then
   if position < tonumber(ARGV[3]) then position = tonumber(ARGV[3]) + 1000000 end
-  generation, born = ARGV[4], now
+  generation, born, base = ARGV[4], now, string.format('%.0f', position)
   redis.call('HSET', KEYS[1], 'generation', generation, 'position', string.format('%.0f', position),
-    'born', string.format('%.0f', born))
+    'born', string.format('%.0f', born), 'base', base)
 end
 redis.call('ZADD', KEYS[2], string.format('%.0f', now + ARGV[2]), ARGV[1])
 return {
-  generation, string.format('%.0f', position), string.format('%.0f', now - born),
+  generation, string.format('%.0f', position), base, string.format('%.0f', now - born),
   redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now))
 }`;
 

@@ -81,6 +81,8 @@ export interface EngineState {
   generation: string;
   /** Position of the last broadcast. */
   position: number;
+  /** Position from which this generation counts: broadcasts before it belong to an earlier one. */
+  base: number;
   /** Milliseconds since the engine was created, or lost its data. */
   age: number;
   /** The nodes whose lease has expired. */

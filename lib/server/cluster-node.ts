@@ -139,7 +139,8 @@ export class ClusterNode implements EngineListener, JournalNode {
   /** Gives the engine what it has lost. If that fails, the next beat tries again. */
   async #recover(state: EngineState): Promise<void> {
     try {
-      this.#position = Math.max(this.#position, state.position);
+      this.#position = Math.max(this.#position, state.base);
+      await this.catchUp();
       await this.#sessions.restoreAll();
       this.#state = state;
       this.#lastRecorded = this.#lastDelivered;

@@ -126,19 +126,21 @@ export class ClusterSessions implements NodeSessions {
       const session = await this.#takeOver(id, found, token, request);
       if (session) return session;
     }
-    return undefined;
+    return token && this.#rejectDuringRecovery();
   }
 
   /** @throws SseRequestError if the engine may have lost the session. */
   async #authenticate(id: string, proof: SessionProof): Promise<SessionToken | undefined> {
     const found = await this.#engine.find(id);
-    if (!found) {
-      if ((await this.node.readEngineAge()) < RECOVERY_TIMEOUT) throw engineUnavailable();
-      return undefined;
-    }
+    if (!found) return this.#rejectDuringRecovery();
     const token = SessionToken.fromHash(found.tokenHash);
     const isOwn = found.principal === proof.principal && found.dialect === proof.dialect;
     return isOwn && token.matches(proof.token) ? token : undefined;
+  }
+
+  /** @throws SseRequestError if the owners of sessions may not have given them to a new engine yet. */
+  async #rejectDuringRecovery(): Promise<undefined> {
+    if ((await this.node.readEngineAge()) < RECOVERY_TIMEOUT) throw engineUnavailable();
   }
 
   /** Gives the owner time to finish what it is doing, unless it certainly does not exist any more. */
@@ -222,6 +224,9 @@ export class ClusterSessions implements NodeSessions {
       close,
     };
     const result = await this.#ask(() => this.#engine.take(id, batch));
+    if (result.outcome === 'unknown-session') {
+      return this.#ask(() => this.#rejectDuringRecovery());
+    }
     return toResponse(result, first, close !== undefined);
   }
 
