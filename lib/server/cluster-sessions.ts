@@ -88,20 +88,20 @@ export class ClusterSessions implements NodeSessions {
   /**
    * Makes this node the owner of a session. One claim of a session runs at a time.
    *
+   * @param isWanted returns false if the client has given up in the meantime.
    * @returns undefined if there is no such session, or if it does not belong to the client.
    */
   async claim(
     id: string,
     proof: SessionProof,
     request: SessionInit['request'],
+    isWanted: () => boolean,
   ): Promise<Session | undefined> {
     await this.node.ready;
     for (let previous; (previous = this.#claims.get(id));) await previous;
-    const claim = this.#ask(() => this.#claim(id, proof, request));
-    this.#claims.set(
-      id,
-      claim.catch(() => {}),
-    );
+    const claim = this.#ask(() => this.#claim(id, proof, request, isWanted));
+    const settled = claim.catch(() => {});
+    this.#claims.set(id, settled);
     try {
       return await claim;
     } finally {
@@ -113,29 +113,31 @@ export class ClusterSessions implements NodeSessions {
     id: string,
     proof: SessionProof,
     request: SessionInit['request'],
+    isWanted: () => boolean,
   ): Promise<Session | undefined> {
-    const token = await this.#authenticate(id, proof);
-    for (let found; token && (found = await this.#engine.find(id));) {
-      if (found.tokenHash !== token.hash) return undefined;
+    for (let found; (found = await this.#findOwn(id, proof));) {
+      const { owner, epoch, token } = found;
       const local = this.#local.find(id);
-      if (local && found.owner === this.node.id && local.journal?.epoch === found.epoch)
-        return local;
+      if (local && owner === this.node.id && local.journal?.epoch === epoch) return local;
       local?.onMoved();
-      if (found.owner !== '' && found.owner !== this.node.id)
-        await this.#waitForRelease(found.owner, id);
+      if (owner !== '' && owner !== this.node.id) await this.#waitForRelease(owner, id);
+      if (!isWanted()) return undefined;
       const session = await this.#takeOver(id, found, token, request);
-      if (session) return session;
+      if (session) return session; // else it has another owner since
     }
-    return token && this.#rejectDuringRecovery();
+    return undefined;
   }
 
   /** @throws SseRequestError if the engine may have lost the session. */
-  async #authenticate(id: string, proof: SessionProof): Promise<SessionToken | undefined> {
+  async #findOwn(
+    id: string,
+    { token, principal, dialect }: SessionProof,
+  ): Promise<(SessionOwnership & { token: SessionToken }) | undefined> {
     const found = await this.#engine.find(id);
     if (!found) return this.#rejectDuringRecovery();
-    const token = SessionToken.fromHash(found.tokenHash);
-    const isOwn = found.principal === proof.principal && found.dialect === proof.dialect;
-    return isOwn && token.matches(proof.token) ? token : undefined;
+    const own = SessionToken.fromHash(found.tokenHash);
+    const isOwn = found.principal === principal && found.dialect === dialect && own.matches(token);
+    return isOwn ? { ...found, token: own } : undefined;
   }
 
   /** @throws SseRequestError if the owners of sessions may not have given them to a new engine yet. */
@@ -169,9 +171,7 @@ export class ClusterSessions implements NodeSessions {
     token: SessionToken,
     request: SessionInit['request'],
   ): Promise<Session | undefined> {
-    const current = await this.#engine.find(id); // its owner may have released it
-    if (!current || current.tokenHash !== found.tokenHash) return undefined;
-    const stored = await this.#engine.claim(id, current);
+    const stored = await this.#engine.claim(id, found);
     if (!stored) return undefined;
     const stopObserving = await this.node.broadcastsSince(stored.checkpoint.position);
     const log = SessionLog.restore(id, stored, stopObserving?.() ?? []);
@@ -192,7 +192,7 @@ export class ClusterSessions implements NodeSessions {
     }
     session.restoreRooms(log.rooms);
     this.#local.onRecovered(session);
-    void session.journal?.readRecorded(); // notifications since the claim had no session to go to
+    void session.journal?.tryReadRecorded(); // notifications since the claim had no session to go to
     const lost = { code: CloseCode.internalError, reason: 'broadcasts for the session were lost' };
     if (!stopObserving) session.fail(lost);
     else if (stored.closedByClient) session.lifecycle.terminate(stored.closedByClient);
@@ -214,10 +214,10 @@ export class ClusterSessions implements NodeSessions {
   ): Promise<PostResponse | undefined> {
     const { token, id: first, ack, messages, close } = envelope;
     const proof = { token, principal, dialect: 'duplex' } as const;
-    const own = await this.#ask(async () => this.#authenticate(id, proof));
+    const own = await this.#ask(() => this.#findOwn(id, proof));
     if (!own) return undefined;
     const batch: TakenBatch = {
-      tokenHash: own.hash,
+      tokenHash: own.tokenHash,
       first,
       messages: messages.map((message) => JSON.stringify(message)),
       acknowledged: ack,
@@ -290,7 +290,9 @@ export class ClusterSessions implements NodeSessions {
     const ids = await this.#engine.sessionsOf(nodeId);
     for (const id of ids) {
       const found = await this.#engine.find(id);
-      if (found?.owner !== nodeId) continue;
+      // An earlier attempt may have claimed it and then failed.
+      const isClaimed = found?.owner === this.node.id && !this.#local.find(id);
+      if (!found || !(found.owner === nodeId || isClaimed)) continue;
       const token = SessionToken.fromHash(found.tokenHash);
       const session = await this.#takeOver(id, found, token, createPlaceholderRequest());
       session?.waitForClient();

@@ -236,20 +236,29 @@ export class Journal {
     await this.whenRecorded();
   }
 
-  /** Reads what other nodes received, if a notification was lost. Does nothing if the engine does not answer. */
+  /**
+   * Reads what other nodes received, if a notification was lost, and finds out whether one of them owns the session.
+   *
+   * @throws SseRequestError if the engine does not answer.
+   */
   async readRecorded(): Promise<void> {
     if (this.#hasStopped()) return;
     let recorded;
     try {
       recorded = await this.#node.read(this.#session.id, this.epoch, this.#received);
-    } catch {
-      return; // the next heartbeat, or the client's next attempt, tries again
+    } catch (error) {
+      throw engineUnavailable(error);
     }
     if (this.#hasStopped()) return;
     if (recorded) this.#session.receiveRecorded(recorded);
     else this.#lose();
     // So that the checkpoint of a session without traffic stays within what the engine keeps of the broadcasts.
     if (this.#node.position > this.#checkpointPosition + MAX_CHECKPOINT_AGE) this.#changed();
+  }
+
+  /** Does what {@link readRecorded} does, but nothing if the engine does not answer. */
+  async tryReadRecorded(): Promise<void> {
+    await this.readRecorded().catch(() => {}); // the next heartbeat tries again
   }
 
   /**
@@ -332,7 +341,7 @@ export class Journal {
     const isDone = (each: { version: number }) => each.version <= version;
     for (const { resolve } of this.#waiting.filter(isDone)) resolve(true);
     this.#waiting = this.#waiting.filter((each) => !isDone(each));
-    if (result.received > this.#received) await this.readRecorded();
+    if (result.received > this.#received) await this.tryReadRecorded();
   }
 
   #changes(): SessionChanges {

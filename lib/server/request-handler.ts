@@ -84,10 +84,13 @@ export class RequestHandler {
       isPoll
         ? new PollStream(response, owner, dialect.headers)
         : openEventStream(response, owner, dialect.headers);
-    const session = await this.#findForStream(streamRequest, principal, request);
+    const session = await this.#findForStream(streamRequest, principal, request, response);
+    if (isAborted(response)) {
+      if (session && !session.connected) session.waitForClient();
+      return;
+    }
     const isAuthentic = isAuthenticResumption(session, streamRequest, principal);
     if (session && isAuthentic && resumption && session.canResume(resumption.received)) {
-      if (isAborted(response)) return session.waitForClient();
       const hasReconnected = session.attach(openStream(session), resumption.received);
       if (hasReconnected) this.#registry.counts.resumed++;
       return;
@@ -140,11 +143,12 @@ export class RequestHandler {
     { id, dialect, resumption }: StreamRequest,
     principal: string | undefined,
     request: IncomingMessage,
+    response: ServerResponse,
   ): Promise<Session | undefined> {
     const { cluster } = this.#registry;
     if (!cluster || !resumption) return this.#registry.find(id);
     const proof = { token: resumption.token, principal, dialect: dialect.name };
-    return cluster.claim(id, proof, request);
+    return cluster.claim(id, proof, request, () => !isAborted(response));
   }
 
   #rejectForCapacity(isDuplex: boolean, response: ServerResponse): void {

@@ -162,18 +162,29 @@ export class SessionLifecycle {
    */
   waitForClient(minimum = 0): void {
     const timeout = Math.max(this.#session.options.reconnectTimeout, minimum);
-    const giveUp = () => {
-      const reason = `the client did not reconnect within ${timeout} ms`;
-      this.setClosed(this.#closeInfo ?? { code: CloseCode.abnormal, reason });
-      this.release();
-    };
-    if (timeout === 0) return giveUp();
     this.#reconnectDeadline?.clear();
-    this.#reconnectDeadline = new Deadline(timeout, giveUp);
+    if (timeout === 0) return this.#giveUp(timeout);
+    const { journal } = this.#session;
+    this.#reconnectDeadline = new Deadline(timeout, () => {
+      if (!journal) return this.#giveUp(timeout);
+      // The client may have reconnected at another node.
+      const deadline = this.#reconnectDeadline;
+      const giveUp = () => {
+        if (!this.#isReleased && deadline === this.#reconnectDeadline) this.#giveUp(timeout);
+      };
+      void journal.readRecorded().then(giveUp, () => this.waitForClient(minimum));
+    });
+  }
+
+  #giveUp(timeout: number): void {
+    const reason = `the client did not reconnect within ${timeout} ms`;
+    this.setClosed(this.#closeInfo ?? { code: CloseCode.abnormal, reason });
+    this.release();
   }
 
   onAttached(): void {
     this.#reconnectDeadline?.clear();
+    this.#reconnectDeadline = undefined;
   }
 
   /** @throws SseRequestError if the session accepts no more requests. */

@@ -168,7 +168,7 @@ export class Session
   }
 
   ping(): void {
-    void this.journal?.readRecorded();
+    void this.journal?.tryReadRecorded();
     const { stream } = this.#sender;
     if (!stream) return;
     const silence = performance.now() - this.#lastActivityAt;
@@ -176,9 +176,8 @@ export class Session
     if (this.dialect.acknowledges && isSilent) {
       stream.destroy();
     } else if (stream.isWritable) {
-      const { written } = this.#sender;
-      const ping = this.dialect.ping({ sent: written, received: this.#confirmed });
-      stream.write(Buffer.from(ping));
+      const counts = { sent: this.#sender.written, received: this.#confirmed };
+      stream.write(Buffer.from(this.dialect.ping(counts)));
     }
   }
 
@@ -255,11 +254,14 @@ export class Session
     this.lifecycle.rejectIfClosed();
     this.#lastActivityAt = performance.now();
     if (this.#isBetweenPolls) this.waitForClient();
+    if (journal && (id > this.#receiver.received || ack > this.#sender.sent)) {
+      // Another node has received messages of the client, or owns the session.
+      await journal.readRecorded();
+      if (this.lifecycle.isMoved) return undefined;
+    }
     this.#sender.acknowledge(ack);
 
     if (messages.length > 0) {
-      // The messages before may have been received by another node.
-      if (journal && id > this.#receiver.received) await journal.readRecorded();
       if (!this.#receiver.hasCapacity) await this.#receiver.waitForCapacity();
       if (this.lifecycle.isMoved) return undefined;
       this.lifecycle.rejectIfClosed();
@@ -283,7 +285,7 @@ export class Session
     this.#lastActivityAt = performance.now();
     if (this.#isBetweenPolls) this.waitForClient();
     this.#sender.acknowledge(Math.min(acknowledged, this.#sender.written));
-    if (first > this.#receiver.received) return void this.journal?.readRecorded(); // a notification was lost
+    if (first > this.#receiver.received) return void this.journal?.tryReadRecorded(); // a notification was lost
     this.journal?.onReceivedElsewhere(first + messages.length);
     const size = messages.reduce((sum, json) => sum + json.length, 0);
     const values = messages.map((json): unknown => JSON.parse(json));
@@ -340,10 +342,9 @@ export class Session
   }
 
   onOverflow(direction: 'down' | 'up', bytes: number): void {
-    const { maxBufferedAmount } = this.options;
     this.#events.overflow(direction, bytes);
     const kind = direction === 'down' ? 'unacknowledged' : 'unread';
-    const reason = `more than ${maxBufferedAmount} bytes ${kind} (option "maxBufferedAmount")`;
+    const reason = `more than ${this.options.maxBufferedAmount} bytes ${kind} (option "maxBufferedAmount")`;
     this.fail({ code: CloseCode.policyViolation, reason });
   }
 
@@ -369,9 +370,8 @@ export class Session
 
   /** @param minimum lower bound of the timeout, in milliseconds. */
   waitForClient(minimum = 0): void {
-    const pollTimeout = this.#isBetweenPolls
-      ? MISSED_INTERVALS * idleInterval(this.options, true)
-      : 0;
+    const interval = this.#isBetweenPolls ? idleInterval(this.options, true) : 0;
+    const pollTimeout = MISSED_INTERVALS * interval;
     this.lifecycle.waitForClient(Math.max(minimum, pollTimeout));
   }
 

@@ -19,7 +19,7 @@ export interface Up {
 /** What the server sends. */
 export type Down =
   | { type: 'echo'; number: number; count: number; chain: string }
-  | { type: 'shared'; client: number; number: number; redelivered: boolean };
+  | { type: 'shared'; client: number; number: number };
 
 interface State {
   count: number;
@@ -59,11 +59,11 @@ async function main(): Promise<void> {
   sse.on('connection', (connection) => {
     connection.join('all');
     connection.on('close', () => closes++);
-    connection.on('message', ({ client: from, number, isShared }, { redelivered }) => {
+    connection.on('message', ({ client: from, number, isShared }) => {
       const { count, chain } = (connection.state ?? { count: 0, chain: '' }) as State;
       const state: State = { count: count + 1, chain: link(chain, number) };
       connection.state = state;
-      if (isShared) sse.to('all').send({ type: 'shared', client: from, number, redelivered });
+      if (isShared) sse.to('all').send({ type: 'shared', client: from, number });
       connection.send({ type: 'echo', number, ...state });
     });
   });
