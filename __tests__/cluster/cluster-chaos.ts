@@ -101,7 +101,7 @@ export async function runClusterChaos(options: ChaosOptions): Promise<ChaosRepor
   const testClients = Array.from({ length: count }, (_, index): TestClient => {
     const client = new SseClient<Down, Up>(balancer.url, {
       // With fetch, some of many requests to one server at a time wait for a second.
-      fetch: (url, init) => httpFetch(String(url), init ?? {}, { agent }),
+      fetch: (url, init) => httpFetch(url, init, { agent }),
       backoff: (attempt) => Math.min(500, 10 * 2 ** attempt),
     });
     const state: TestClient = { client, sent: 0, echoes: 0, chain: '', shared: new Map() };

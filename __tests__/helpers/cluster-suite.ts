@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { SseClient } from '../../lib/client/index';
+import type { SseClient, SseClientOptions } from '../../lib/client/index';
 import type { SseOptions } from '../../lib/index';
 import type { ClusterEngine } from '../../lib/server/cluster-engine';
 import { addressOf, openDuplex } from './channel';
@@ -75,9 +75,9 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
     }
 
     function connect(nodes: FaultyNode[], route: Route): SseClient {
-      const fetchRouted: typeof fetch = (target, init) => {
-        const url = new URL(String(target));
-        url.port = String(nodes[init?.method === 'POST' ? route.post : route.get]?.port);
+      const fetchRouted: NonNullable<SseClientOptions['fetch']> = (target, init) => {
+        const url = new URL(target);
+        url.port = String(nodes[init.method === 'POST' ? route.post : route.get]?.port);
         return fetch(url, init);
       };
       return openClient(nodes[0]!.url, { fetch: fetchRouted });
@@ -157,6 +157,14 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
         [1, 'direct', 3],
         [1, 2, 'to b', 3],
       ]);
+    });
+
+    it('reject the Dart dialect', async () => {
+      const [{ url }] = (await startNodes(1)) as [FaultyNode];
+      const response = await fetch(addressOf(url, 'a'));
+      const { code, message } = (await response.json()) as { code: string; message: string };
+      expect([response.status, code]).toEqual([400, 'bad-request']);
+      expect(message).toMatch(/^with the option "cluster"/);
     });
 
     it('reject a broadcast with a filter', async () => {
@@ -279,12 +287,13 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
     it('wait for an asynchronous listener before they hand a session over', async () => {
       const log: string[] = [];
       const nodes = await startNodes(2, (connection, node) => {
-        connection.on('message', async (message) => {
+        const handle = async (message: unknown): Promise<void> => {
           const at = String(nodes.indexOf(node));
           log.push(`${at} begins ${String(message)}`);
           await sleep(100);
           connection.send(`${at} has handled ${String(message)}`);
-        });
+        };
+        connection.on('message', (message): unknown => handle(message));
       });
       const route = { get: 0, post: 0 };
       const client = connect(nodes, route);

@@ -5,7 +5,7 @@ import { createSseMiddleware } from '../../lib/index';
 import type { SseConnection, SseMiddleware, SseOptions } from '../../lib/index';
 import type { ClusterEngine } from '../../lib/server/cluster-engine';
 
-export type NodeConnection = SseConnection<unknown, unknown>;
+export type NodeConnection = SseConnection;
 
 /** One node of a cluster in this process. */
 export interface TestNode {

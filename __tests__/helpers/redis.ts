@@ -47,7 +47,9 @@ export async function openRedis(
   await admin.flushAll();
   return {
     create: (): ClusterEngine => redisCluster(client, options),
-    clear: async () => void (await admin.flushAll()),
+    async clear() {
+      await admin.flushAll();
+    },
     async countSessions() {
       const keys = await admin.keys('*{*}');
       return keys.filter((key) => !key.includes('{broadcasts}')).length;

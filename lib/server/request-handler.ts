@@ -2,7 +2,7 @@ import type { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { CloseCode } from '../protocol/close-code';
 import { encodeEvent } from '../protocol/event-stream';
-import { CLIENT_ID, ENVELOPE_ALLOWANCE } from '../protocol/wire';
+import { CLIENT_ID, ENVELOPE_ALLOWANCE, PROTOCOL, PROTOCOL_VERSION } from '../protocol/wire';
 import { diagnose } from './diagnostics';
 import { dartDialect, duplexDialect } from './dialect';
 import { emit } from './emit';
@@ -80,6 +80,7 @@ export class RequestHandler {
     if (isAborted(response)) return; // the client disconnected in the meantime
 
     const { id, dialect, isPoll, resumption, hasLastEventId } = streamRequest;
+    if (this.#registry.cluster && dialect === dartDialect) throw dartDialectInCluster();
     const openStream = (owner: Session) =>
       isPoll
         ? new PollStream(response, owner, dialect.headers)
@@ -251,6 +252,14 @@ function sessionConflict(id: string): SseRequestError {
     'session-conflict',
     `a session with the id ${JSON.stringify(id)} exists: choose another "${CLIENT_ID}", or resume ` +
       `the session with Last-Event-ID`,
+  );
+}
+
+function dartDialectInCluster(): SseRequestError {
+  return new SseRequestError(
+    'bad-request',
+    `with the option "cluster" this server supports only clients of sse-duplex, which send ` +
+      `"${PROTOCOL}=${PROTOCOL_VERSION}", and neither EventSource nor clients of Dart's package:sse`,
   );
 }
 
