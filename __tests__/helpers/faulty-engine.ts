@@ -15,8 +15,15 @@ export interface FaultyEngine extends ClusterEngine {
   kill(): void;
 }
 
-/** Returns an engine whose calls and publications can fail. */
-export function createFaultyEngine(engine: ClusterEngine): FaultyEngine {
+/**
+ * Returns an engine whose calls and publications can fail.
+ *
+ * @param onKilled cuts the node off. By default it leaves the cluster, which a process that ends does not do.
+ */
+export function createFaultyEngine(
+  engine: ClusterEngine,
+  onKilled: () => unknown = () => engine.stop(),
+): FaultyEngine {
   let isKilled = false;
   const forever = () => new Promise<never>(() => {});
   const controls = {
@@ -25,7 +32,7 @@ export function createFaultyEngine(engine: ClusterEngine): FaultyEngine {
     isPublished: () => true,
     kill() {
       isKilled = true;
-      void engine.stop();
+      onKilled();
     },
   };
   const callbacks = (listener: EngineListener): EngineListener => ({

@@ -16,6 +16,8 @@ import type {
   TakenBatch,
 } from '../../lib/server/cluster-engine';
 
+/** Time in milliseconds for which a node owns its sessions without a beat. */
+const LEASE = 15_000;
 /** Most messages that may be recorded for an application that does not read them. */
 const MAX_UNHANDLED = 1_024;
 
@@ -32,10 +34,12 @@ export class MemoryStore {
   position = 0;
   base = 0;
   generation = 1;
+  /** It has lost its data, and no node has noticed yet. */
+  isEmpty = false;
   bornAt = -Infinity;
   readonly listeners = new Map<string, EngineListener>();
-  /** Nodes whose lease has expired. */
-  readonly dead = new Set<string>();
+  /** The time at which the lease of each node expires. */
+  readonly leases = new Map<string, number>();
   readonly lastNumbers = new Map<string, number>();
 
   /** Loses everything, as a database that is restarted without its files. */
@@ -43,9 +47,8 @@ export class MemoryStore {
     this.sessions.clear();
     this.broadcasts = [];
     this.position = this.base = 0;
-    this.generation++;
+    this.isEmpty = true;
     this.lastNumbers.clear();
-    this.bornAt = performance.now();
   }
 }
 
@@ -56,6 +59,10 @@ export class MemoryEngine implements ClusterEngine {
 
   constructor(store: MemoryStore) {
     this.#store = store;
+  }
+
+  get nodeId(): string {
+    return this.#nodeId;
   }
 
   async #call<Result>(apply: (store: MemoryStore) => Result): Promise<Result> {
@@ -72,27 +79,40 @@ export class MemoryEngine implements ClusterEngine {
     return true;
   }
 
+  /** Ends the subscriptions, as the end of the process does. */
+  disconnect(): void {
+    this.#store.listeners.delete(this.#nodeId);
+  }
+
   async start(nodeId: string, listener: EngineListener): Promise<void> {
     this.#nodeId = nodeId;
     await this.#call((store) => void store.listeners.set(nodeId, listener));
   }
 
   stop(): Promise<void> {
-    return this.#call(({ listeners }) => void listeners.delete(this.#nodeId));
+    return this.#call(({ leases, listeners }) => {
+      leases.delete(this.#nodeId);
+      listeners.delete(this.#nodeId);
+    });
   }
 
   beat(position: number): Promise<EngineState> {
     return this.#call((store) => {
-      if (store.position < position) {
-        store.position = store.base = position + 1_000_000;
+      const now = performance.now();
+      store.leases.set(this.#nodeId, now + LEASE);
+      if (store.isEmpty || store.position < position) {
+        store.position = Math.max(1_000_000 * store.generation, position + 1_000_000);
+        store.base = store.position;
         store.generation++;
+        store.bornAt = now;
+        store.isEmpty = false;
       }
       return {
         generation: String(store.generation),
         position: store.position,
         base: store.base,
-        age: performance.now() - store.bornAt,
-        deadNodes: [...store.dead],
+        age: now - store.bornAt,
+        deadNodes: [...store.leases].filter(([, until]) => until < now).map(([id]) => id),
       };
     });
   }
@@ -114,6 +134,7 @@ export class MemoryEngine implements ClusterEngine {
         state: '',
         close: undefined,
         closedByClient: undefined,
+        lastNumbers: undefined,
         acknowledgedElsewhere: 0,
       });
       return true;
@@ -237,11 +258,14 @@ export class MemoryEngine implements ClusterEngine {
   }
 
   forget(nodeId: string): Promise<void> {
-    return this.#call(({ dead }) => void dead.delete(nodeId));
+    return this.#call(({ leases }) => void leases.delete(nodeId));
   }
 
-  broadcast(first: number, broadcasts: Broadcast[]): Promise<void> {
+  broadcast(generation: string, first: number, broadcasts: Broadcast[]): Promise<void> {
     return this.#call((store) => {
+      if (store.isEmpty || String(store.generation) !== generation) {
+        throw new Error('the engine has lost its data');
+      }
       broadcasts.forEach((broadcast, index) => {
         const number = first + index;
         if (number <= (store.lastNumbers.get(this.#nodeId) ?? 0)) return;
@@ -261,10 +285,14 @@ export class MemoryEngine implements ClusterEngine {
   }
 
   readBroadcasts(after: number): Promise<BroadcastRange> {
-    return this.#call(({ broadcasts, position }) => ({
-      oldest: broadcasts[0]?.position ?? position + 1,
-      broadcasts: broadcasts.filter((each) => each.position > after),
-    }));
+    return this.#call(({ isEmpty, generation, broadcasts, position }) => {
+      if (isEmpty) throw new Error('the engine has lost its data');
+      return {
+        generation: String(generation),
+        oldest: broadcasts[0]?.position ?? position + 1,
+        broadcasts: broadcasts.filter((each) => each.position > after),
+      };
+    });
   }
 
   notify(nodeId: string, notification: Notification): Promise<boolean> {

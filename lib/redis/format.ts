@@ -48,6 +48,7 @@ export function parseSession([pairs, log, unhandled, state]: [
     state,
     close: (json('c') ?? undefined) as StoredSession['close'],
     closedByClient: (json('x') ?? undefined) as StoredSession['closedByClient'],
+    lastNumbers: (json('y') ?? undefined) as StoredSession['lastNumbers'],
   };
 }
 

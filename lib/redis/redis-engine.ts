@@ -165,6 +165,7 @@ export class RedisEngine implements ClusterEngine {
     const fields = ['t', tokenHash, 'd', dialect, 'o', this.#nodeId, 'e', String(epoch)];
     fields.push('q', String(sequence), 'r', String(received));
     if (principal !== undefined) fields.push('p', JSON.stringify(principal));
+    if (session.lastNumbers) fields.push('y', JSON.stringify(session.lastNumbers));
     fields.push(...formatFields({ handled, close, checkpoint }));
     const json = [fields, session.log, session.unhandled].map((each) => JSON.stringify(each));
     await Promise.all([
@@ -261,7 +262,7 @@ export class RedisEngine implements ClusterEngine {
 
   // --- Broadcasts ----------------------------------------------------------------------------------
 
-  async broadcast(first: number, broadcasts: Broadcast[]): Promise<void> {
+  async broadcast(generation: string, first: number, broadcasts: Broadcast[]): Promise<void> {
     const sender = this.#nodeId;
     const json = broadcasts.map((each, index) =>
       JSON.stringify({ ...each, sender, number: first + index }),
@@ -273,6 +274,7 @@ export class RedisEngine implements ClusterEngine {
       first,
       this.#options.retainedBroadcasts,
       `${this.#prefix}broadcasts`,
+      generation,
       ...json,
     );
     if (isAppended !== 1) throw new Error('the engine has lost its data');
@@ -282,8 +284,9 @@ export class RedisEngine implements ClusterEngine {
     const keys = [this.#broadcastsKey, `${this.#broadcastsKey}:log`];
     const reply = await this.#run(scripts.READ_BROADCASTS, keys, after);
     if (reply === null) throw new Error('the engine has lost its data');
-    const [oldest, entries] = reply as [string, [string, string[]][]];
+    const [generation, oldest, entries] = reply as [string, string, [string, string[]][]];
     return {
+      generation,
       oldest: parseInt(oldest, 10),
       broadcasts: entries.map(([entryId, [, json]]) =>
         parseBroadcast(`${parseInt(entryId, 10)} ${json}`),

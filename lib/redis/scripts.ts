@@ -5,7 +5,7 @@
  * The fields of a session's hash have short names, because Redis keeps them for each session:
  * `t` hash of the token, `d` dialect, `p` principal, `o` owner, `e` epoch, `q` sequence of the last commit,
  * `r` received, `h` handled, `a` acknowledged, `b` position of the broadcasts, `g` rooms, `i` index of the first entry
- * of the log, `k` acknowledged at another node, `c` close, `x` close of the client.
+ * of the log, `k` acknowledged at another node, `c` close, `x` close of the client, `y` numbers of broadcasts that a lost log had.
  */
 
 /** KEYS: session. ARGV: token hash, dialect, position, node, and the principal if there is one. */
@@ -119,7 +119,7 @@ local found = redis.call('HMGET', KEYS[1], 'generation', 'position', 'born', 'ba
 local generation, position, born = found[1], tonumber(found[2] or '0'), tonumber(found[3] or '0')
 local base = found[4] or '0'
 if not generation or position < tonumber(ARGV[3]) then
-  if position < tonumber(ARGV[3]) then position = tonumber(ARGV[3]) + 1000000 end
+  position = math.max(now, tonumber(ARGV[3]) + 1000000)
   generation, born, base = ARGV[4], now, string.format('%.0f', position)
   redis.call('HSET', KEYS[1], 'generation', generation, 'position', string.format('%.0f', position),
     'born', string.format('%.0f', born), 'base', base)
@@ -130,13 +130,13 @@ return {
   redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now))
 }`;
 
-/** KEYS: broadcasts, their log. ARGV: node, number of the first, retention, channel, broadcasts. */
+/** KEYS: broadcasts, their log. ARGV: node, number of the first, retention, channel, generation, broadcasts. */
 export const BROADCAST = `
-if redis.call('HEXISTS', KEYS[1], 'generation') == 0 then return 0 end
+if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[5] then return 0 end
 local sender = 'sender:' .. ARGV[1]
 local last = tonumber(redis.call('HGET', KEYS[1], sender) or '0')
-for index = 5, #ARGV do
-  local number = tonumber(ARGV[2]) + index - 5
+for index = 6, #ARGV do
+  local number = tonumber(ARGV[2]) + index - 6
   if number > last then
     local position = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'position', 1))
     redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], position .. '-0', 'b', ARGV[index])
@@ -149,10 +149,11 @@ return 1`;
 
 /** KEYS: broadcasts, their log. ARGV: the position after which to read. */
 export const READ_BROADCASTS = `
-local position = redis.call('HGET', KEYS[1], 'position')
-if not position then return false end
+local found = redis.call('HMGET', KEYS[1], 'position', 'generation')
+local position, generation = found[1], found[2]
+if not generation then return false end
 local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)
 return {
-  oldest[1] and oldest[1][1] or string.format('%.0f', position + 1),
+  generation, oldest[1] and oldest[1][1] or string.format('%.0f', position + 1),
   redis.call('XRANGE', KEYS[2], '(' .. ARGV[1] .. '-0', '+')
 }`;

@@ -17,8 +17,8 @@ export interface ClusterEngine {
   /**
    * Extends the lease of this node, and returns the state of the engine. Called about once per second.
    *
-   * @param position of the last broadcast that this node knows. If the engine knows fewer, it has lost data:
-   * it continues with a higher position and a new generation.
+   * @param position of the last broadcast that this node knows. If the engine is new, or has lost this position, it
+   * begins a new generation, with a position that is higher than all before: for example the time in milliseconds.
    */
   beat(position: number): Promise<EngineState>;
 
@@ -57,10 +57,11 @@ export interface ClusterEngine {
   /**
    * Appends broadcasts to the log of all nodes, and publishes them.
    *
+   * @param generation that the node knows. Rejects if the engine has another one.
    * @param first number of the first one, of all broadcasts of this node, counted from 1. Those that were
    * appended before are not appended again.
    */
-  broadcast(first: number, broadcasts: Broadcast[]): Promise<void>;
+  broadcast(generation: string, first: number, broadcasts: Broadcast[]): Promise<void>;
   /** Returns the broadcasts after a position that the engine still has. */
   readBroadcasts(after: number): Promise<BroadcastRange>;
   /** Sends a notification to a node. Returns false if it certainly does not receive it. */
@@ -160,6 +161,11 @@ export interface StoredSession extends Omit<SessionOwnership, 'owner'> {
   close: StoredClose | undefined;
   /** Present when the client has closed the session. */
   closedByClient: ClientClose | undefined;
+  /**
+   * Present after the engine has lost data: of each node, the number of its last broadcast that the session had
+   * received before. Nodes then append their recent broadcasts again; up to these numbers, the session ignores them.
+   */
+  lastNumbers: Record<string, number> | undefined;
 }
 
 /** What the owner of a session has changed since its last commit. */
@@ -250,6 +256,8 @@ export interface Broadcast {
 
 /** A part of the log of broadcasts. */
 export interface BroadcastRange {
+  /** As in {@link EngineState}. */
+  generation: string;
   /** Position of the oldest broadcast that the engine still has, or of the next one if it has none. */
   oldest: number;
   /** Oldest first. */

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { nanoid } from 'nanoid';
 import type {
   Broadcast,
@@ -12,6 +11,7 @@ import type {
   SessionChanges,
 } from './cluster-engine';
 import type { JournalNode } from './journal';
+import { wait } from './wait';
 
 /** Interval in milliseconds between two checks of the engine. */
 const BEAT_INTERVAL = 1_000;
@@ -49,11 +49,20 @@ export class ClusterNode implements EngineListener, JournalNode {
   #isStopped = false;
   #state: EngineState | undefined;
   #position = 0;
+  /** Of each node: the number of its last broadcast that was delivered here. */
+  readonly #lastNumbers = new Map<string, number>();
   /** Receive the broadcasts that are processed from now on. */
   readonly #observers = new Set<(broadcast: PositionedBroadcast) => void>();
 
   /** Broadcasts of this node that are not delivered to its own sessions yet. */
   readonly #undelivered: Broadcast[] = [];
+  /**
+   * Broadcasts of this node that were delivered to its own sessions since the second last beat. Another node may not
+   * have them yet; if the engine loses its data, they are appended again.
+   */
+  readonly #recent: Broadcast[] = [];
+  /** Length of {@link #recent} at the last beat. */
+  #recentAtBeat = 0;
   /** Number of the last broadcast of this node that was delivered to its sessions. */
   #lastDelivered = 0;
   /** Number of the last broadcast of this node that the engine has. */
@@ -70,6 +79,7 @@ export class ClusterNode implements EngineListener, JournalNode {
     this.engine = engine;
     this.#sessions = sessions;
     this.#ready = this.#start();
+    this.#ready.catch(() => {}); // stopped before: requests are rejected
   }
 
   /** Position of the last broadcast that this node has processed. */
@@ -110,10 +120,14 @@ export class ClusterNode implements EngineListener, JournalNode {
 
   async #beat(): Promise<void> {
     while (!this.#hasStopped()) {
-      await sleep(BEAT_INTERVAL, undefined, { ref: false });
+      await wait(BEAT_INTERVAL);
       try {
         const { deadNodes } = await this.#check();
-        for (const nodeId of deadNodes) await this.#sessions.adoptFrom(nodeId);
+        this.#forgetOldBroadcasts();
+        for (const nodeId of deadNodes) {
+          await this.#sessions.adoptFrom(nodeId);
+          this.#lastNumbers.delete(nodeId);
+        }
       } catch {
         const silence = performance.now() - this.#lastAnswerAt;
         if (silence < MAX_SILENCE || this.#isLost || this.#hasStopped()) continue;
@@ -140,10 +154,11 @@ export class ClusterNode implements EngineListener, JournalNode {
   async #recover(state: EngineState): Promise<void> {
     try {
       this.#position = Math.max(this.#position, state.base);
-      await this.catchUp();
       await this.#sessions.restoreAll();
       this.#state = state;
-      this.#lastRecorded = this.#lastDelivered;
+      await this.catchUp();
+      this.#lastRecorded = this.#lastDelivered - this.#recent.length;
+      this.#recentAtBeat = 0;
       if (!this.#isSending) void this.#sendBroadcasts();
     } finally {
       this.#recovery = undefined;
@@ -163,7 +178,7 @@ export class ClusterNode implements EngineListener, JournalNode {
         return result;
       } catch (error) {
         if (this.#hasStopped()) throw error;
-        await sleep(delay, undefined, { ref: false });
+        await wait(delay);
       }
     }
   }
@@ -171,6 +186,18 @@ export class ClusterNode implements EngineListener, JournalNode {
   // --- Sessions ------------------------------------------------------------------------------------
 
   async commit(
+    id: string,
+    epoch: number,
+    changes: SessionChanges,
+  ): Promise<CommitResult | 'restored' | undefined> {
+    try {
+      return await this.#commit(id, epoch, changes);
+    } catch {
+      return undefined; // the node has stopped, and its sessions are at other nodes
+    }
+  }
+
+  async #commit(
     id: string,
     epoch: number,
     changes: SessionChanges,
@@ -223,14 +250,25 @@ export class ClusterNode implements EngineListener, JournalNode {
 
   async #sendBroadcasts(): Promise<void> {
     this.#isSending = true;
-    await this.#ready;
+    await this.#ready.catch(() => {});
     while (this.#lastRecorded < this.#lastSent && !this.#hasStopped()) {
-      const first = this.#lastRecorded + 1;
-      const batch = this.#undelivered.slice(this.#lastRecorded - this.#lastDelivered);
-      await this.#untilAnswered(() => this.engine.broadcast(first, batch)).catch(() => {});
-      this.#lastRecorded = Math.max(this.#lastRecorded, first + batch.length - 1);
+      await this.#untilAnswered(() => this.#appendBroadcasts()).catch(() => {});
     }
     this.#isSending = false;
+  }
+
+  async #appendBroadcasts(): Promise<void> {
+    const { generation } = this.#state ?? { generation: '' };
+    const first = this.#lastRecorded + 1;
+    const all = [...this.#recent, ...this.#undelivered];
+    const batch = all.slice(all.length - (this.#lastSent - this.#lastRecorded));
+    await this.engine.broadcast(generation, first, batch);
+    if (this.#state?.generation !== generation) return; // the engine may have lost them
+    this.#lastRecorded = Math.max(this.#lastRecorded, first + batch.length - 1);
+  }
+
+  get lastNumbers(): Record<string, number> {
+    return Object.fromEntries(this.#lastNumbers);
   }
 
   get #lastSent(): number {
@@ -253,7 +291,11 @@ export class ClusterNode implements EngineListener, JournalNode {
 
   /** Processes the broadcasts that were not published to this node. */
   async catchUp(): Promise<void> {
-    const { broadcasts } = await this.engine.readBroadcasts(this.#position);
+    const { broadcasts, generation } = await this.engine.readBroadcasts(this.#position);
+    if (this.#state && generation !== this.#state.generation) {
+      await this.#check(); // prepares the sessions for another log, and catches up then
+      return;
+    }
     for (const broadcast of broadcasts) {
       if (broadcast.position > this.#position) this.#process(broadcast);
     }
@@ -262,14 +304,27 @@ export class ClusterNode implements EngineListener, JournalNode {
   #process(broadcast: PositionedBroadcast): void {
     this.#position = broadcast.position;
     for (const observe of this.#observers) observe(broadcast);
+    const { sender, number } = broadcast;
+    this.#count(broadcast);
     this.#sessions.deliverBroadcast(broadcast);
-    if (broadcast.sender !== this.id) return;
-    this.#undelivered.splice(0, broadcast.number - this.#lastDelivered);
-    this.#lastDelivered = broadcast.number;
-    this.#lastRecorded = Math.max(this.#lastRecorded, broadcast.number);
+    if (sender !== this.id || number <= this.#lastDelivered) return;
+    this.#recent.push(...this.#undelivered.splice(0, number - this.#lastDelivered));
+    this.#lastDelivered = number;
+    this.#lastRecorded = Math.max(this.#lastRecorded, number);
     while (this.#waiting[0] && this.#waiting[0].number <= this.#lastDelivered) {
       this.#waiting.shift()?.callback();
     }
+  }
+
+  /** Other nodes have read by now what this node had delivered at the last beat. */
+  #forgetOldBroadcasts(): void {
+    if (this.#lastRecorded < this.#lastDelivered) return; // they are being appended again
+    this.#recent.splice(0, this.#recentAtBeat);
+    this.#recentAtBeat = this.#recent.length;
+  }
+
+  #count({ sender, number }: PositionedBroadcast): void {
+    this.#lastNumbers.set(sender, Math.max(number, this.#lastNumbers.get(sender) ?? 0));
   }
 
   /** Returns a function that returns the broadcasts that were processed since this call, and stops observing. */
@@ -299,7 +354,9 @@ export class ClusterNode implements EngineListener, JournalNode {
       return () => {
         const last = broadcasts.at(-1)?.position ?? position;
         const later = stopObserving().filter((each) => each.position > last);
-        return [...broadcasts, ...later].filter((each) => each.position <= this.#position);
+        const all = [...broadcasts, ...later].filter((each) => each.position <= this.#position);
+        for (const broadcast of all) this.#count(broadcast);
+        return all;
       };
     } catch (error) {
       stopObserving();

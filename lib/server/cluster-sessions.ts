@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { CloseCode } from '../protocol/close-code';
 import type { Envelope, PostResponse } from '../protocol/wire';
 import type {
@@ -26,6 +25,7 @@ import type { Session } from './session';
 import type { SessionInit } from './session-owner';
 import { SessionLog } from './session-log';
 import { SessionToken } from './session-token';
+import { waitAtMost } from './wait';
 
 /** Time in milliseconds that the owner of a session has to release it for another node. */
 const HANDOVER_TIMEOUT = 500;
@@ -57,6 +57,9 @@ export class ClusterSessions implements NodeSessions {
   readonly #local: LocalSessions;
   /** The claims that are in progress at this node, by session id. */
   readonly #claims = new Map<string, Promise<unknown>>();
+  /** The sessions that are being opened at this node. */
+  readonly #openings = new Set<Promise<unknown>>();
+  #isLeaving = false;
   /** Callbacks of claims that wait for the owner, by session id. */
   readonly #releases = new Map<string, () => void>();
 
@@ -72,16 +75,39 @@ export class ClusterSessions implements NodeSessions {
    * @returns undefined if a session with this id exists.
    */
   async open(init: Omit<SessionInit, 'cluster'>): Promise<Session | undefined> {
+    const opening = this.#open(init);
+    const settled = opening.catch(() => {});
+    this.#openings.add(settled);
+    try {
+      return await opening;
+    } finally {
+      this.#openings.delete(settled);
+    }
+  }
+
+  async #open(init: Omit<SessionInit, 'cluster'>): Promise<Session | undefined> {
     const { id, token, dialect, principal } = init;
-    await this.node.ready;
+    await this.#ask(() => this.node.ready);
     const { position } = this.node;
     const stopObserving = this.node.observeBroadcasts();
     const identity = { dialect: dialect.name, tokenHash: token.hash, principal, position };
     const isOpened = await this.#ask(() => this.#engine.open(id, identity)).finally(stopObserving);
     if (!isOpened) return undefined;
     const checkpoint = { acknowledged: 0, position, rooms: [], logStart: 0 };
-    const log = SessionLog.restore(id, { checkpoint, log: [] }, stopObserving());
-    const start = { epoch: 1, received: 0, handled: 0, unhandled: [], state: '', log };
+    const log = SessionLog.restore(
+      id,
+      { checkpoint, log: [], lastNumbers: undefined },
+      stopObserving(),
+    );
+    const start: JournalStart = {
+      epoch: 1,
+      received: 0,
+      handled: 0,
+      unhandled: [],
+      state: '',
+      lastNumbers: undefined,
+      log,
+    };
     return this.#local.add({ ...init, cluster: { node: this.node, start, isRecovered: false } });
   }
 
@@ -97,7 +123,7 @@ export class ClusterSessions implements NodeSessions {
     request: SessionInit['request'],
     isWanted: () => boolean,
   ): Promise<Session | undefined> {
-    await this.node.ready;
+    await this.#ask(() => this.node.ready);
     for (let previous; (previous = this.#claims.get(id));) await previous;
     const claim = this.#ask(() => this.#claim(id, proof, request, isWanted));
     const settled = claim.catch(() => {});
@@ -122,6 +148,7 @@ export class ClusterSessions implements NodeSessions {
       local?.onMoved();
       if (owner !== '' && owner !== this.node.id) await this.#waitForRelease(owner, id);
       if (!isWanted()) return undefined;
+      if (this.#isLeaving) throw engineUnavailable();
       const session = await this.#takeOver(id, found, token, request);
       if (session) return session; // else it has another owner since
     }
@@ -148,15 +175,10 @@ export class ClusterSessions implements NodeSessions {
   /** Gives the owner time to finish what it is doing, unless it certainly does not exist any more. */
   async #waitForRelease(owner: string, id: string): Promise<void> {
     const released = new Promise<void>((resolve) => this.#releases.set(id, resolve));
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, HANDOVER_TIMEOUT).unref();
-    });
     try {
       const isAlive = await this.node.requestRelease(owner, id);
-      if (isAlive) await Promise.race([released, timeout]);
+      if (isAlive) await waitAtMost(HANDOVER_TIMEOUT, released, () => {});
     } finally {
-      clearTimeout(timer);
       this.#releases.delete(id);
     }
   }
@@ -175,8 +197,8 @@ export class ClusterSessions implements NodeSessions {
     if (!stored) return undefined;
     const stopObserving = await this.node.broadcastsSince(stored.checkpoint.position);
     const log = SessionLog.restore(id, stored, stopObserving?.() ?? []);
-    const { epoch, received, handled, unhandled, state, principal } = stored;
-    const start: JournalStart = { epoch, received, handled, unhandled, state, log };
+    const { principal, close, closedByClient } = stored;
+    const start: JournalStart = { ...stored, log };
     const session = this.#local.add({
       id,
       token,
@@ -186,17 +208,17 @@ export class ClusterSessions implements NodeSessions {
       firstNumber: 0,
       cluster: { node: this.node, start, isRecovered: true },
     });
-    if (stored.close?.isClosed) {
-      session.lifecycle.restoreClosed(stored.close);
+    if (close?.isClosed) {
+      session.lifecycle.restoreClosed(close);
       return session;
     }
-    session.restoreRooms(log.rooms);
+    for (const room of log.rooms) session.rooms.join(session.connection, room);
     this.#local.onRecovered(session);
     void session.journal?.tryReadRecorded(); // notifications since the claim had no session to go to
     const lost = { code: CloseCode.internalError, reason: 'broadcasts for the session were lost' };
     if (!stopObserving) session.fail(lost);
-    else if (stored.closedByClient) session.lifecycle.terminate(stored.closedByClient);
-    else if (stored.close) session.lifecycle.close(stored.close);
+    else if (closedByClient) session.lifecycle.terminate(closedByClient);
+    else if (close) session.lifecycle.close(close);
     return session;
   }
 
@@ -227,7 +249,14 @@ export class ClusterSessions implements NodeSessions {
     if (result.outcome === 'unknown-session') {
       return this.#ask(() => this.#rejectDuringRecovery());
     }
+    // The owner finds out whether messages are lost.
+    if (result.outcome === 'out-of-window') await this.#notifyOwner(id, own.owner, first);
     return toResponse(result, first, close !== undefined);
+  }
+
+  async #notifyOwner(id: string, owner: string, first: number): Promise<void> {
+    const recorded = { first, messages: [], acknowledged: 0, close: undefined };
+    await this.#ask(() => this.#engine.notify(owner, { type: 'taken', id, ...recorded }));
   }
 
   onTaken(id: string, recorded: RecordedMessages): void {
@@ -245,21 +274,20 @@ export class ClusterSessions implements NodeSessions {
     const { journal, id } = session;
     if (!journal) return;
     session.flow.pause();
-    const timer = new AbortController();
     try {
-      const timeout = delay(HANDOVER_TIMEOUT, undefined, { ref: false, signal: timer.signal });
-      await Promise.race([journal.whenSettled(), timeout.catch(() => {})]);
+      await waitAtMost(HANDOVER_TIMEOUT, journal.whenSettled(), () => {});
       await this.#engine.release(id, journal.epoch);
       if (claimant !== undefined) await this.#engine.notify(claimant, { type: 'released', id });
     } catch {
       // The claimant does not wait for longer than the timeout.
     }
-    timer.abort();
     session.onMoved();
   }
 
   /** Releases all sessions, so that other nodes can claim them at once, and leaves the cluster. */
   async leave(): Promise<void> {
+    this.#isLeaving = true;
+    await Promise.all([...this.#claims.values(), ...this.#openings]);
     await Promise.all([...this.#local].map((session) => this.#release(session)));
     await this.node.stop();
   }
@@ -272,18 +300,27 @@ export class ClusterSessions implements NodeSessions {
   }
 
   async restoreAll(): Promise<void> {
-    for (const { id } of this.#local) await this.restore(id);
+    const sessions = [...this.#local];
+    // All of them before the first `await`: broadcasts of the new log may arrive at any time.
+    for (const { journal } of sessions) journal?.detach();
+    for (const session of sessions) await this.#restore(session);
   }
 
   async restore(id: string): Promise<void> {
     const session = this.#local.find(id);
-    if (!session?.journal) return;
-    const { sequence, ...snapshot } = session.journal.snapshot();
-    const { dialect, principal, sessionToken } = session;
+    if (!session) return;
+    session.journal?.detach();
+    await this.#restore(session);
+  }
+
+  async #restore(session: Session): Promise<void> {
+    const { id, journal, dialect, principal, sessionToken } = session;
+    if (!journal) return;
+    const { sequence, ...snapshot } = journal.snapshot();
     const identity = { dialect: dialect.name, tokenHash: sessionToken.hash, principal };
     const stored: StoredSession = { ...snapshot, ...identity };
     await this.#engine.restore(id, stored, sequence);
-    session.journal.onRestored(stored);
+    journal.onRestored(stored);
   }
 
   async adoptFrom(nodeId: string): Promise<void> {

@@ -1,12 +1,15 @@
 import type {
   CommitResult,
+  PositionedBroadcast,
   RecordedMessages,
   SessionChanges,
   StoredClose,
   StoredSession,
 } from './cluster-engine';
 import { engineUnavailable } from './request-error';
+import { isRepeated } from './session-log';
 import type { SessionLog } from './session-log';
+import { waitAtMost } from './wait';
 
 /** Number of broadcasts after which the checkpoint of a session is written although nothing else has changed. */
 const MAX_CHECKPOINT_AGE = 1_000;
@@ -29,6 +32,8 @@ export interface JournalOwner {
 export interface JournalNode {
   /** Position of the last broadcast that this node has processed. */
   readonly position: number;
+  /** Of each node: the number of its last broadcast that was processed here. A copy. */
+  readonly lastNumbers: Record<string, number>;
   /** Whether all broadcasts that this node has sent so far are delivered to its sessions. */
   readonly hasDeliveredOwnBroadcasts: boolean;
   /** Calls back when they are. */
@@ -51,7 +56,7 @@ export interface JournalNode {
 /** How a session begins at a node. */
 export interface JournalStart extends Pick<
   StoredSession,
-  'epoch' | 'received' | 'handled' | 'unhandled' | 'state'
+  'epoch' | 'received' | 'handled' | 'unhandled' | 'state' | 'lastNumbers'
 > {
   log: SessionLog;
 }
@@ -72,6 +77,7 @@ export class Journal {
   #close: StoredClose | undefined;
   #isCloseChanged = false;
 
+  #lastNumbers: StoredSession['lastNumbers'];
   #received: number;
   /** Number of received messages that the engine has. */
   #recordedReceived: number;
@@ -93,6 +99,7 @@ export class Journal {
   /** Number of changes that wait for broadcasts of this node. */
   #deferred = 0;
   #isCommitting = false;
+  #isDetached = false;
   #isStopped = false;
 
   constructor(session: JournalOwner, node: JournalNode, start: JournalStart) {
@@ -105,6 +112,7 @@ export class Journal {
     this.#received = this.#recordedReceived = start.received;
     this.#handled = this.#delivered = start.handled;
     this.#unhandled = [...start.unhandled];
+    this.#lastNumbers = start.lastNumbers;
   }
 
   /** Number of messages to the client that may be written. */
@@ -146,6 +154,11 @@ export class Journal {
   recordMessage(json: string): void {
     this.#log.addMessage(json, this.#node.position);
     this.#changed();
+  }
+
+  /** Whether the session has received a broadcast before: see {@link StoredSession}. */
+  hasReceived(broadcast: PositionedBroadcast): boolean {
+    return isRepeated(broadcast, this.#lastNumbers);
   }
 
   recordBroadcast(json: string, position: number): void {
@@ -217,15 +230,9 @@ export class Journal {
     if (this.#hasStopped() || this.#version === this.#recordedVersion) return !this.#hasStopped();
     const version = this.#version;
     const isRecorded = new Promise<boolean>((resolve) => this.#waiting.push({ version, resolve }));
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(engineUnavailable()), RECORD_TIMEOUT).unref();
+    return waitAtMost(RECORD_TIMEOUT, isRecorded, () => {
+      throw engineUnavailable();
     });
-    try {
-      return await Promise.race([isRecorded, timeout]);
-    } finally {
-      clearTimeout(timer);
-    }
   }
 
   /** Resolves when the application has handled what was delivered to it, and the engine has all of it. */
@@ -262,11 +269,17 @@ export class Journal {
   }
 
   /**
-   * Returns the whole session, for an engine that has lost it. The broadcasts in its log become messages of its
-   * own. Nothing is written to the client until {@link onRestored}.
+   * The engine has lost its data. The broadcasts in the log become messages of the session. Until {@link onRestored},
+   * nothing is recorded and nothing is written to the client.
    */
-  snapshot(): Omit<StoredSession, 'dialect' | 'tokenHash' | 'principal'> & { sequence: number } {
+  detach(): void {
+    this.#isDetached = true;
     this.#log = this.#log.withoutBroadcasts(this.#node.position);
+    this.#lastNumbers = this.#node.lastNumbers;
+  }
+
+  /** Returns the whole session, after {@link detach}. */
+  snapshot(): Omit<StoredSession, 'dialect' | 'tokenHash' | 'principal'> & { sequence: number } {
     return {
       epoch: this.epoch,
       sequence: ++this.#sequence,
@@ -278,6 +291,7 @@ export class Journal {
       state: this.#state,
       close: this.#close,
       closedByClient: undefined,
+      lastNumbers: this.#lastNumbers,
     };
   }
 
@@ -285,6 +299,7 @@ export class Journal {
   onRestored({ log, received }: { log: string[]; received: number }): void {
     this.#log.onRecorded(log.length);
     this.#recordedReceived = received;
+    this.#isDetached = false;
     this.#session.onRecorded();
     this.#changed();
   }
@@ -318,10 +333,12 @@ export class Journal {
   }
 
   async #commitAll(): Promise<void> {
-    while (this.#recordedVersion < this.#version && this.#deferred === 0 && !this.#hasStopped()) {
-      await this.#commitOnce();
-    }
+    while (this.#recordedVersion < this.#version && this.#mayCommit) await this.#commitOnce();
     this.#isCommitting = false;
+  }
+
+  get #mayCommit(): boolean {
+    return this.#deferred === 0 && !this.#isDetached && !this.#isStopped;
   }
 
   async #commitOnce(): Promise<void> {

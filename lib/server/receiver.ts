@@ -140,6 +140,13 @@ export class Receiver implements OrderedReceiver, FlowControl {
     return !results.includes('out-of-window');
   }
 
+  /** Accepts messages, given as JSON, that another node has received. */
+  receiveJson(firstNumber: number, messages: string[]): void {
+    const size = messages.reduce((sum, json) => sum + json.length, 0);
+    const values = messages.map((json): unknown => JSON.parse(json));
+    this.receiveBatch(firstNumber, values, size);
+  }
+
   /**
    * Accepts the message of a POST of the Dart dialect.
    *

@@ -46,10 +46,15 @@ export class SessionLog {
   /** @param broadcasts all broadcasts after the checkpoint that the new owner knows, oldest first. */
   static restore(
     id: string,
-    { checkpoint, log }: Pick<StoredSession, 'checkpoint' | 'log'>,
+    {
+      checkpoint,
+      log,
+      lastNumbers: received,
+    }: Pick<StoredSession, 'checkpoint' | 'log' | 'lastNumbers'>,
     broadcasts: PositionedBroadcast[],
   ): SessionLog {
     const rooms = new Set(checkpoint.rooms);
+    const entries = log.map(parseEntry);
     const steps: Step[] = [];
     let before = checkpoint.acknowledged;
     let next = 0;
@@ -57,13 +62,12 @@ export class SessionLog {
       for (let broadcast; (broadcast = broadcasts[next]); next++) {
         const { position, json } = broadcast;
         if (position > until) break;
-        const isMissed = position > checkpoint.position;
+        const isMissed = position > checkpoint.position && !isRepeated(broadcast, received);
         if (isMissed && matches(broadcast, id, rooms))
           steps.push({ position, before: before++, json });
       }
     };
-    for (const entry of log) {
-      const step = parseEntry(entry, before);
+    for (const step of entries) {
       addBroadcasts(step.position);
       step.before = before;
       if (step.json !== undefined) before++;
@@ -175,6 +179,18 @@ export class SessionLog {
   }
 }
 
+/**
+ * Whether a session has received a broadcast before, from a log that the engine has lost.
+ *
+ * @param lastNumbers of each node: see {@link StoredSession}.
+ */
+export function isRepeated(
+  { sender, number }: PositionedBroadcast,
+  lastNumbers: StoredSession['lastNumbers'],
+): boolean {
+  return number <= (lastNumbers?.[sender] ?? 0);
+}
+
 /** Whether a session receives a broadcast. */
 export function matches(
   { room, session, except }: PositionedBroadcast,
@@ -193,12 +209,12 @@ function applyTo(rooms: Set<string>, { joins, leaves }: Step): void {
   if (leaves !== undefined) rooms.delete(leaves);
 }
 
-function parseEntry(entry: string, before: number): Step {
+function parseEntry(entry: string): Step {
   const space = entry.indexOf(' ');
   const position = Number(entry.slice(0, space));
   const kind = entry[space + 1];
   const value = entry.slice(space + 2);
-  const step = { position, before, entry };
+  const step = { position, before: 0, entry };
   if (kind === MESSAGE) return { ...step, json: value };
   const room = String(JSON.parse(value));
   return kind === JOIN ? { ...step, joins: room } : { ...step, leaves: room };

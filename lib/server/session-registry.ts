@@ -170,10 +170,11 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
   }
 
   deliverBroadcast(broadcast: PositionedBroadcast): void {
-    const { json, position, room, session: id } = broadcast;
+    const { json, room, session: id } = broadcast;
     const candidates = room === undefined ? this : this.#membersOf(room, broadcast.except);
-    const sessions = [...candidates].filter((each) => id === undefined || each.id === id);
-    for (const session of sessions) session.recordBroadcast(json, position);
+    const sessions = [...candidates].filter(
+      (each) => (id === undefined || each.id === id) && each.recordBroadcast(broadcast),
+    );
     this.#sendToAll(json, sessions);
   }
 

@@ -3,7 +3,7 @@ import { CloseCode } from '../protocol/close-code';
 import { MISSED_INTERVALS } from '../protocol/wire';
 import type { Close, Envelope, PostResponse } from '../protocol/wire';
 import type { PreparedMessage } from './batch';
-import type { RecordedMessages } from './cluster-engine';
+import type { PositionedBroadcast, RecordedMessages } from './cluster-engine';
 import type { Dialect } from './dialect';
 import type { EventStream, EventStreamOwner } from './event-stream';
 import type { HeartbeatTarget } from './heartbeat';
@@ -12,6 +12,7 @@ import type { JournalOwner } from './journal';
 import type { ResolvedOptions } from './options';
 import { Receiver } from './receiver';
 import type { ReceiverOwner } from './receiver';
+import type { Rooms } from './rooms';
 import { Sender, idleInterval } from './sender';
 import type { SenderOwner } from './sender';
 import { SessionEvents } from './session-events';
@@ -186,7 +187,7 @@ export class Session
   /** @returns whether more may be sent before `drain`; false if the session is not open. */
   send(json: string): boolean {
     if (!this.lifecycle.isOpen) return false;
-    this.#inOrder((journal) => {
+    this.inOrder((journal) => {
       if (this.lifecycle.isClosed) return;
       journal?.recordMessage(json);
       this.#sender.send(json);
@@ -203,29 +204,15 @@ export class Session
     return !this.lifecycle.isOpen || this.#sender.sendPrepared(message);
   }
 
-  /** In a cluster: {@link sendPrepared} is about to be called with this broadcast. */
-  recordBroadcast(json: string, position: number): void {
-    if (this.lifecycle.isOpen) this.journal?.recordBroadcast(json, position);
+  /** In a cluster: records a broadcast before {@link sendPrepared}. Returns false if it is not to be sent. */
+  recordBroadcast(broadcast: PositionedBroadcast): boolean {
+    if (!this.lifecycle.isOpen || this.journal?.hasReceived(broadcast)) return false;
+    this.journal?.recordBroadcast(broadcast.json, broadcast.position);
+    return true;
   }
 
-  /** Adds the connection to a room, or removes it. */
-  changeRoom(change: 'join' | 'leave', room: string): void {
-    this.#inOrder((journal) => {
-      const isChanged = this.#owner.rooms[change](this.connection, room);
-      if (isChanged) journal?.recordRoom(change, room);
-    });
-  }
-
-  get rooms(): string[] {
-    return this.#owner.rooms.namesOf(this.connection);
-  }
-
-  /** @param json '' for no state. */
-  recordState(json: string): void {
-    this.#inOrder((journal) => journal?.recordState(json));
-  }
-
-  #inOrder(change: (journal: Journal | undefined) => void): void {
+  /** Runs a change of the session: in a cluster, after the broadcasts that this node has sent before. */
+  inOrder(change: (journal: Journal | undefined) => void): void {
     const { journal } = this;
     if (journal) journal.inOrder(() => change(journal));
     else change(undefined);
@@ -255,9 +242,9 @@ export class Session
     this.#lastActivityAt = performance.now();
     if (this.#isBetweenPolls) this.waitForClient();
     if (journal && (id > this.#receiver.received || ack > this.#sender.sent)) {
-      // Another node has received messages of the client, or owns the session.
-      await journal.readRecorded();
+      await this.#verify(journal, id);
       if (this.lifecycle.isMoved) return undefined;
+      this.lifecycle.rejectIfClosed();
     }
     this.#sender.acknowledge(ack);
 
@@ -280,16 +267,28 @@ export class Session
     return { received: this.#confirmed };
   }
 
+  /**
+   * The client has confirmed messages before number `first`, or another node owns the session, which this one does not
+   * know. If the engine does not know the messages either, it has lost them.
+   */
+  async #verify(journal: Journal, first: number): Promise<void> {
+    await journal.readRecorded();
+    if (first <= this.#receiver.received || this.lifecycle.isMoved) return;
+    this.fail({ code: CloseCode.internalError, reason: 'confirmed messages were lost' });
+  }
+
   receiveRecorded({ first, messages, acknowledged, close }: RecordedMessages): void {
     if (this.lifecycle.isReleased) return;
     this.#lastActivityAt = performance.now();
     if (this.#isBetweenPolls) this.waitForClient();
     this.#sender.acknowledge(Math.min(acknowledged, this.#sender.written));
-    if (first > this.#receiver.received) return void this.journal?.tryReadRecorded(); // a notification was lost
-    this.journal?.onReceivedElsewhere(first + messages.length);
-    const size = messages.reduce((sum, json) => sum + json.length, 0);
-    const values = messages.map((json): unknown => JSON.parse(json));
-    if (values.length > 0) this.#receiver.receiveBatch(first, values, size);
+    if (this.journal && first > this.#receiver.received) {
+      return void this.#verify(this.journal, first).catch(() => {}); // the next heartbeat tries again
+    }
+    if (messages.length > 0) {
+      this.journal?.onReceivedElsewhere(first + messages.length);
+      this.#receiver.receiveJson(first, messages);
+    }
     if (close) this.lifecycle.terminate(close);
   }
 
@@ -380,9 +379,8 @@ export class Session
     this.#sender.stream?.destroy();
   }
 
-  /** Joins the rooms that a previous owner has recorded. */
-  restoreRooms(rooms: string[]): void {
-    for (const room of rooms) this.#owner.rooms.join(this.connection, room);
+  get rooms(): Rooms<SseConnection> {
+    return this.#owner.rooms;
   }
 
   onClosed(): void {

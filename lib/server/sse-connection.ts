@@ -5,6 +5,7 @@ import { CloseCode, validateClose } from '../protocol/close-code';
 import { toJson } from '../protocol/json';
 import type { Close } from '../protocol/wire';
 import { checkRoom } from './rooms';
+import type { Rooms } from './rooms';
 
 /** Details of the end of a connection. */
 export interface CloseDetails<Outgoing> {
@@ -61,14 +62,21 @@ export interface ConnectionSession {
   readonly principal: string | undefined;
   readonly recovered: boolean;
   readonly context: AsyncResource;
-  readonly rooms: string[];
+  readonly rooms: Rooms<SseConnection>;
   readonly connected: boolean;
   readonly lifecycle: ConnectionLifecycle;
   readonly bufferedAmount: number;
   readonly unacknowledgedAmount: number;
   readonly flow: FlowControl;
   send(json: string): boolean;
-  changeRoom(change: 'join' | 'leave', room: string): void;
+  /** Runs a change of the session. In a cluster, the journal records it. */
+  inOrder(change: (journal: ConnectionJournal | undefined) => void): void;
+}
+
+/** Records what a connection changes. */
+export interface ConnectionJournal {
+  recordRoom(change: 'join' | 'leave', room: string): void;
+  /** @param json '' for no state. */
   recordState(json: string): void;
 }
 
@@ -183,7 +191,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
   set state(value: unknown) {
     const json = value === undefined ? '' : toJson(value);
     this.#state = value;
-    this.#session.recordState(json);
+    this.#session.inOrder((journal) => journal?.recordState(json));
   }
 
   /** Whether a stream to the client is open now, or the client polls. */
@@ -234,7 +242,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
    */
   join(room: string): void {
     checkRoom(room);
-    if (this.readyState === SseConnection.OPEN) this.#session.changeRoom('join', room);
+    if (this.readyState === SseConnection.OPEN) this.#changeRoom('join', room);
   }
 
   /**
@@ -244,12 +252,24 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
    */
   leave(room: string): void {
     checkRoom(room);
-    this.#session.changeRoom('leave', room);
+    this.#changeRoom('leave', room);
+  }
+
+  #changeRoom(change: 'join' | 'leave', room: string): void {
+    const { rooms } = this.#session;
+    this.#session.inOrder((journal) => {
+      if (rooms[change](this.#asMember, room)) journal?.recordRoom(change, room);
+    });
   }
 
   /** The names of the rooms that the connection is in; after its end, those that it was in. A copy. */
   get rooms(): string[] {
-    return this.#session.rooms;
+    return this.#session.rooms.namesOf(this.#asMember);
+  }
+
+  /** The rooms do not know the application's types. */
+  get #asMember(): SseConnection {
+    return this as unknown as SseConnection;
   }
 
   /**
