@@ -60,6 +60,7 @@ it('The sessions of a killed node are adopted when its lease has expired, and cl
     });
     return list;
   });
+  await sleep(100); // for the room
   child.kill('SIGKILL');
   await waitFor(() => closes.flat().length > 0, 10_000);
   await sleep(1_500); // the other node does not close it again

@@ -12,8 +12,8 @@ import { createRandom } from '../helpers/random';
 import type { Random } from '../helpers/random';
 import type { RedisLibrary } from '../helpers/redis';
 import { waitFor } from '../helpers/wait-for';
-import { link } from './processes/node';
-import type { Down, Up } from './processes/node';
+import { link } from './chain';
+import type { Down, Up } from './chain';
 
 /** What to do while clients send and receive. */
 export interface ChaosOptions {

@@ -43,6 +43,14 @@ client.send({ type: 'hello' });
 // @ts-expect-error: not the type of a message
 client.send(1);
 `;
+const REDIS_PROGRAM = `import { createSseMiddleware } from 'sse-duplex';
+import { redisCluster } from 'sse-duplex/redis';
+import type { NodeRedisClient } from 'sse-duplex/redis';
+declare const client: NodeRedisClient;
+createSseMiddleware('/sse', { cluster: redisCluster(client, { prefix: 'shop' }) });
+// @ts-expect-error: not a client
+redisCluster('redis://localhost');
+`;
 /** Compiled without the DOM's declarations, as in a project for Node: no type may become `any` there. */
 const NO_DOM_PROGRAM = `import { SseClient } from 'sse-duplex/client';
 type IsAny<T> = 0 extends 1 & T ? true : false;
@@ -66,7 +74,7 @@ client.addEventListener('close', (event) => console.log(event.code.toFixed(), ev
 const streams: [IsAny<typeof client.stream>, IsAny<typeof client.sink>] = [false, false];
 console.log(streams);
 `;
-const PROGRAMS = ['require.cts', 'import.mts', 'dart.cts', 'dart.mts'];
+const PROGRAMS = ['require.cts', 'import.mts', 'dart.cts', 'dart.mts', 'redis.cts', 'redis.mts'];
 
 interface Run {
   code: unknown;
@@ -206,6 +214,8 @@ async function makeProject(express: Express, language: Language): Promise<void> 
   await writeFile(join(cwd, 'import.mts'), program);
   await writeFile(join(cwd, 'dart.cts'), DART_PROGRAM);
   await writeFile(join(cwd, 'dart.mts'), DART_PROGRAM);
+  await writeFile(join(cwd, 'redis.cts'), REDIS_PROGRAM);
+  await writeFile(join(cwd, 'redis.mts'), REDIS_PROGRAM);
   await writeFile(join(cwd, 'no-dom.mts'), NO_DOM_PROGRAM);
   for (const { typescript, module } of COMPILERS) {
     const tsc = `node_modules/typescript-${typescript}/bin/tsc`;
@@ -354,7 +364,16 @@ describe('a project that installs the tarball', () => {
         "import { DartSseClient } from 'sse-duplex/dart'; console.log(typeof DartSseClient);",
       ],
     ],
-  ])('gets DartSseClient from %s', async (_, args) => {
+    ['require()', ['--eval', "console.log(typeof require('sse-duplex/redis').redisCluster)"]],
+    [
+      'import',
+      [
+        '--input-type=module',
+        '--eval',
+        "import { redisCluster } from 'sse-duplex/redis'; console.log(typeof redisCluster);",
+      ],
+    ],
+  ])('gets DartSseClient and redisCluster from %s', async (_, args) => {
     const { stdout } = await run(nodeOf(20), args, projectOf(5, 'JS'), RUN_TIME);
     expect(stdout.trim()).toBe('function');
   });

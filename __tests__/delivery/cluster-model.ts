@@ -228,7 +228,7 @@ class ClusterSimulation {
       const isOwned = [...this.store.sessions].every(([id, { owner }]) =>
         this.alive.some(({ memory, sse }) => memory.nodeId === owner && sse.connections.get(id)),
       );
-      if (!isOwned || this.alive.some((node) => clock.now < node.partitionedUntil)) return;
+      if (!isOwned || this.alive.some((node) => clock.now < node.partitionedUntil + 1_100)) return;
       this.trace.push(`${Math.round(clock.now)}: the engine is empty`);
       this.#boundary = undefined;
       this.mayKill = false;

@@ -23,7 +23,6 @@ const MAX_UNHANDLED = 1_024;
 
 interface Entry extends StoredSession {
   owner: string;
-  sequence: number;
   acknowledgedElsewhere: number;
 }
 
@@ -111,6 +110,7 @@ export class MemoryEngine implements ClusterEngine {
         generation: String(store.generation),
         position: store.position,
         base: store.base,
+        lastNumbers: Object.fromEntries(store.lastNumbers),
         age: now - store.bornAt,
         deadNodes: [...store.leases].filter(([, until]) => until < now).map(([id]) => id),
       };
@@ -151,19 +151,17 @@ export class MemoryEngine implements ClusterEngine {
       if (entry?.tokenHash !== found.tokenHash || entry.epoch !== found.epoch) return undefined;
       entry.epoch++;
       entry.owner = this.#nodeId;
-      entry.sequence = 0;
       return entry;
     });
   }
 
-  restore(id: string, session: StoredSession, sequence: number): Promise<void> {
+  restore(id: string, session: StoredSession): Promise<void> {
     return this.#call(({ sessions }) => {
       const entry = sessions.get(id);
       if (entry && entry.epoch > session.epoch) return;
       sessions.set(id, {
         ...structuredClone(session),
         owner: this.#nodeId,
-        sequence,
         acknowledgedElsewhere: 0,
       });
     });

@@ -35,6 +35,7 @@ export function parseSession([pairs, log, unhandled, state]: [
     dialect: fields.get('d') === 'dart' ? 'dart' : 'duplex',
     principal: parsePrincipal(fields.get('p')),
     epoch: count('e'),
+    sequence: count('q'),
     checkpoint: {
       acknowledged: count('a'),
       position: count('b'),
@@ -77,4 +78,11 @@ export function parseBroadcast(text: string): PositionedBroadcast {
   const space = text.indexOf(' ');
   const broadcast = JSON.parse(text.slice(space + 1)) as Omit<PositionedBroadcast, 'position'>;
   return { ...broadcast, position: Number(text.slice(0, space)) };
+}
+
+/** Parses pairs of a name and a number. */
+export function parseNumbers(pairs: string[]): Record<string, number> {
+  const numbers: Record<string, number> = {};
+  for (let i = 0; i < pairs.length; i += 2) numbers[pairs[i] ?? ''] = Number(pairs[i + 1]);
+  return numbers;
 }

@@ -19,6 +19,7 @@ import type {
 import {
   formatFields,
   parseBroadcast,
+  parseNumbers,
   parsePrincipal,
   parseSession,
   parseTakeResult,
@@ -76,13 +77,14 @@ export class RedisEngine implements ClusterEngine {
 
   async beat(position: number): Promise<EngineState> {
     const { lease } = this.#options;
-    const keys = [this.#broadcastsKey, this.#nodesKey];
+    const keys = [this.#broadcastsKey, this.#nodesKey, this.#sendersKey];
     const reply = await this.#run(scripts.BEAT, keys, this.#nodeId, lease, position, nanoid(8));
-    const [generation, last, base, age, deadNodes] = reply as [
+    const [generation, last, base, age, deadNodes, senders] = reply as [
       string,
       string,
       string,
       string,
+      string[],
       string[],
     ];
     return {
@@ -91,6 +93,7 @@ export class RedisEngine implements ClusterEngine {
       base: Number(base),
       age: Number(age),
       deadNodes,
+      lastNumbers: parseNumbers(senders),
     };
   }
 
@@ -160,8 +163,9 @@ export class RedisEngine implements ClusterEngine {
       : parseSession(reply as [string[], string[], string[], string]);
   }
 
-  async restore(id: string, session: StoredSession, sequence: number): Promise<void> {
-    const { dialect, tokenHash, principal, epoch, received, handled, close, checkpoint } = session;
+  async restore(id: string, session: StoredSession): Promise<void> {
+    const { dialect, tokenHash, principal, epoch, sequence } = session;
+    const { received, handled, close, checkpoint } = session;
     const fields = ['t', tokenHash, 'd', dialect, 'o', this.#nodeId, 'e', String(epoch)];
     fields.push('q', String(sequence), 'r', String(received));
     if (principal !== undefined) fields.push('p', JSON.stringify(principal));
@@ -253,6 +257,7 @@ export class RedisEngine implements ClusterEngine {
   async forget(nodeId: string): Promise<void> {
     await this.#command('ZREM', this.#nodesKey, nodeId);
     await this.#command('DEL', this.#ownKey(nodeId));
+    await this.#command('HDEL', this.#sendersKey, nodeId);
   }
 
   /** The set of a node's sessions is not in the same slot of a Redis Cluster: it may contain some too many. */
@@ -269,7 +274,7 @@ export class RedisEngine implements ClusterEngine {
     );
     const isAppended = await this.#run(
       scripts.BROADCAST,
-      [this.#broadcastsKey, `${this.#broadcastsKey}:log`],
+      [this.#broadcastsKey, `${this.#broadcastsKey}:log`, this.#sendersKey],
       sender,
       first,
       this.#options.retainedBroadcasts,
@@ -298,6 +303,10 @@ export class RedisEngine implements ClusterEngine {
 
   get #broadcastsKey(): string {
     return `${this.#prefix}{broadcasts}`;
+  }
+
+  get #sendersKey(): string {
+    return `${this.#broadcastsKey}:numbers`;
   }
 
   get #nodesKey(): string {

@@ -21,7 +21,7 @@ export const CLAIM = `
 local found = redis.call('HMGET', KEYS[1], 't', 'e')
 if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] then return false end
 redis.call('HINCRBY', KEYS[1], 'e', 1)
-redis.call('HSET', KEYS[1], 'o', ARGV[3], 'q', '0')
+redis.call('HSET', KEYS[1], 'o', ARGV[3])
 return {
   redis.call('HGETALL', KEYS[1]),
   redis.call('LRANGE', KEYS[2], 0, -1),
@@ -111,7 +111,7 @@ for _, message in ipairs(cjson.decode(ARGV[6])) do redis.call('RPUSH', KEYS[3], 
 if ARGV[3] ~= '' then redis.call('SET', KEYS[4], ARGV[3]) end
 return 1`;
 
-/** KEYS: broadcasts, nodes. ARGV: node, lease in milliseconds, position, a new generation. */
+/** KEYS: broadcasts, nodes, numbers of the nodes' last broadcasts. ARGV: node, lease in milliseconds, position, a new generation. */
 export const BEAT = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -125,16 +125,16 @@ if not generation or position < tonumber(ARGV[3]) then
     'born', string.format('%.0f', born), 'base', base)
 end
 redis.call('ZADD', KEYS[2], string.format('%.0f', now + ARGV[2]), ARGV[1])
+local senders = redis.call('HGETALL', KEYS[3])
 return {
   generation, string.format('%.0f', position), base, string.format('%.0f', now - born),
-  redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now))
+  redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now)), senders
 }`;
 
-/** KEYS: broadcasts, their log. ARGV: node, number of the first, retention, channel, generation, broadcasts. */
+/** KEYS: broadcasts, their log, numbers as in BEAT. ARGV: node, number of the first, retention, channel, generation, broadcasts. */
 export const BROADCAST = `
 if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[5] then return 0 end
-local sender = 'sender:' .. ARGV[1]
-local last = tonumber(redis.call('HGET', KEYS[1], sender) or '0')
+local last = tonumber(redis.call('HGET', KEYS[3], ARGV[1]) or '0')
 for index = 6, #ARGV do
   local number = tonumber(ARGV[2]) + index - 6
   if number > last then
@@ -144,7 +144,7 @@ for index = 6, #ARGV do
     last = number
   end
 end
-redis.call('HSET', KEYS[1], sender, string.format('%.0f', last))
+redis.call('HSET', KEYS[3], ARGV[1], string.format('%.0f', last))
 return 1`;
 
 /** KEYS: broadcasts, their log. ARGV: the position after which to read. */

@@ -33,12 +33,8 @@ export interface ClusterEngine {
    * @returns undefined if the session has ended, or has another owner since.
    */
   claim(id: string, found: SessionOwnership): Promise<StoredSession | undefined>;
-  /**
-   * Writes a session of this node that the engine does not have, or has in an older state.
-   *
-   * @param sequence as in {@link SessionChanges}.
-   */
-  restore(id: string, session: StoredSession, sequence: number): Promise<void>;
+  /** Writes a session of this node that the engine does not have, or has in an older state. */
+  restore(id: string, session: StoredSession): Promise<void>;
   /** Applies the changes of the owner. Returns undefined if the node with this epoch is not the owner. */
   commit(id: string, epoch: number, changes: SessionChanges): Promise<CommitResult | undefined>;
   /** Records the messages of a POST at a node that does not own the session, and notifies the owner. */
@@ -86,6 +82,8 @@ export interface EngineState {
   base: number;
   /** Milliseconds since the engine was created, or lost its data. */
   age: number;
+  /** Of each node: the number of its last broadcast at this position. */
+  lastNumbers: Record<string, number>;
   /** The nodes whose lease has expired. */
   deadNodes: string[];
 }
@@ -145,6 +143,8 @@ export interface ClientClose {
 
 /** What a new owner needs to continue a session. */
 export interface StoredSession extends Omit<SessionOwnership, 'owner'> {
+  /** Number of the last commit, counted over all owners. 0 if nothing of the session was committed. */
+  sequence: number;
   /** Where the log begins. */
   checkpoint: Checkpoint;
   /** Entries of the log, oldest first. */
@@ -170,7 +170,7 @@ export interface StoredSession extends Omit<SessionOwnership, 'owner'> {
 
 /** What the owner of a session has changed since its last commit. */
 export interface SessionChanges {
-  /** Counts the commits of this owner. An older commit that arrives late has no effect. */
+  /** Counts the commits of all owners. An older commit that arrives late has no effect. */
   sequence: number;
   /** Number of messages that were received from the client. */
   received: number;

@@ -50,7 +50,7 @@ export class ClusterNode implements EngineListener, JournalNode {
   #state: EngineState | undefined;
   #position = 0;
   /** Of each node: the number of its last broadcast that was delivered here. */
-  readonly #lastNumbers = new Map<string, number>();
+  #lastNumbers = new Map<string, number>();
   /** Receive the broadcasts that are processed from now on. */
   readonly #observers = new Set<(broadcast: PositionedBroadcast) => void>();
 
@@ -102,6 +102,7 @@ export class ClusterNode implements EngineListener, JournalNode {
     const state = await this.#untilAnswered(() => this.engine.beat(0));
     this.#state = state;
     this.#position = state.position;
+    this.#lastNumbers = new Map(Object.entries(state.lastNumbers));
     void this.#beat();
   }
 
@@ -305,7 +306,7 @@ export class ClusterNode implements EngineListener, JournalNode {
     this.#position = broadcast.position;
     for (const observe of this.#observers) observe(broadcast);
     const { sender, number } = broadcast;
-    this.#count(broadcast);
+    this.#lastNumbers.set(sender, Math.max(number, this.#lastNumbers.get(sender) ?? 0));
     this.#sessions.deliverBroadcast(broadcast);
     if (sender !== this.id || number <= this.#lastDelivered) return;
     this.#recent.push(...this.#undelivered.splice(0, number - this.#lastDelivered));
@@ -321,10 +322,6 @@ export class ClusterNode implements EngineListener, JournalNode {
     if (this.#lastRecorded < this.#lastDelivered) return; // they are being appended again
     this.#recent.splice(0, this.#recentAtBeat);
     this.#recentAtBeat = this.#recent.length;
-  }
-
-  #count({ sender, number }: PositionedBroadcast): void {
-    this.#lastNumbers.set(sender, Math.max(number, this.#lastNumbers.get(sender) ?? 0));
   }
 
   /** Returns a function that returns the broadcasts that were processed since this call, and stops observing. */
@@ -354,9 +351,7 @@ export class ClusterNode implements EngineListener, JournalNode {
       return () => {
         const last = broadcasts.at(-1)?.position ?? position;
         const later = stopObserving().filter((each) => each.position > last);
-        const all = [...broadcasts, ...later].filter((each) => each.position <= this.#position);
-        for (const broadcast of all) this.#count(broadcast);
-        return all;
+        return [...broadcasts, ...later].filter((each) => each.position <= this.#position);
       };
     } catch (error) {
       stopObserving();

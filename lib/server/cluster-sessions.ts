@@ -101,6 +101,7 @@ export class ClusterSessions implements NodeSessions {
     );
     const start: JournalStart = {
       epoch: 1,
+      sequence: 0,
       received: 0,
       handled: 0,
       unhandled: [],
@@ -206,7 +207,7 @@ export class ClusterSessions implements NodeSessions {
       principal,
       request,
       firstNumber: 0,
-      cluster: { node: this.node, start, isRecovered: true },
+      cluster: { node: this.node, start, isRecovered: stored.sequence > 0 },
     });
     if (close?.isClosed) {
       session.lifecycle.restoreClosed(close);
@@ -316,10 +317,10 @@ export class ClusterSessions implements NodeSessions {
   async #restore(session: Session): Promise<void> {
     const { id, journal, dialect, principal, sessionToken } = session;
     if (!journal) return;
-    const { sequence, ...snapshot } = journal.snapshot();
+    const snapshot = journal.snapshot();
     const identity = { dialect: dialect.name, tokenHash: sessionToken.hash, principal };
     const stored: StoredSession = { ...snapshot, ...identity };
-    await this.#engine.restore(id, stored, sequence);
+    await this.#engine.restore(id, stored);
     journal.onRestored(stored);
   }
 

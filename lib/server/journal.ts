@@ -56,7 +56,7 @@ export interface JournalNode {
 /** How a session begins at a node. */
 export interface JournalStart extends Pick<
   StoredSession,
-  'epoch' | 'received' | 'handled' | 'unhandled' | 'state' | 'lastNumbers'
+  'epoch' | 'sequence' | 'received' | 'handled' | 'unhandled' | 'state' | 'lastNumbers'
 > {
   log: SessionLog;
 }
@@ -93,7 +93,7 @@ export class Journal {
   /** Counts the changes, those that the engine has, and the commits. */
   #version = 0;
   #recordedVersion = 0;
-  #sequence = 0;
+  #sequence: number;
   #waiting: { version: number; resolve: (isRecorded: boolean) => void }[] = [];
   readonly #onHandled: (() => void)[] = [];
   /** Number of changes that wait for broadcasts of this node. */
@@ -106,6 +106,7 @@ export class Journal {
     this.#session = session;
     this.#node = node;
     this.epoch = start.epoch;
+    this.#sequence = start.sequence;
     this.#log = start.log;
     this.#checkpointPosition = start.log.checkpointAt(0).position;
     this.#state = start.state;
@@ -279,7 +280,7 @@ export class Journal {
   }
 
   /** Returns the whole session, after {@link detach}. */
-  snapshot(): Omit<StoredSession, 'dialect' | 'tokenHash' | 'principal'> & { sequence: number } {
+  snapshot(): Omit<StoredSession, 'dialect' | 'tokenHash' | 'principal'> {
     return {
       epoch: this.epoch,
       sequence: ++this.#sequence,

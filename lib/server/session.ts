@@ -72,7 +72,7 @@ export class Session
     const { cluster } = init;
     this.journal = cluster && new Journal(this, cluster.node, cluster.start);
     this.recovered = cluster?.isRecovered ?? false;
-    this.#wasAttached = this.recovered;
+    this.#wasAttached = (cluster?.start.epoch ?? 1) > 1;
     this.#sender = new Sender(this, cluster?.start.log);
     this.#receiver = new Receiver(this, init.firstNumber);
     this.connection = new SseConnection(this, init.request, this.journal?.state);

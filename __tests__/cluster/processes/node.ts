@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Redis } from 'ioredis';
@@ -7,28 +6,12 @@ import { createSseMiddleware } from '../../../lib/index';
 import type { SseOptions } from '../../../lib/index';
 import { redisCluster } from '../../../lib/redis/index';
 import type { RedisClusterOptions } from '../../../lib/redis/index';
-
-/** What a client sends. */
-export interface Up {
-  client: number;
-  number: number;
-  /** Sent to the room as well. */
-  isShared: boolean;
-}
-
-/** What the server sends. */
-export type Down =
-  | { type: 'echo'; number: number; count: number; chain: string }
-  | { type: 'shared'; client: number; number: number };
+import { link } from '../chain';
+import type { Down, Up } from '../chain';
 
 interface State {
   count: number;
   chain: string;
-}
-
-/** Returns the next link of a chain: both ends compute it, so that no message can be missing or in another place. */
-export function link(chain: string, number: number): string {
-  return createHash('sha256').update(`${chain} ${number}`).digest('base64url').slice(0, 12);
 }
 
 /**
@@ -80,4 +63,4 @@ async function main(): Promise<void> {
   });
 }
 
-if (process.send) void main();
+void main();

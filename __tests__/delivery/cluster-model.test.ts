@@ -1,0 +1,13 @@
+import { seeds } from '../helpers/random';
+import { runClusterModel } from './cluster-model';
+
+// `npm run soak cluster-model` performs 10,000 runs.
+describe('Several nodes in a simulation', () => {
+  it.each(seeds(1))(
+    'deliver everything once and in order, whatever fails (SEED=%d)',
+    async (seed) => {
+      await runClusterModel(seed, 150); // throws if a guarantee is violated
+    },
+    60_000,
+  );
+});
