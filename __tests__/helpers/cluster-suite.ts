@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SseClient, SseClientOptions } from '../../lib/client/index';
 import type { SseOptions } from '../../lib/index';
@@ -309,10 +310,14 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
 
     it('continue the sessions of a node that is shut down', async () => {
       const closes: unknown[] = [];
-      const nodes = await startNodes(2, (connection) => {
-        echo(connection);
-        connection.on('close', () => closes.push('close'));
-      });
+      const nodes = await startNodes(
+        2,
+        (connection) => {
+          echo(connection);
+          connection.on('close', () => closes.push('close'));
+        },
+        { reconnectJitter: 100 },
+      );
       const route = { get: 0, post: 0 };
       const client = connect(nodes, route);
       const messages = messagesOf(client);
@@ -373,6 +378,36 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       ]);
       expect(lost).toEqual([]);
     }, 30_000);
+
+    it('reject requests with 503 while the engine does not answer, and continue when it does', async () => {
+      const published = ['sse-duplex:engine-lost', 'sse-duplex:engine-back'].map((name) => {
+        const messages: unknown[] = [];
+        const listener = (message: unknown) => messages.push(message);
+        subscribe(name, listener);
+        onTestFinished(() => unsubscribe(name, listener));
+        return messages;
+      });
+      const [node] = (await startNodes(1, echo)) as [FaultyNode];
+      const client = connect([node], { get: 0, post: 0 });
+      const messages = messagesOf(client);
+      await next(client, 'open');
+      node.engine.fault = () => 'lose';
+      const response = await fetch(`${addressOf(node.url, 'b')}&sseProtocol=2`);
+      const { code } = (await response.json()) as { code: string };
+      expect([response.status, response.headers.get('Retry-After'), code]).toEqual([
+        503,
+        '1',
+        'service-unavailable',
+      ]);
+      client.send('x');
+      await waitFor(() => published[0]!.length === 1);
+      node.engine.fault = () => 'none';
+      await waitFor(() => messages.length === 1);
+      await waitFor(() => published[1]!.length === 1);
+      expect(messages).toEqual([{ echo: 'x' }]);
+      expect(published[0]).toEqual([{ path: '/sse', cause: expect.any(Error) as Error }]);
+      expect(published[1]).toEqual([{ path: '/sse' }]);
+    });
 
     it('repeat what an engine that fails did not confirm', async () => {
       const nodes = await startNodes(2, (connection) => {

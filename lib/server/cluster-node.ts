@@ -36,6 +36,10 @@ export interface NodeSessions {
   restore(id: string): Promise<void>;
   /** The lease of a node has expired. */
   adoptFrom(nodeId: string): Promise<void>;
+  /** A call to the engine has failed, after one that has not. */
+  onEngineFailed(error: unknown): void;
+  /** The engine answers again. */
+  onEngineAnswered(): void;
   /** The engine has not answered for so long that another node may have the sessions. */
   onEngineLost(): void;
 }
@@ -72,6 +76,7 @@ export class ClusterNode implements EngineListener, JournalNode {
   readonly #waiting: { number: number; callback: () => void }[] = [];
 
   #lastAnswerAt = performance.now();
+  #isFailing = false;
   #isLost = false;
   #recovery: Promise<void> | undefined;
 
@@ -129,7 +134,8 @@ export class ClusterNode implements EngineListener, JournalNode {
           await this.#sessions.adoptFrom(nodeId);
           this.#lastNumbers.delete(nodeId);
         }
-      } catch {
+      } catch (error) {
+        this.#onFailure(error);
         const silence = performance.now() - this.#lastAnswerAt;
         if (silence < MAX_SILENCE || this.#isLost || this.#hasStopped()) continue;
         this.#isLost = true;
@@ -169,6 +175,15 @@ export class ClusterNode implements EngineListener, JournalNode {
   #onAnswer(): void {
     this.#lastAnswerAt = performance.now();
     this.#isLost = false;
+    if (!this.#isFailing) return;
+    this.#isFailing = false;
+    this.#sessions.onEngineAnswered();
+  }
+
+  #onFailure(error: unknown): void {
+    if (this.#isFailing || this.#hasStopped()) return;
+    this.#isFailing = true;
+    this.#sessions.onEngineFailed(error);
   }
 
   async #untilAnswered<Result>(call: () => Promise<Result>): Promise<Result> {
@@ -179,6 +194,7 @@ export class ClusterNode implements EngineListener, JournalNode {
         return result;
       } catch (error) {
         if (this.#hasStopped()) throw error;
+        this.#onFailure(error);
         await wait(delay);
       }
     }

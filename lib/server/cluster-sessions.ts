@@ -11,29 +11,27 @@ import type {
 } from './cluster-engine';
 import { ClusterNode } from './cluster-node';
 import type { NodeSessions } from './cluster-node';
+import { diagnose } from './diagnostics';
 import { dialects } from './dialect';
 import type { JournalStart } from './journal';
 import { createPlaceholderRequest } from './node-http';
-import {
-  SseRequestError,
-  engineUnavailable,
-  outOfWindow,
-  receiveBufferFull,
-  sessionClosed,
-} from './request-error';
+import type { ResolvedOptions } from './options';
+import { engineUnavailable, outOfWindow, receiveBufferFull, sessionClosed } from './request-error';
 import type { Session } from './session';
 import type { SessionInit } from './session-owner';
 import { SessionLog } from './session-log';
+import { SessionLookup, askEngine } from './session-lookup';
+import type { SessionProof } from './session-lookup';
 import { SessionToken } from './session-token';
-import { waitAtMost } from './wait';
+import { wait, waitAtMost } from './wait';
 
 /** Time in milliseconds that the owner of a session has to release it for another node. */
 const HANDOVER_TIMEOUT = 500;
-/** Time in milliseconds in which nodes give a new engine the sessions that the old one has lost. */
-const RECOVERY_TIMEOUT = 5_000;
-
 /** What a cluster needs of the sessions that this node owns. */
 export interface LocalSessions extends Iterable<Session> {
+  /** Path of the middleware, for diagnostics. */
+  readonly path: string;
+  readonly options: ResolvedOptions;
   find(id: string): Session | undefined;
   /** Adds a session. */
   add(init: SessionInit): Session;
@@ -43,17 +41,11 @@ export interface LocalSessions extends Iterable<Session> {
   onRecovered(session: Session): void;
 }
 
-/** How a client proves that a session is its own. */
-export interface SessionProof {
-  token: string;
-  principal: string | undefined;
-  dialect: 'dart' | 'duplex';
-}
-
 /** The sessions of all nodes, as one node sees them: it opens, claims, releases and adopts them. */
 export class ClusterSessions implements NodeSessions {
   readonly node: ClusterNode;
   readonly #engine: ClusterEngine;
+  readonly #lookup: SessionLookup;
   readonly #local: LocalSessions;
   /** The claims that are in progress at this node, by session id. */
   readonly #claims = new Map<string, Promise<unknown>>();
@@ -67,6 +59,7 @@ export class ClusterSessions implements NodeSessions {
     this.#engine = engine;
     this.#local = local;
     this.node = new ClusterNode(engine, this);
+    this.#lookup = new SessionLookup(this.node);
   }
 
   /**
@@ -87,11 +80,11 @@ export class ClusterSessions implements NodeSessions {
 
   async #open(init: Omit<SessionInit, 'cluster'>): Promise<Session | undefined> {
     const { id, token, dialect, principal } = init;
-    await this.#ask(() => this.node.ready);
+    await this.#lookup.whenReady();
     const { position } = this.node;
     const stopObserving = this.node.observeBroadcasts();
     const identity = { dialect: dialect.name, tokenHash: token.hash, principal, position };
-    const isOpened = await this.#ask(() => this.#engine.open(id, identity)).finally(stopObserving);
+    const isOpened = await askEngine(() => this.#engine.open(id, identity)).finally(stopObserving);
     if (!isOpened) return undefined;
     const checkpoint = { acknowledged: 0, position, rooms: [], logStart: 0 };
     const log = SessionLog.restore(
@@ -124,9 +117,9 @@ export class ClusterSessions implements NodeSessions {
     request: SessionInit['request'],
     isWanted: () => boolean,
   ): Promise<Session | undefined> {
-    await this.#ask(() => this.node.ready);
+    await this.#lookup.whenReady();
     for (let previous; (previous = this.#claims.get(id));) await previous;
-    const claim = this.#ask(() => this.#claim(id, proof, request, isWanted));
+    const claim = askEngine(() => this.#claim(id, proof, request, isWanted));
     const settled = claim.catch(() => {});
     this.#claims.set(id, settled);
     try {
@@ -142,7 +135,7 @@ export class ClusterSessions implements NodeSessions {
     request: SessionInit['request'],
     isWanted: () => boolean,
   ): Promise<Session | undefined> {
-    for (let found; (found = await this.#findOwn(id, proof));) {
+    for (let found; (found = await this.#lookup.findOwn(id, proof));) {
       const { owner, epoch, token } = found;
       const local = this.#local.find(id);
       if (local && owner === this.node.id && local.journal?.epoch === epoch) return local;
@@ -154,23 +147,6 @@ export class ClusterSessions implements NodeSessions {
       if (session) return session; // else it has another owner since
     }
     return undefined;
-  }
-
-  /** @throws SseRequestError if the engine may have lost the session. */
-  async #findOwn(
-    id: string,
-    { token, principal, dialect }: SessionProof,
-  ): Promise<(SessionOwnership & { token: SessionToken }) | undefined> {
-    const found = await this.#engine.find(id);
-    if (!found) return this.#rejectDuringRecovery();
-    const own = SessionToken.fromHash(found.tokenHash);
-    const isOwn = found.principal === principal && found.dialect === dialect && own.matches(token);
-    return isOwn ? { ...found, token: own } : undefined;
-  }
-
-  /** @throws SseRequestError if the owners of sessions may not have given them to a new engine yet. */
-  async #rejectDuringRecovery(): Promise<undefined> {
-    if ((await this.node.readEngineAge()) < RECOVERY_TIMEOUT) throw engineUnavailable();
   }
 
   /** Gives the owner time to finish what it is doing, unless it certainly does not exist any more. */
@@ -237,7 +213,7 @@ export class ClusterSessions implements NodeSessions {
   ): Promise<PostResponse | undefined> {
     const { token, id: first, ack, messages, close } = envelope;
     const proof = { token, principal, dialect: 'duplex' } as const;
-    const own = await this.#ask(() => this.#findOwn(id, proof));
+    const own = await askEngine(() => this.#lookup.findOwn(id, proof));
     if (!own) return undefined;
     const batch: TakenBatch = {
       tokenHash: own.tokenHash,
@@ -246,9 +222,9 @@ export class ClusterSessions implements NodeSessions {
       acknowledged: ack,
       close,
     };
-    const result = await this.#ask(() => this.#engine.take(id, batch));
+    const result = await askEngine(() => this.#engine.take(id, batch));
     if (result.outcome === 'unknown-session') {
-      return this.#ask(() => this.#rejectDuringRecovery());
+      return askEngine(() => this.#lookup.rejectDuringRecovery());
     }
     // The owner finds out whether messages are lost.
     if (result.outcome === 'out-of-window') await this.#notifyOwner(id, own.owner, first);
@@ -257,7 +233,7 @@ export class ClusterSessions implements NodeSessions {
 
   async #notifyOwner(id: string, owner: string, first: number): Promise<void> {
     const recorded = { first, messages: [], acknowledged: 0, close: undefined };
-    await this.#ask(() => this.#engine.notify(owner, { type: 'taken', id, ...recorded }));
+    await askEngine(() => this.#engine.notify(owner, { type: 'taken', id, ...recorded }));
   }
 
   onTaken(id: string, recorded: RecordedMessages): void {
@@ -285,11 +261,19 @@ export class ClusterSessions implements NodeSessions {
     session.onMoved();
   }
 
-  /** Releases all sessions, so that other nodes can claim them at once, and leaves the cluster. */
+  /**
+   * Releases all sessions, so that other nodes can claim them at once, and leaves the cluster. The clients reconnect
+   * within `reconnectJitter`, so that they do not all arrive at once.
+   */
   async leave(): Promise<void> {
     this.#isLeaving = true;
     await Promise.all([...this.#claims.values(), ...this.#openings]);
-    await Promise.all([...this.#local].map((session) => this.#release(session)));
+    const { reconnectJitter, drainTimeout } = this.#local.options;
+    const releaseLater = async (session: Session) => {
+      await wait(Math.random() * Math.min(reconnectJitter, drainTimeout));
+      await this.#release(session);
+    };
+    await Promise.all([...this.#local].map(releaseLater));
     await this.node.stop();
   }
 
@@ -342,17 +326,16 @@ export class ClusterSessions implements NodeSessions {
     this.#local.deliverBroadcast(broadcast);
   }
 
-  onEngineLost(): void {
-    for (const session of this.#local) session.disconnect();
+  onEngineFailed(error: unknown): void {
+    diagnose('sse-duplex:engine-lost', { path: this.#local.path, cause: error });
   }
 
-  /** @throws SseRequestError if the engine does not answer. */
-  async #ask<Result>(call: () => Promise<Result>): Promise<Result> {
-    try {
-      return await call();
-    } catch (error) {
-      throw error instanceof SseRequestError ? error : engineUnavailable(error);
-    }
+  onEngineAnswered(): void {
+    diagnose('sse-duplex:engine-back', { path: this.#local.path });
+  }
+
+  onEngineLost(): void {
+    for (const session of this.#local) session.disconnect();
   }
 }
 

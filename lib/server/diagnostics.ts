@@ -41,6 +41,18 @@ export interface SseDiagnostics {
     /** Number of messages that the client did not acknowledge. */
     unacknowledged: number;
   };
+  /** In a cluster: a call to the engine has failed. It is repeated until the engine answers. */
+  'sse-duplex:engine-lost': {
+    /** Path of the middleware, as it was given to `createSseMiddleware`. */
+    path: string;
+    /** The error of the call. */
+    cause: unknown;
+  };
+  /** In a cluster: the engine answers again. */
+  'sse-duplex:engine-back': {
+    /** Path of the middleware, as it was given to `createSseMiddleware`. */
+    path: string;
+  };
   /** A request was rejected. */
   'sse-duplex:client-error': {
     /** Path of the middleware, as it was given to `createSseMiddleware`. */
@@ -60,6 +72,8 @@ const channels = {
   'sse-duplex:moved': openChannel('sse-duplex:moved'),
   'sse-duplex:overflow': openChannel('sse-duplex:overflow'),
   'sse-duplex:close': openChannel('sse-duplex:close'),
+  'sse-duplex:engine-lost': openChannel('sse-duplex:engine-lost'),
+  'sse-duplex:engine-back': openChannel('sse-duplex:engine-back'),
   'sse-duplex:client-error': openChannel('sse-duplex:client-error'),
 } satisfies Record<Name, unknown>;
 
@@ -82,6 +96,7 @@ function describe(message: SseDiagnostics[Name]): string {
     const { path, error } = message;
     return formatFields({ path, status: error.status, code: error.code });
   }
+  if (!('connection' in message)) return formatFields(message);
   const { path, connection, ...fields } = message;
   return formatFields({ path, session: hash(connection.id), ...fields });
 }
