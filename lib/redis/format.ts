@@ -14,7 +14,7 @@ export function formatFields(changes: {
 }): string[] {
   const { acknowledged, position, rooms, logStart } = changes.checkpoint;
   const fields = ['h', String(changes.handled), 'a', String(acknowledged), 'b', String(position)];
-  fields.push('i', String(logStart), 'g', JSON.stringify(rooms));
+  fields.push('i', String(logStart), 'g', rooms.length === 0 ? '' : JSON.stringify(rooms));
   if (changes.close) fields.push('c', JSON.stringify(changes.close));
   return fields;
 }
@@ -29,7 +29,7 @@ export function parseSession([pairs, log, unhandled, state]: [
   const fields = new Map<string, string>();
   for (let i = 0; i < pairs.length; i += 2) fields.set(pairs[i] ?? '', pairs[i + 1] ?? '');
   const count = (name: string) => Number(fields.get(name) ?? 0);
-  const json = (name: string): unknown => JSON.parse(fields.get(name) ?? 'null');
+  const json = (name: string): unknown => JSON.parse(fields.get(name) || 'null');
   return {
     tokenHash: fields.get('t') ?? '',
     dialect: fields.get('d') === 'dart' ? 'dart' : 'duplex',

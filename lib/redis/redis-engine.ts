@@ -166,8 +166,9 @@ export class RedisEngine implements ClusterEngine {
   async restore(id: string, session: StoredSession): Promise<void> {
     const { dialect, tokenHash, principal, epoch, sequence } = session;
     const { received, handled, close, checkpoint } = session;
-    const fields = ['t', tokenHash, 'd', dialect, 'o', this.#nodeId, 'e', String(epoch)];
+    const fields = ['t', tokenHash, 'o', this.#nodeId, 'e', String(epoch)];
     fields.push('q', String(sequence), 'r', String(received));
+    if (dialect !== 'duplex') fields.push('d', dialect);
     if (principal !== undefined) fields.push('p', JSON.stringify(principal));
     if (session.lastNumbers) fields.push('y', JSON.stringify(session.lastNumbers));
     fields.push(...formatFields({ handled, close, checkpoint }));

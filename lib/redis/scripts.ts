@@ -3,7 +3,7 @@
  * not receive.
  *
  * The fields of a session's hash have short names, because Redis keeps them for each session:
- * `t` hash of the token, `d` dialect, `p` principal, `o` owner, `e` epoch, `q` sequence of the last commit,
+ * `t` hash of the token, `d` dialect unless it is duplex, `p` principal, `o` owner, `e` epoch, `q` sequence of the last commit,
  * `r` received, `h` handled, `a` acknowledged, `b` position of the broadcasts, `g` rooms, `i` index of the first entry
  * of the log, `k` acknowledged at another node, `c` close, `x` close of the client, `y` numbers of broadcasts that a lost log had.
  */
@@ -12,7 +12,8 @@
 export const OPEN = `
 local token = redis.call('HGET', KEYS[1], 't')
 if token then return token == ARGV[1] and 1 or 0 end
-redis.call('HSET', KEYS[1], 't', ARGV[1], 'd', ARGV[2], 'b', ARGV[3], 'o', ARGV[4], 'e', '1')
+redis.call('HSET', KEYS[1], 't', ARGV[1], 'b', ARGV[3], 'o', ARGV[4], 'e', '1')
+if ARGV[2] ~= 'duplex' then redis.call('HSET', KEYS[1], 'd', ARGV[2]) end
 if ARGV[5] then redis.call('HSET', KEYS[1], 'p', ARGV[5]) end
 return 1`;
 

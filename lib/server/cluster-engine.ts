@@ -92,7 +92,7 @@ export interface EngineState {
 export interface SessionIdentity {
   /** The dialect of its client. */
   dialect: 'dart' | 'duplex';
-  /** SHA-256 of the session token. */
+  /** Hash of the session token. */
   tokenHash: string;
   /** What `authorize` returned for the client. */
   principal: string | undefined;
@@ -203,7 +203,7 @@ export interface CommitResult {
 
 /** A POST at a node that does not own the session. */
 export interface TakenBatch {
-  /** SHA-256 of the token that the client has given. */
+  /** Hash of the token that the client has given. */
   tokenHash: string;
   /** Number of the first message. */
   first: number;

@@ -1,6 +1,9 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { nanoid } from 'nanoid';
 
+/** Length of a hash of 128 bits, which is as much as the token has. An engine keeps it for each session. */
+const HASH_LENGTH = 22;
+
 /** The session token, with which a client proves that a session is its own. */
 export class SessionToken {
   #value: string;
@@ -23,7 +26,7 @@ export class SessionToken {
     return this.#value;
   }
 
-  /** SHA-256 of the token, in base64url. */
+  /** The first 128 bits of the token's SHA-256, in base64url. */
   get hash(): string {
     return this.#hash ?? hashToken(this.#value);
   }
@@ -38,7 +41,7 @@ export class SessionToken {
 }
 
 function hashToken(token: string): string {
-  return createHash('sha256').update(token).digest('base64url');
+  return createHash('sha256').update(token).digest('base64url').slice(0, HASH_LENGTH);
 }
 
 function isEqual(given: string, own: string): boolean {
