@@ -52,7 +52,7 @@ module.exports = {
       testMatch: [
         '<rootDir>/__tests__/*.test.ts',
         '<rootDir>/__tests__/{protocol,server,client,dart,redis}/**/*.test.ts',
-        '<rootDir>/__tests__/delivery/short.test.ts',
+        '<rootDir>/__tests__/delivery/{short,cluster-model}.test.ts',
       ],
     },
     {
@@ -62,7 +62,10 @@ module.exports = {
       globals: { ...project.globals, IS_ATTACHED: true },
       testMatch: findChannelTests().map((file) => `<rootDir>/__tests__/${file}`),
     },
-    { ...tier('delivery'), testPathIgnorePatterns: ['/node_modules/', '/short\\.test\\.ts$'] },
+    {
+      ...tier('delivery'),
+      testPathIgnorePatterns: ['/node_modules/', '/(short|cluster-model)\\.test\\.ts$'],
+    },
     tier('security'),
     tier('integration'),
     tier('browser'),

@@ -9,7 +9,7 @@ import { startNode, stopNode } from './cluster';
 import type { NodeConnection, TestNode } from './cluster';
 import { createFaultyEngine } from './faulty-engine';
 import type { FaultyEngine } from './faulty-engine';
-import { post } from './http';
+import { openStream, post } from './http';
 import { onTestFinished } from './on-test-finished';
 import { waitFor } from './wait-for';
 
@@ -22,7 +22,7 @@ export interface FaultyNode extends TestNode {
 
 /** Creates engines that share one database, and functions that damage it. */
 export interface EngineSource {
-  create(): ClusterEngine;
+  create(): { engine: ClusterEngine; disconnect(): void };
   /** Loses all data. */
   clear(): Promise<void>;
   /** Number of sessions that are stored. */
@@ -51,7 +51,8 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
     ): Promise<FaultyNode[]> {
       const nodes: FaultyNode[] = [];
       for (let i = 0; i < count; i++) {
-        const engine = createFaultyEngine(source.create());
+        const created = source.create();
+        const engine = createFaultyEngine(created.engine, created.disconnect);
         const started = await startNode(engine, options);
         const node: FaultyNode = {
           ...started,
@@ -329,6 +330,122 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       client.send('x');
       await waitFor(() => messages.length === 1);
       expect([events, closes]).toEqual([[], []]);
+    });
+
+    it('adopt the sessions of a killed node, deliver what their clients sent, and close them', async () => {
+      const log: unknown[] = [];
+      const nodes = await startNodes(
+        3,
+        (connection, node) => {
+          if (node === nodes[0]) return; // nobody listens here
+          connection.on('message', (message) => log.push(message));
+          connection.on('close', (code, reason) => log.push([code, reason]));
+        },
+        { reconnectTimeout: 200 },
+      );
+      const [first, second] = nodes as [FaultyNode, FaultyNode];
+      const closing = await openDuplex(first.url, 'closing');
+      const leaving = await openDuplex(first.url, 'leaving');
+      await leaving.post({ messages: ['a'] });
+      const { token } = closing;
+      const close = { code: 4000, reason: 'done' };
+      const body = JSON.stringify({ token, id: 0, ack: 0, messages: ['b'], close });
+      first.engine.isPublished = () => false;
+      const reply = await post(addressOf(second.url, 'closing'), body);
+      expect(reply.json).toEqual({ received: 1, closed: true });
+      first.kill();
+      await waitFor(() => log.length === 4, 10_000);
+      expect(log.slice(0, 4)).toEqual(
+        expect.arrayContaining([
+          'a',
+          'b',
+          [4000, 'done'],
+          [1006, 'the client did not reconnect within 200 ms'],
+        ]),
+      );
+      await waitForAsync(async () => (await source.countSessions()) === 0);
+      await sleep(1_200); // no other node adopts them again
+      expect(log).toHaveLength(4);
+    }, 20_000);
+
+    it('tell a client at another node why its session was closed by a limit', async () => {
+      const nodes = await startNodes(2, undefined, { maxBufferedAmount: 1_000 });
+      const { token, stream } = await openDuplex(nodes[0]!.url, 'a');
+      const [connection] = nodes[0]!.connections as [NodeConnection];
+      stream.pause();
+      connection.send('x'.repeat(2_000));
+      await sleep(50);
+      const late = JSON.stringify({ token, id: 0, ack: 0, messages: ['late'] });
+      const reply = await post(addressOf(nodes[1]!.url, 'a'), late);
+      expect([reply.status, reply.json]).toMatchObject([410, { close: { code: 1008 } }]);
+      nodes[0]!.kill();
+      const resumed = await openStream(`${addressOf(nodes[1]!.url, 'a')}&sseProtocol=2`, {
+        'Last-Event-ID': `${token}.0`,
+      });
+      await resumed.takeData(); // hello
+      expect(await resumed.takeData()).toEqual({
+        code: 1008,
+        reason: 'more than 1000 bytes unacknowledged (option "maxBufferedAmount")',
+      });
+      const end = JSON.stringify({
+        token,
+        id: 0,
+        ack: 0,
+        messages: [],
+        close: { code: 1008, reason: '' },
+      });
+      expect((await post(addressOf(nodes[1]!.url, 'a'), end)).status).toBe(200);
+      expect(nodes[1]!.connections).toEqual([]);
+      await waitForAsync(async () => (await source.countSessions()) === 0);
+    });
+
+    it('reject POSTs for an application that does not read', async () => {
+      const nodes = await startNodes(2);
+      const { token } = await openDuplex(nodes[0]!.url, 'a');
+      const send = (id: number, messages: unknown[]) =>
+        post(addressOf(nodes[1]!.url, 'a'), JSON.stringify({ token, id, ack: 0, messages }));
+      expect((await send(0, new Array(1_024).fill(1))).json).toEqual({ received: 1_024 });
+      const reply = await send(1_024, [2]);
+      expect([reply.status, reply.headers['retry-after']]).toEqual([503, '1']);
+      const log: unknown[] = [];
+      nodes[0]!.connections[0]!.on('message', (message) => log.push(message));
+      await waitFor(() => log.length === 1_024);
+      await sleep(50);
+      expect((await send(1_024, [2])).json).toEqual({ received: 1_025 });
+    });
+
+    it('close a session with 1011 if messages are missing that were confirmed', async () => {
+      const closes: unknown[] = [];
+      const nodes = await startNodes(2, (connection) => {
+        connection.on('message', () => {});
+        connection.on('close', (code, reason) => closes.push([code, reason]));
+      });
+      const lost = [1011, 'confirmed messages were lost'];
+      for (const [at, id] of ['a', 'b'].entries()) {
+        const { token } = await openDuplex(nodes[0]!.url, id);
+        const body = JSON.stringify({ token, id: 5, ack: 0, messages: ['x'] });
+        const { status } = await post(addressOf(nodes[at]!.url, id), body);
+        expect(status).toBe(at === 0 ? 410 : 409);
+        await waitFor(() => closes.length === at + 1);
+      }
+      expect(closes).toEqual([lost, lost]);
+    });
+
+    it('continue a session that is closing', async () => {
+      const nodes = await startNodes(2);
+      const { token, stream } = await openDuplex(nodes[0]!.url, 'a');
+      stream.cut();
+      await waitFor(() => !nodes[0]!.connections[0]!.connected);
+      nodes[0]!.connections[0]!.send('last');
+      nodes[0]!.connections[0]!.close(4001, 'go away');
+      await sleep(50);
+      nodes[0]!.kill();
+      const resumed = await openStream(`${addressOf(nodes[1]!.url, 'a')}&sseProtocol=2`, {
+        'Last-Event-ID': `${token}.0`,
+      });
+      await resumed.takeData(); // hello
+      expect(await resumed.takeData()).toBe('last');
+      expect(await resumed.takeData()).toEqual({ code: 4001, reason: 'go away' });
     });
 
     it('find messages whose notification was lost within a heartbeat', async () => {

@@ -16,8 +16,6 @@ import type {
   TakenBatch,
 } from '../../lib/server/cluster-engine';
 
-/** Time in milliseconds for which a node owns its sessions without a beat. */
-const LEASE = 15_000;
 /** Most messages that may be recorded for an application that does not read them. */
 const MAX_UNHANDLED = 1_024;
 
@@ -54,10 +52,13 @@ export class MemoryStore {
 /** An engine in the memory of this process, for nodes that are in this process as well. */
 export class MemoryEngine implements ClusterEngine {
   readonly #store: MemoryStore;
+  readonly #lease: number;
   #nodeId = '';
 
-  constructor(store: MemoryStore) {
+  /** @param lease time in milliseconds for which a node owns its sessions without a beat. */
+  constructor(store: MemoryStore, lease = 15_000) {
     this.#store = store;
+    this.#lease = lease;
   }
 
   get nodeId(): string {
@@ -98,7 +99,7 @@ export class MemoryEngine implements ClusterEngine {
   beat(position: number): Promise<EngineState> {
     return this.#call((store) => {
       const now = performance.now();
-      store.leases.set(this.#nodeId, now + LEASE);
+      store.leases.set(this.#nodeId, now + this.#lease);
       if (store.isEmpty || store.position < position) {
         store.position = Math.max(1_000_000 * store.generation, position + 1_000_000);
         store.base = store.position;

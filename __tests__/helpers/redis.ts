@@ -2,7 +2,6 @@ import { createClient } from 'redis';
 import { Redis } from 'ioredis';
 import { redisCluster } from '../../lib/redis/index';
 import type { RedisClusterOptions } from '../../lib/redis/index';
-import type { ClusterEngine } from '../../lib/server/cluster-engine';
 import type { EngineSource } from './cluster-suite';
 import { onTestFinished } from './on-test-finished';
 import { requireProgram, startProgram } from './programs';
@@ -46,7 +45,8 @@ export async function openRedis(
   onTestFinished(() => admin.destroy());
   await admin.flushAll();
   return {
-    create: (): ClusterEngine => redisCluster(client, options),
+    // Its subscriptions stay open: a killed process would close them.
+    create: () => ({ engine: redisCluster(client, { lease: 3_000, ...options }), disconnect() {} }),
     async clear() {
       await admin.flushAll();
     },

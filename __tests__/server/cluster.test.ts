@@ -4,7 +4,10 @@ import { MemoryEngine, MemoryStore } from '../helpers/memory-engine';
 describeCluster('an engine in memory', () => {
   const store = new MemoryStore();
   return Promise.resolve({
-    create: () => new MemoryEngine(store),
+    create() {
+      const engine = new MemoryEngine(store, 1_500);
+      return { engine, disconnect: () => engine.disconnect() };
+    },
     clear: () => Promise.resolve(store.clear()),
     countSessions: () => Promise.resolve(store.sessions.size),
   });

@@ -185,8 +185,9 @@ export class ClusterSessions implements NodeSessions {
       firstNumber: 0,
       cluster: { node: this.node, start, isRecovered: stored.sequence > 0 },
     });
-    if (close?.isClosed) {
-      session.lifecycle.restoreClosed(close);
+    const ending = close && { code: close.code, reason: close.reason };
+    if (ending && close.isClosed) {
+      session.lifecycle.restoreClosed(ending);
       return session;
     }
     for (const room of log.rooms) session.rooms.join(session.connection, room);
@@ -195,7 +196,7 @@ export class ClusterSessions implements NodeSessions {
     const lost = { code: CloseCode.internalError, reason: 'broadcasts for the session were lost' };
     if (!stopObserving) session.fail(lost);
     else if (closedByClient) session.lifecycle.terminate(closedByClient);
-    else if (close) session.lifecycle.close(close);
+    else if (ending) session.lifecycle.close(ending);
     return session;
   }
 

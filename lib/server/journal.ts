@@ -1,3 +1,4 @@
+import type { Close } from '../protocol/wire';
 import type {
   CommitResult,
   PositionedBroadcast,
@@ -178,8 +179,9 @@ export class Journal {
     this.#changed();
   }
 
-  recordClose(close: StoredClose): void {
-    this.#close = close;
+  /** @param isClosed whether the client is not sent anything else. */
+  recordClose({ code, reason }: Close, isClosed: boolean): void {
+    this.#close = { code, reason, isClosed };
     this.#isCloseChanged = true;
     this.#changed();
   }

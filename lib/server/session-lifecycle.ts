@@ -88,7 +88,7 @@ export class SessionLifecycle {
     this.#readyState = SseConnection.CLOSING;
     this.#closeInfo = close;
     const { journal } = this.#session;
-    journal?.inOrder(() => journal.recordClose({ ...close, isClosed: false }));
+    journal?.inOrder(() => journal.recordClose(close, false));
     // Without a stream, the client has until `reconnectTimeout` to receive the rest.
     this.#sender.scheduleFlush();
   }
@@ -104,7 +104,7 @@ export class SessionLifecycle {
     if (this.isClosed) return;
     this.#readyState = SseConnection.CLOSED;
     this.#closeInfo = close;
-    this.#session.journal?.recordClose({ ...close, isClosed: true });
+    this.#session.journal?.recordClose(close, true);
     this.#unacknowledged = this.#sender.clear();
     this.#receiver.close();
     this.#session.onClosed();
