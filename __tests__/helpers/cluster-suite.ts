@@ -25,6 +25,8 @@ export interface EngineSource {
   create(): { engine: ClusterEngine; disconnect(): void };
   /** Loses all data. */
   clear(): Promise<void>;
+  /** Loses the broadcasts that nodes may still need. */
+  trimBroadcasts(): Promise<void>;
   /** Number of sessions that are stored. */
   countSessions(): Promise<number>;
 }
@@ -53,6 +55,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       for (let i = 0; i < count; i++) {
         const created = source.create();
         const engine = createFaultyEngine(created.engine, created.disconnect);
+        onTestFinished(() => created.engine.stop().catch(() => {}));
         const started = await startNode(engine, options);
         const node: FaultyNode = {
           ...started,
@@ -429,6 +432,67 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
         await waitFor(() => closes.length === at + 1);
       }
       expect(closes).toEqual([lost, lost]);
+    });
+
+    it('close a session with 1011 if its next node cannot restore its broadcasts', async () => {
+      const nodes = await startNodes(2);
+      const { token, stream } = await openDuplex(nodes[0]!.url, 'a');
+      nodes[1]!.sse.broadcast('x');
+      expect(await stream.takeData()).toBe('x');
+      await source.trimBroadcasts();
+      nodes[0]!.kill();
+      const resumed = await openStream(`${addressOf(nodes[1]!.url, 'a')}&sseProtocol=2`, {
+        'Last-Event-ID': `${token}.0`,
+      });
+      await resumed.takeData(); // hello
+      expect(await resumed.takeData()).toEqual({
+        code: 1011,
+        reason: 'broadcasts for the session were lost',
+      });
+    });
+
+    it('write a session again of which the engine has lost a commit', async () => {
+      const [node] = (await startNodes(1, echo)) as [FaultyNode];
+      const client = connect([node], { get: 0, post: 0 });
+      const messages = messagesOf(client);
+      await next(client, 'open');
+      const { commit } = node.engine;
+      node.engine.commit = () => {
+        node.engine.commit = commit;
+        return Promise.resolve({ received: -1 });
+      };
+      client.send('x');
+      await waitFor(() => messages.length === 1);
+      client.send('y');
+      await waitFor(() => messages.length === 2);
+      expect(messages).toEqual([{ echo: 'x' }, { echo: 'y' }]);
+    });
+
+    it('reject a POST for a session that has just ended', async () => {
+      const nodes = await startNodes(2);
+      const { token } = await openDuplex(nodes[0]!.url, 'a');
+      nodes[1]!.engine.take = () => Promise.resolve({ outcome: 'unknown-session' });
+      const body = JSON.stringify({ token, id: 0, ack: 0, messages: ['x'] });
+      const { status } = await post(addressOf(nodes[1]!.url, 'a'), body);
+      expect([404, 503]).toContain(status); // 503 while the engine is new
+    });
+
+    it('keep the principal of a session that moves', async () => {
+      const authorize = ({ headers }: { headers: Record<string, unknown> }) =>
+        String(headers['x-user']);
+      const nodes = await startNodes(2, undefined, { authorize });
+      const { token } = await openDuplex(nodes[0]!.url, 'a', { 'x-user': 'anna' });
+      nodes[0]!.kill();
+      const resumed = await openStream(`${addressOf(nodes[1]!.url, 'a')}&sseProtocol=2`, {
+        'Last-Event-ID': `${token}.0`,
+        'x-user': 'anna',
+      });
+      expect(await resumed.takeData()).toMatchObject({ resumed: true });
+      await source.clear();
+      await waitFor(() => nodes[1]!.connections.length === 1);
+      expect(nodes[1]!.connections[0]!.principal).toBe('anna');
+      nodes[1]!.connections[0]!.state = 1; // recorded in the new engine, with the session
+      await waitForAsync(async () => (await source.countSessions()) > 0);
     });
 
     it('continue a session that is closing', async () => {

@@ -50,6 +50,9 @@ export async function openRedis(
     async clear() {
       await admin.flushAll();
     },
+    async trimBroadcasts() {
+      await admin.xTrim('sse-duplex:1:{broadcasts}:log', 'MAXLEN', 0);
+    },
     async countSessions() {
       const keys = await admin.keys('*{*}');
       return keys.filter((key) => !key.includes('{broadcasts}')).length;

@@ -1,5 +1,10 @@
+import { eventsOf, next, openClient } from '../helpers/client';
+import { startNode, stopNode } from '../helpers/cluster';
 import { describeCluster } from '../helpers/cluster-suite';
+import { createFaultyEngine } from '../helpers/faulty-engine';
 import { MemoryEngine, MemoryStore } from '../helpers/memory-engine';
+import { onTestFinished } from '../helpers/on-test-finished';
+import { waitFor } from '../helpers/wait-for';
 
 describeCluster('an engine in memory', () => {
   const store = new MemoryStore();
@@ -8,7 +13,27 @@ describeCluster('an engine in memory', () => {
       const engine = new MemoryEngine(store, 1_500);
       return { engine, disconnect: () => engine.disconnect() };
     },
+    trimBroadcasts() {
+      store.broadcasts.length = 0;
+      return Promise.resolve();
+    },
     clear: () => Promise.resolve(store.clear()),
     countSessions: () => Promise.resolve(store.sessions.size),
   });
 });
+
+it('A node that does not reach the engine for 10 s ends its streams', async () => {
+  const engine = createFaultyEngine(new MemoryEngine(new MemoryStore()));
+  const node = await startNode(engine);
+  onTestFinished(async () => {
+    await stopNode(node);
+    await node.sse.close();
+  });
+  const client = openClient(node.url);
+  const disconnects = eventsOf(client, 'disconnect');
+  await next(client, 'open');
+  engine.fault = () => 'lose';
+  await waitFor(() => disconnects.length === 1, 13_000);
+  engine.fault = () => 'none';
+  await next(client, 'reconnect');
+}, 20_000);

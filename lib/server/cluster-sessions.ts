@@ -342,10 +342,10 @@ export class ClusterSessions implements NodeSessions {
 
 /** @throws SseRequestError if the messages were not recorded. */
 function toResponse(
-  result: TakeResult,
+  result: Exclude<TakeResult, { outcome: 'unknown-session' }>,
   first: number,
   isClosing: boolean,
-): PostResponse | undefined {
+): PostResponse {
   switch (result.outcome) {
     case 'taken':
       return { received: result.received, ...(isClosing && { closed: true }) };
@@ -356,7 +356,5 @@ function toResponse(
     case 'closed':
       if (isClosing) return { received: result.received, closed: true };
       throw sessionClosed(result.close);
-    case 'unknown-session':
-      return undefined;
   }
 }
