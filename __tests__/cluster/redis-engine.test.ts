@@ -1,5 +1,6 @@
 import { createClient } from 'redis';
 import { redisCluster } from '../../lib/redis/index';
+import type { StoredSession } from '../../lib/server/cluster-engine';
 import { onTestFinished } from '../helpers/on-test-finished';
 import type { Program } from '../helpers/programs';
 import { connectRedis, startRedis } from '../helpers/redis';
@@ -107,6 +108,119 @@ describe('The engine on Redis', () => {
       close: undefined,
     });
     await engine.remove('a', 1);
+    await engine.stop();
+  });
+
+  it.each([undefined, 'anna'])(
+    'returns a session as it was restored (principal %s)',
+    async (principal) => {
+      const admin = await connectAdmin();
+      await admin.flushAll();
+      const engine = redisCluster(await connectRedis('redis', redis.port));
+      await engine.start('n1', LISTENER);
+      const session: StoredSession = {
+        dialect: 'dart',
+        tokenHash: 'HASH',
+        principal,
+        epoch: 3,
+        sequence: 7,
+        checkpoint: { acknowledged: 5, position: 9, rooms: ['a room'], logStart: 2 },
+        log: ['9 m"x"'],
+        received: 4,
+        handled: 2,
+        unhandled: ['2', '3'],
+        state: '{"seen":1}',
+        close: { code: 4001, reason: 'go away', isClosed: false },
+        closedByClient: undefined,
+        lastNumbers: { n2: 8 },
+      };
+      await engine.restore('a', session);
+      await engine.restore('a', { ...session, sequence: 6, state: '"older"' });
+      await engine.restore('a', { ...session, epoch: 2, sequence: 9, state: '"older"' });
+      const found = await engine.find('a');
+      expect(found).toEqual({
+        dialect: 'dart',
+        tokenHash: 'HASH',
+        principal,
+        owner: 'n1',
+        epoch: 3,
+      });
+      expect(await engine.claim('a', { ...found!, epoch: 2 })).toBeUndefined();
+      expect(await engine.claim('a', { ...found!, tokenHash: 'OTHER' })).toBeUndefined();
+      expect(await engine.claim('a', found!)).toEqual({ ...session, epoch: 4 });
+      expect(await engine.read('a', 3, 0)).toBeUndefined();
+      await engine.stop();
+    },
+  );
+
+  it('records what other nodes receive', async () => {
+    const admin = await connectAdmin();
+    await admin.flushAll();
+    const engine = redisCluster(await connectRedis('redis', redis.port));
+    await engine.start('n1', LISTENER);
+    const tokenHash = 'HASH';
+    await engine.open('a', { dialect: 'duplex', tokenHash, position: 0, principal: undefined });
+    const batch = { tokenHash, first: 0, messages: ['1', '2'], acknowledged: 3, close: undefined };
+    expect(await engine.take('a', batch)).toEqual({ outcome: 'taken', received: 2 });
+    expect(await engine.take('a', { ...batch, messages: ['1', '2', '3'] })).toEqual({
+      outcome: 'taken',
+      received: 3,
+    });
+    expect(await engine.take('a', { ...batch, first: 4 })).toEqual({
+      outcome: 'out-of-window',
+      received: 3,
+    });
+    expect(await engine.take('a', { ...batch, tokenHash: 'OTHER' })).toEqual({
+      outcome: 'unknown-session',
+    });
+    const close = { code: 4000, reason: 'done' };
+    await engine.take('a', { ...batch, first: 3, messages: [], acknowledged: 2, close });
+    expect(await engine.read('a', 1, 1)).toEqual({
+      first: 1,
+      messages: ['2', '3'],
+      acknowledged: 3,
+      close,
+    });
+    expect(await engine.notify('nobody', { type: 'released', id: 'a' })).toBe(false);
+    expect(await engine.notify('n1', { type: 'released', id: 'a' })).toBe(true);
+    await engine.release('a', 1);
+    expect(await engine.find('a')).toMatchObject({ owner: '', epoch: 1 });
+    await engine.stop();
+  });
+
+  it('rejects broadcasts for a log that it has lost, and other errors of Redis', async () => {
+    const admin = await connectAdmin();
+    await admin.flushAll();
+    const engine = redisCluster(await connectRedis('redis', redis.port));
+    await engine.start('n1', LISTENER);
+    const lost = 'the engine has lost its data';
+    await expect(engine.readBroadcasts(0)).rejects.toThrow(lost);
+    const { generation, position, base } = await engine.beat(0);
+    expect(position).toBe(base);
+    await expect(engine.broadcast('other', 1, [{ json: '1' }])).rejects.toThrow(lost);
+    await engine.broadcast(generation, 1, [{ json: '1' }, { json: '2', room: 'room' }]);
+    await engine.broadcast(generation, 2, [{ json: 'repeated' }, { json: '3', except: 'a' }]);
+    const sent = { sender: 'n1' };
+    expect(await engine.readBroadcasts(position)).toEqual({
+      generation,
+      oldest: position + 1,
+      broadcasts: [
+        { ...sent, json: '1', position: position + 1, number: 1 },
+        { ...sent, json: '2', room: 'room', position: position + 2, number: 2 },
+        { ...sent, json: '3', except: 'a', position: position + 3, number: 3 },
+      ],
+    });
+    expect(await engine.beat(position)).toMatchObject({
+      generation,
+      position: position + 3,
+      lastNumbers: { n1: 3 },
+      deadNodes: [],
+    });
+    const later = await engine.beat(position + 10);
+    expect(later.generation).not.toBe(generation);
+    expect(later.position).toBeGreaterThan(position + 10);
+    await admin.set('sse-duplex:1:{wrong}', 'a string');
+    await expect(engine.commit('wrong', 1, {} as never)).rejects.toThrow();
     await engine.stop();
   });
 });

@@ -1,0 +1,70 @@
+import { isRedisClient, sendCommand, subscribe } from '../../lib/redis/redis-client';
+import type { RedisClient } from '../../lib/redis/redis-client';
+
+describe('A client of node-redis', () => {
+  function createClient(version: 4 | 5) {
+    const calls: unknown[] = [];
+    const subscriber = {
+      connect: () => Promise.resolve(calls.push('connect')),
+      subscribe(channel: string, listener: (message: string) => void) {
+        calls.push(channel);
+        listener(`message of ${channel}`);
+        return Promise.resolve();
+      },
+      on: (event: string) => calls.push(event),
+      ...(version === 4
+        ? { disconnect: () => calls.push('disconnect') }
+        : { destroy: () => calls.push('destroy') }),
+    };
+    const client = {
+      sendCommand: (args: string[]) => Promise.resolve(args),
+      duplicate: () => subscriber,
+    } as unknown as RedisClient;
+    return { client, calls };
+  }
+
+  it.each([
+    [4, 'disconnect'],
+    [5, 'destroy'],
+  ] as const)('of version %i subscribes with a duplicate, and closes it', async (version, end) => {
+    const { client, calls } = createClient(version);
+    const messages: unknown[] = [];
+    const close = await subscribe(client, ['a', 'b'], (...message) => messages.push(message));
+    expect(messages).toEqual([
+      ['a', 'message of a'],
+      ['b', 'message of b'],
+    ]);
+    close();
+    expect(calls).toEqual(['error', 'connect', 'a', 'b', end]);
+  });
+
+  it('sends a command as an array', async () => {
+    const { client } = createClient(5);
+    expect(await sendCommand(client, ['GET', 'key'])).toEqual(['GET', 'key']);
+    expect(isRedisClient(client)).toBe(true);
+  });
+});
+
+describe('A client of ioredis', () => {
+  it('sends a command as arguments, and subscribes with a duplicate', async () => {
+    const calls: unknown[] = [];
+    let onMessage = (_channel: string, _message: string) => {};
+    const client = {
+      call: (...args: string[]) => Promise.resolve(args),
+      duplicate: () => ({
+        subscribe: (...channels: string[]) => Promise.resolve(calls.push(channels)),
+        on(event: string, listener: typeof onMessage) {
+          if (event === 'message') onMessage = listener;
+          else listener('', ''); // an error is ignored: the library reconnects
+        },
+        disconnect: () => calls.push('disconnect'),
+      }),
+    } as unknown as RedisClient;
+    expect(await sendCommand(client, ['GET', 'key'])).toEqual(['GET', 'key']);
+    const messages: unknown[] = [];
+    const close = await subscribe(client, ['a', 'b'], (...message) => messages.push(message));
+    onMessage('a', 'x');
+    close();
+    expect([calls, messages]).toEqual([[['a', 'b'], 'disconnect'], [['a', 'x']]]);
+  });
+});
