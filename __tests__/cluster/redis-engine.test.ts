@@ -149,6 +149,14 @@ describe('The engine on Redis', () => {
       expect(await engine.claim('a', { ...found!, tokenHash: 'OTHER' })).toBeUndefined();
       expect(await engine.claim('a', found!)).toEqual({ ...session, epoch: 4 });
       expect(await engine.read('a', 3, 0)).toBeUndefined();
+      const plain = {
+        ...session,
+        lastNumbers: undefined,
+        close: undefined,
+        dialect: 'duplex',
+      } as const;
+      await engine.restore('b', plain);
+      expect(await engine.claim('b', (await engine.find('b'))!)).toEqual({ ...plain, epoch: 4 });
       await engine.stop();
     },
   );

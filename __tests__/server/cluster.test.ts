@@ -1,5 +1,6 @@
 import { eventsOf, next, openClient } from '../helpers/client';
 import { startNode, stopNode } from '../helpers/cluster';
+import type { NodeConnection } from '../helpers/cluster';
 import { describeCluster } from '../helpers/cluster-suite';
 import { createFaultyEngine } from '../helpers/faulty-engine';
 import { MemoryEngine, MemoryStore } from '../helpers/memory-engine';
@@ -37,3 +38,27 @@ it('A node that does not reach the engine for 10 s ends its streams', async () =
   engine.fault = () => 'none';
   await next(client, 'reconnect');
 }, 20_000);
+
+it('A node that cannot connect to the engine rejects requests with 503', async () => {
+  const engine = createFaultyEngine(new MemoryEngine(new MemoryStore()));
+  engine.start = () => new Promise(() => {});
+  const node = await startNode(engine);
+  onTestFinished(() => stopNode(node));
+  const { status } = await fetch(`${node.url}?sseClientId=a&sseProtocol=2`);
+  expect(status).toBe(503);
+});
+
+it('A node that is closed while the engine does not answer gives its sessions up', async () => {
+  const engine = createFaultyEngine(new MemoryEngine(new MemoryStore()));
+  const node = await startNode(engine, { reconnectJitter: 1 });
+  onTestFinished(() => stopNode(node));
+  const client = openClient(node.url, { renewSession: false });
+  await next(client, 'open');
+  engine.fault = () => 'lose';
+  const [connection] = node.connections as [NodeConnection];
+  const moved: string[] = [];
+  connection.on('moved', () => moved.push('moved'));
+  connection.send('x'); // waits for the engine
+  await node.sse.close();
+  expect(moved).toEqual(['moved']);
+});

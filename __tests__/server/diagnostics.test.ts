@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import createDebug from 'debug';
 import type { Request, Response } from 'express';
+import { diagnose } from '../../lib/server/diagnostics';
 import { openChannel, openDuplex } from '../helpers/channel';
 import type { Connection } from '../helpers/channel';
 import { openStream, post, sendRequest } from '../helpers/http';
@@ -109,6 +110,16 @@ describe('diagnose', () => {
       'path=/sse status=403 code=forbidden',
     ]);
     expect(lines.join()).not.toMatch(new RegExp(`secret|${client.token}`));
+  });
+
+  it('logs with DEBUG that the engine of a cluster is lost and back', () => {
+    const lines = log('sse-duplex:*');
+    diagnose('sse-duplex:engine-lost', { path: '/sse', cause: new Error('refused') });
+    diagnose('sse-duplex:engine-back', { path: '/sse' });
+    expect(lines.map((line) => /path=.*$/.exec(line)?.[0])).toEqual([
+      'path=/sse cause=Error: refused',
+      'path=/sse',
+    ]);
   });
 
   it('logs only the namespaces that DEBUG selects', async () => {

@@ -26,12 +26,11 @@ export function parseSession([pairs, log, unhandled, state]: [
   string[],
   string,
 ]): StoredSession {
-  const fields = new Map<string, string>();
-  for (let i = 0; i < pairs.length; i += 2) fields.set(pairs[i] ?? '', pairs[i + 1] ?? '');
+  const fields = new Map(toPairs(pairs));
   const count = (name: string) => Number(fields.get(name) ?? 0);
   const json = (name: string): unknown => JSON.parse(fields.get(name) || 'null');
   return {
-    tokenHash: fields.get('t') ?? '',
+    tokenHash: String(fields.get('t')),
     dialect: fields.get('d') === 'dart' ? 'dart' : 'duplex',
     principal: parsePrincipal(fields.get('p')),
     epoch: count('e'),
@@ -65,7 +64,7 @@ export function parseTakeResult([outcome, received, close]: string[]): TakeResul
     case 'out-of-window':
       return { outcome, received: count };
     case 'closed':
-      return { outcome, received: count, close: JSON.parse(close ?? '') as StoredClose };
+      return { outcome, received: count, close: JSON.parse(String(close)) as StoredClose };
     case 'full':
       return { outcome };
     default:
@@ -82,7 +81,10 @@ export function parseBroadcast(text: string): PositionedBroadcast {
 
 /** Parses pairs of a name and a number. */
 export function parseNumbers(pairs: string[]): Record<string, number> {
-  const numbers: Record<string, number> = {};
-  for (let i = 0; i < pairs.length; i += 2) numbers[pairs[i] ?? ''] = Number(pairs[i + 1]);
-  return numbers;
+  return Object.fromEntries(toPairs(pairs).map(([name, value]) => [name, Number(value)]));
+}
+
+/** Redis returns the fields of a hash and their values in one array. */
+function toPairs(values: string[]): [string, string | undefined][] {
+  return values.flatMap((name, i) => (i % 2 === 0 ? [[name, values[i + 1]]] : []));
 }

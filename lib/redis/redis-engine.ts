@@ -145,7 +145,7 @@ export class RedisEngine implements ClusterEngine {
       tokenHash,
       dialect: dialect === 'dart' ? 'dart' : 'duplex',
       principal: parsePrincipal(principal),
-      owner: owner ?? '',
+      owner: String(owner),
       epoch: Number(epoch),
     };
   }
