@@ -1,3 +1,6 @@
+import { EventEmitter } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { PollStream } from '../../lib/server/poll-stream';
 import { Agent } from 'node:http';
 import { addressOf, openChannel, record } from '../helpers/channel';
 import type { Channel, Connection, HelloData } from '../helpers/channel';
@@ -275,5 +278,27 @@ describe('A session whose client polls', () => {
     await poll(0);
     expect(connection.bufferedAmount).toBe(0);
     expect(drains.length).toBe(1);
+  });
+});
+
+describe('PollStream', () => {
+  it('accepts nothing after its end, and ends once', () => {
+    const sent: unknown[] = [];
+    const response = Object.assign(new EventEmitter(), {
+      destroyed: false,
+      writeHead: () => response,
+      end: (body: Buffer) => sent.push(body.toString()),
+    }) as unknown as ServerResponse;
+    const closed: unknown[] = [];
+    const owner = {
+      onStreamDrained() {},
+      onStreamClosed: (_: unknown, isFinished: boolean) => closed.push(isFinished),
+    };
+    const stream = new PollStream(response, owner, {});
+    expect(stream.write(Buffer.from('a'))).toBe(true);
+    stream.end();
+    expect(stream.write(Buffer.from('b'))).toBe(false);
+    stream.end();
+    expect([sent, closed, stream.isWritable]).toEqual([['a'], [true], false]);
   });
 });

@@ -133,10 +133,11 @@ describe('SessionLog', () => {
     const log = new SessionLog(START);
     log.addRoom('join', 'room', 10);
     log.addBroadcast('11', 11);
-    log.onRecorded(1);
+    log.addRoom('leave', 'other', 11);
+    log.onRecorded(2);
     const without = log.withoutBroadcasts(1_000);
     expect([without.messages, without.sent, without.released]).toEqual([['11'], 1, 0]);
-    expect(without.unrecorded.log).toEqual(['1000 j"room"', '1000 m11']);
+    expect(without.unrecorded.log).toEqual(['1000 j"room"', '1000 m11', '1000 l"other"']);
     expect(without.checkpointAt(1_000)).toEqual({ ...START, position: 1_000 });
   });
 });

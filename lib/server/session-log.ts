@@ -123,7 +123,7 @@ export class SessionLog {
 
   /** The entries that the engine does not have yet. */
   get unrecorded(): { firstEntry: number; log: string[] } {
-    const log = this.#unrecorded.map(({ entry = '' }) => entry);
+    const log = this.#unrecorded.map(({ entry }) => String(entry));
     return { firstEntry: this.#end - log.length, log };
   }
 
