@@ -261,3 +261,31 @@ describe("DartSseClient on this package's server", () => {
     expect((await closed).code).toBe(1000);
   });
 });
+
+describe('A request of DartSseClient that fails', () => {
+  it.each([
+    [404, true],
+    [429, false],
+    [503, false],
+  ])('closes the client if it is a GET with status %i: %s', async (status, isFinal) => {
+    const fetch = () => Promise.resolve(new Response('no', { status }));
+    const client = new DartSseClient(URL_, { fetch, backoff: () => 5 });
+    const closes = eventsOf(client, 'close');
+    await next(client, 'error');
+    await turn();
+    expect(closes.map(({ code }) => code)).toEqual(isFinal ? [1006] : []);
+    client.close();
+    await waitFor(() => client.readyState === DartSseClient.CLOSED);
+  });
+
+  it('closes the client with the error if it is a POST that does not reach the server', async () => {
+    const { client, next: nextRequest } = await startOpen();
+    const closed = next(client, 'close');
+    client.send('x');
+    const post = await nextRequest('POST');
+    post.fail();
+    const { code, reason, unacknowledged } = await closed;
+    expect([code, unacknowledged]).toEqual([1006, ['x']]);
+    expect(reason).toBe('TypeError: fetch failed');
+  });
+});
