@@ -289,3 +289,26 @@ describe('A request of DartSseClient that fails', () => {
     expect(reason).toBe('TypeError: fetch failed');
   });
 });
+
+describe('DartSseClient without options', () => {
+  it('uses the global fetch', async () => {
+    const fetch = jest.spyOn(globalThis, 'fetch');
+    fetch.mockResolvedValue(new Response('no', { status: 404 }));
+    try {
+      const client = new DartSseClient(URL_);
+      const { reason } = await next(client, 'close');
+      expect([fetch.mock.calls.length, reason]).toEqual([1, expect.stringContaining('404')]);
+    } finally {
+      fetch.mockRestore();
+    }
+  });
+
+  it('ignores a handler that is no function, as other event targets do', async () => {
+    const { client, stream } = await startOpen();
+    client.onmessage = 'text' as never;
+    expect(client.onmessage).toBeNull();
+    const messages = messagesOf(client);
+    stream.write('data: "x"\n\n');
+    await waitFor(() => messages.length === 1);
+  });
+});
