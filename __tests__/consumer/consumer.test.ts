@@ -261,7 +261,7 @@ function printTable(): void {
 
 describe('the tarball of a fresh clone', () => {
   test('contains the build, the sources, the documents, and nothing else', async () => {
-    const entries = ['index', 'client/index', 'dart/index'].flatMap((entry) =>
+    const entries = ['index', 'client/index', 'dart/index', 'redis/index'].flatMap((entry) =>
       ['d.mts', 'js', 'js.map', 'mjs', 'mjs.map'].map((ending) => `dist/${entry}.${ending}`),
     );
     const sources = await filesIn('lib');
@@ -307,7 +307,9 @@ describe('the tarball of a fresh clone', () => {
 });
 
 describe('a project that installs the tarball', () => {
-  const ENTRIES = ['', '/client', '/dart', '/client.js'].map((entry) => `sse-duplex${entry}`);
+  const ENTRIES = ['', '/client', '/dart', '/redis', '/client.js'].map(
+    (entry) => `sse-duplex${entry}`,
+  );
 
   test('gets CommonJS from require()', async () => {
     const script = `${JSON.stringify(ENTRIES)}.map((entry) => require.resolve(entry))`;
@@ -317,6 +319,7 @@ describe('a project that installs the tarball', () => {
       'dist/index.js',
       'dist/client/index.js',
       'dist/dart/index.js',
+      'dist/redis/index.js',
       'dist/client.js',
     ]);
   });
@@ -330,6 +333,7 @@ describe('a project that installs the tarball', () => {
       'dist/index.mjs',
       'dist/client/index.mjs',
       'dist/dart/index.mjs',
+      'dist/redis/index.mjs',
       'dist/client.js',
     ]);
   });
