@@ -20,6 +20,13 @@ async function connectAdmin() {
   return admin;
 }
 
+/** Starts the node `n1`. */
+async function startEngine() {
+  const engine = redisCluster(await connectRedis('redis', redis.port));
+  await engine.start('n1', LISTENER);
+  return engine;
+}
+
 describe('The engine on Redis', () => {
   it.each(['allkeys-lru', 'volatile-ttl'])(
     'warns if the eviction policy is %s, because Redis may discard sessions',
@@ -80,8 +87,7 @@ describe('The engine on Redis', () => {
   it('asks to be given a session again if it has lost an earlier commit', async () => {
     const admin = await connectAdmin();
     await admin.flushAll();
-    const engine = redisCluster(await connectRedis('redis', redis.port));
-    await engine.start('n1', LISTENER);
+    const engine = await startEngine();
     const tokenHash = 'HASH';
     await engine.open('a', { dialect: 'duplex', tokenHash, position: 0, principal: undefined });
     const checkpoint = { acknowledged: 0, position: 0, rooms: [], logStart: 0 };
@@ -164,8 +170,7 @@ describe('The engine on Redis', () => {
   it('records what other nodes receive', async () => {
     const admin = await connectAdmin();
     await admin.flushAll();
-    const engine = redisCluster(await connectRedis('redis', redis.port));
-    await engine.start('n1', LISTENER);
+    const engine = await startEngine();
     const tokenHash = 'HASH';
     await engine.open('a', { dialect: 'duplex', tokenHash, position: 0, principal: undefined });
     const batch = { tokenHash, first: 0, messages: ['1', '2'], acknowledged: 3, close: undefined };
@@ -199,8 +204,7 @@ describe('The engine on Redis', () => {
   it('rejects broadcasts for a log that it has lost, and other errors of Redis', async () => {
     const admin = await connectAdmin();
     await admin.flushAll();
-    const engine = redisCluster(await connectRedis('redis', redis.port));
-    await engine.start('n1', LISTENER);
+    const engine = await startEngine();
     const lost = 'the engine has lost its data';
     await expect(engine.readBroadcasts(0)).rejects.toThrow(lost);
     const { generation, position, base } = await engine.beat(0);

@@ -275,7 +275,7 @@ export class RedisEngine implements ClusterEngine {
     );
     const isAppended = await this.#run(
       scripts.BROADCAST,
-      [this.#broadcastsKey, `${this.#broadcastsKey}:log`, this.#sendersKey],
+      [this.#broadcastsKey, this.#logKey, this.#sendersKey],
       sender,
       first,
       this.#options.retainedBroadcasts,
@@ -287,7 +287,7 @@ export class RedisEngine implements ClusterEngine {
   }
 
   async readBroadcasts(after: number): Promise<BroadcastRange> {
-    const keys = [this.#broadcastsKey, `${this.#broadcastsKey}:log`];
+    const keys = [this.#broadcastsKey, this.#logKey];
     const reply = await this.#run(scripts.READ_BROADCASTS, keys, after);
     if (reply === null) throw new Error('the engine has lost its data');
     const [generation, oldest, entries] = reply as [string, string, [string, string[]][]];
@@ -304,6 +304,10 @@ export class RedisEngine implements ClusterEngine {
 
   get #broadcastsKey(): string {
     return `${this.#prefix}{broadcasts}`;
+  }
+
+  get #logKey(): string {
+    return `${this.#broadcastsKey}:log`;
   }
 
   get #sendersKey(): string {

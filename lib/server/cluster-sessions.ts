@@ -27,6 +27,7 @@ import { wait, waitAtMost } from './wait';
 
 /** Time in milliseconds that the owner of a session has to release it for another node. */
 const HANDOVER_TIMEOUT = 500;
+
 /** What a cluster needs of the sessions that this node owns. */
 export interface LocalSessions extends Iterable<Session> {
   /** Path of the middleware, for diagnostics. */

@@ -68,7 +68,7 @@ export class Receiver implements OrderedReceiver, FlowControl {
   constructor(session: ReceiverOwner, firstNumber: 0 | 'unknown') {
     this.#session = session;
     const { journal } = session;
-    this.#firstNumber = journal?.received ? journal.received : firstNumber;
+    this.#firstNumber = journal?.received || firstNumber;
     if (!journal) return;
     const { first, messages } = journal.unhandled;
     this.#delivered = first;

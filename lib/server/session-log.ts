@@ -46,11 +46,7 @@ export class SessionLog {
   /** @param broadcasts all broadcasts after the checkpoint that the new owner knows, oldest first. */
   static restore(
     id: string,
-    {
-      checkpoint,
-      log,
-      lastNumbers: received,
-    }: Pick<StoredSession, 'checkpoint' | 'log' | 'lastNumbers'>,
+    { checkpoint, log, lastNumbers }: Pick<StoredSession, 'checkpoint' | 'log' | 'lastNumbers'>,
     broadcasts: PositionedBroadcast[],
   ): SessionLog {
     const rooms = new Set(checkpoint.rooms);
@@ -62,7 +58,7 @@ export class SessionLog {
       for (let broadcast; (broadcast = broadcasts[next]); next++) {
         const { position, json } = broadcast;
         if (position > until) break;
-        const isMissed = position > checkpoint.position && !isRepeated(broadcast, received);
+        const isMissed = position > checkpoint.position && !isRepeated(broadcast, lastNumbers);
         if (isMissed && matches(broadcast, id, rooms))
           steps.push({ position, before: before++, json });
       }

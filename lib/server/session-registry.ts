@@ -8,6 +8,7 @@ import { Heartbeat } from './heartbeat';
 import type { ResolvedOptions } from './options';
 import { Rooms } from './rooms';
 import { Session } from './session';
+import { matches } from './session-log';
 import type { SessionInit, SessionOwner } from './session-owner';
 import type { SseConnection } from './sse-connection';
 
@@ -160,7 +161,7 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
     else this.find(id)?.send(json);
   }
 
-  #membersOf(room: string, except: string | undefined): Session[] {
+  #membersOf(room: string, except?: string): Session[] {
     const sessions: Session[] = [];
     for (const { id } of this.rooms.membersOf(room)) {
       const session = id === except ? undefined : this.#sessions.get(id);
@@ -170,10 +171,11 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
   }
 
   deliverBroadcast(broadcast: PositionedBroadcast): void {
-    const { json, room, session: id } = broadcast;
-    const candidates = room === undefined ? this : this.#membersOf(room, broadcast.except);
+    const { json, room } = broadcast;
+    const candidates = room === undefined ? this : this.#membersOf(room);
+    const inRoom = { has: () => true };
     const sessions = [...candidates].filter(
-      (each) => (id === undefined || each.id === id) && each.recordBroadcast(broadcast),
+      (each) => matches(broadcast, each.id, inRoom) && each.recordBroadcast(broadcast),
     );
     this.#sendToAll(json, sessions);
   }
