@@ -195,7 +195,29 @@ describe('SseClient with the transport "auto"', () => {
     expect(types).toEqual(['error', 'open']);
   });
 
-  it('streams again after a stream and a poll that fail at once', async () => {
+  it('repeats a poll that the network loses, and streams only after one without an answer', async () => {
+    useFakeTimeouts();
+    const { client, types, get } = startAuto();
+    /** Fails a poll as a cut connection does, and lets the back-off pass. */
+    async function losePoll(): Promise<void> {
+      const poll = await get();
+      expect(isPoll(poll)).toBe(true);
+      const failed = next(client, 'error');
+      poll.fail();
+      await failed;
+      await turn();
+      jest.advanceTimersByTime(0);
+    }
+    await ignore(get);
+    await losePoll();
+    await losePoll();
+    answerPoll(await get(), {}, ping(0, 0));
+    expect(isPoll(await get())).toBe(true);
+    expect(client.transport).toBe('poll');
+    expect(types).toEqual(['error', 'error', 'open', 'error']);
+  });
+
+  it('streams again after a stream that fails at once', async () => {
     const { types, get } = startAuto();
     (await get()).fail();
     const second = await get();

@@ -72,11 +72,11 @@ export function createTransport(
         dispatch('error', {
           message: 'buffered by a proxy: polling, see docs/deployment.md',
         });
-      } else {
+      } else if (isOpen || isTimedOut) {
         current = 'stream';
         isStreamLikely &&= !isOpen;
         if (!isOpen) timeout = OPEN_TIMEOUT;
-      }
+      } // else the poll is repeated: a request that failed says nothing about the streams
       return false;
     },
   };
