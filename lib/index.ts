@@ -8,12 +8,8 @@ export type {
 } from './server/create-sse-middleware';
 export type { SseConnections, SseStats } from './server/session-registry';
 export { SseConnection } from './server/sse-connection';
-export type {
-  CloseDetails,
-  MessageDetails,
-  ReadyState,
-  SseConnectionEvents,
-} from './server/sse-connection';
+export type { ReadyState } from './server/sse-connection';
+export type { CloseDetails, MessageDetails, SseConnectionEvents } from './server/connection-events';
 export type { SseConnectionDiagnostic, SseDiagnostics } from './server/diagnostics';
 export type * from './server/cluster-engine';
 export type { SseOptions } from './server/options';

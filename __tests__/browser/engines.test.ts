@@ -100,6 +100,29 @@ describe.each([
     expect(host.visits).toHaveLength(1);
   });
 
+  test('the drop-in client exchanges bytes with the server', async () => {
+    const host = await openHost();
+    const page = await openPage(`${host.origin}/drop-in`);
+    await openClient(page);
+    const { connection, messages } = await host.visit();
+    const all = Buffer.from(Array.from({ length: 70_000 }, (_, i) => (i * 7) % 256));
+    connection.send(all);
+    connection.send('text');
+    await receive(page, 2);
+    await page.evaluate(() => {
+      const [bytes] = window.received as [ArrayBuffer];
+      window.client.send(new Uint8Array(bytes, 1, 3));
+      window.client.send(new Blob(['blob ', bytes]));
+      window.client.send(bytes);
+      window.client.send(`${bytes.constructor.name} of ${bytes.byteLength} bytes`);
+    });
+    await host.waitFor(() => messages.length === 4);
+    expect(messages[0]).toEqual(Buffer.from([7, 14, 21]));
+    expect(Buffer.concat([Buffer.from('blob '), all]).equals(messages[1] as Buffer)).toBe(true);
+    expect(all.equals(messages[2] as Buffer)).toBe(true);
+    expect(messages[3]).toBe('ArrayBuffer of 70000 bytes');
+  });
+
   test('the drop-in client delivers each message once although it is cut during traffic', async () => {
     const cuts = 4;
     const down = compose('down', 250 * cuts);

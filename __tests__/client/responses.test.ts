@@ -51,7 +51,12 @@ describe('A URL with a fragment', () => {
     const script = scriptFetch();
     openClient(`${URL_}?room=1#/room/1`, { fetch: script.fetch });
     const { url } = await script.next('GET');
-    expect([...url.searchParams.keys()]).toEqual(['room', 'sseClientId', 'sseProtocol']);
+    expect([...url.searchParams.keys()]).toEqual([
+      'room',
+      'sseClientId',
+      'sseProtocol',
+      'sseBinary',
+    ]);
   });
 });
 

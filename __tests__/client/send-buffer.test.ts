@@ -1,25 +1,38 @@
 import fc from 'fast-check';
+import type { OutgoingMessage } from '../../lib/client/message';
 import { SendBuffer } from '../../lib/client/send-buffer';
+import { utf8Length } from '../../lib/protocol/utf8';
+
+/** A message that is not binary. */
+const text = (json: string): OutgoingMessage => ({
+  json,
+  isBinary: false,
+  byteLength: utf8Length(json),
+});
+
+/** The JSON of the messages that the next POST may contain. */
+const jsonsOf = (buffer: SendBuffer, maxBytes = Infinity) =>
+  buffer.batch(maxBytes).map(({ json }) => json);
 
 /** A buffer with the messages 0, 1, 2…, of one byte each. */
 function filled(count: number): SendBuffer {
   const buffer = new SendBuffer();
-  for (let i = 0; i < count; i++) buffer.push(String(i % 10));
+  for (let i = 0; i < count; i++) buffer.push(text(String(i % 10)));
   return buffer;
 }
 
 describe('SendBuffer', () => {
   it('numbers messages from 0 and sums up their sizes in bytes of UTF-8', () => {
     const buffer = new SendBuffer();
-    buffer.push('"a"');
-    buffer.push('"é€😀"');
+    buffer.push(text('"a"'));
+    buffer.push(text('"é€😀"'));
     expect([buffer.first, buffer.length, buffer.byteLength]).toEqual([0, 2, 14]);
   });
 
   it('accepts a message of maxPayload bytes and throws a RangeError for a larger one', () => {
     const buffer = new SendBuffer();
-    buffer.push('"é"', 4);
-    expect(() => buffer.push('"éx"', 4)).toThrow(
+    buffer.push(text('"é"'), 4);
+    expect(() => buffer.push(text('"éx"'), 4)).toThrow(
       new RangeError("cannot send: 5 bytes exceed the server's maxPayload, 4"),
     );
     expect(buffer.length).toBe(1);
@@ -29,8 +42,8 @@ describe('SendBuffer', () => {
     const buffer = filled(3);
     expect(buffer.acknowledge(2)).toBe(true);
     expect([buffer.first, buffer.byteLength]).toEqual([2, 1]);
-    buffer.push('3');
-    expect(buffer.batch(100)).toEqual(['2', '3']);
+    buffer.push(text('3'));
+    expect(jsonsOf(buffer, 100)).toEqual(['2', '3']);
   });
 
   it.each([0, 1, 2])('ignores an acknowledgement of %i messages after one of 2', (count) => {
@@ -58,12 +71,12 @@ describe('SendBuffer', () => {
     [5, 3],
     [100, 3],
   ])('puts into a batch of %i bytes %i messages, with commas between them', (maxBytes, count) => {
-    expect(filled(3).batch(maxBytes)).toEqual(['0', '1', '2'].slice(0, count));
+    expect(jsonsOf(filled(3), maxBytes)).toEqual(['0', '1', '2'].slice(0, count));
   });
 
   it('returns the messages that it held, parsed, when it is cleared', () => {
     const buffer = filled(2);
-    buffer.push('{"a":[1]}');
+    buffer.push(text('{"a":[1]}'));
     buffer.acknowledge(1);
     expect(buffer.clear()).toEqual([1, { a: [1] }]);
     expect([buffer.length, buffer.byteLength]).toEqual([0, 0]);
@@ -81,14 +94,14 @@ describe('SendBuffer', () => {
       for (const each of steps) {
         if ('push' in each) {
           all.push(JSON.stringify('x'.repeat(each.push)));
-          buffer.push(all.at(-1)!);
+          buffer.push(text(all.at(-1)!));
         } else {
           const isPossible = each.acknowledge <= all.length;
           if (isPossible) acknowledged = Math.max(acknowledged, each.acknowledge);
           expect(buffer.acknowledge(each.acknowledge)).toBe(isPossible);
         }
         const held = all.slice(acknowledged);
-        expect(buffer.batch(Infinity)).toEqual(held);
+        expect(jsonsOf(buffer)).toEqual(held);
         expect(buffer.first).toBe(acknowledged);
         expect(buffer.byteLength).toBe(held.join('').length);
       }

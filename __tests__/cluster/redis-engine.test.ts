@@ -209,17 +209,17 @@ describe('The engine on Redis', () => {
     await expect(engine.readBroadcasts(0)).rejects.toThrow(lost);
     const { generation, position, base } = await engine.beat(0);
     expect(position).toBe(base);
-    await expect(engine.broadcast('other', 1, [{ json: '1' }])).rejects.toThrow(lost);
-    await engine.broadcast(generation, 1, [{ json: '1' }, { json: '2', room: 'room' }]);
-    await engine.broadcast(generation, 2, [{ json: 'repeated' }, { json: '3', except: 'a' }]);
+    await expect(engine.broadcast('other', 1, [{ message: '1' }])).rejects.toThrow(lost);
+    await engine.broadcast(generation, 1, [{ message: '1' }, { message: '2', room: 'room' }]);
+    await engine.broadcast(generation, 2, [{ message: 'repeated' }, { message: '3', except: 'a' }]);
     const sent = { sender: 'n1' };
     expect(await engine.readBroadcasts(position)).toEqual({
       generation,
       oldest: position + 1,
       broadcasts: [
-        { ...sent, json: '1', position: position + 1, number: 1 },
-        { ...sent, json: '2', room: 'room', position: position + 2, number: 2 },
-        { ...sent, json: '3', except: 'a', position: position + 3, number: 3 },
+        { ...sent, message: '1', position: position + 1, number: 1 },
+        { ...sent, message: '2', room: 'room', position: position + 2, number: 2 },
+        { ...sent, message: '3', except: 'a', position: position + 3, number: 3 },
       ],
     });
     expect(await engine.beat(position)).toMatchObject({

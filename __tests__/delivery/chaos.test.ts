@@ -4,7 +4,7 @@ import { runChaos } from './chaos';
 // `npm run soak chaos` sends 10,000 messages in each direction through 500 faults, with 20 seeds.
 describe('Through a network that closes, resets, stalls and loses connections, the channel', () => {
   it.concurrent.each(seeds(3))(
-    'delivers each message once and in order in both directions (SEED=%d)',
+    'delivers each message, text or binary, once and in order in both directions (SEED=%d)',
     async (seed) => {
       const { up, down, struck, resumed, ends, peak } = await runChaos({
         seed,

@@ -35,6 +35,8 @@ export interface ChaosReport {
 
 /** Number of faults that are injected at the same time. */
 const CONCURRENT_FAULTS = 3;
+/** The share of binary messages. */
+const BINARY_SHARE = 0.3;
 /** By how many faults the traffic may be ahead of the faults. */
 const LEAD = 6;
 
@@ -52,8 +54,8 @@ export async function runChaos({
   });
   const proxy = await ChaosProxy.open(port);
 
-  const up = new Direction(random.integer(0, 2 ** 31));
-  const down = new Direction(random.integer(0, 2 ** 31));
+  const up = new Direction(random.integer(0, 2 ** 31), undefined, BINARY_SHARE);
+  const down = new Direction(random.integer(0, 2 ** 31), undefined, BINARY_SHARE);
   const ends: string[] = [];
   const isOver = () => ends.length > 0;
   let finish = (_error?: Error) => {};

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { createRandom } from '../helpers/random';
 import type { Random } from '../helpers/random';
 
-/** A message of one byte is a digit, any other a string. */
-export type Message = string | number;
+/** A message of one byte is a digit, any other a string or, among binary ones, bytes. */
+export type Message = string | number | ArrayBuffer | Uint8Array;
 
 /** What happened to the messages of one direction. */
 export interface DirectionReport {
@@ -27,6 +27,7 @@ export class Direction {
   received = 0;
   readonly #random: Random;
   readonly #largest: number;
+  readonly #binaryShare: number;
   readonly #pool: string;
   readonly #sent: string[] = [];
   /** For each received message, its index in the order of sending. */
@@ -35,9 +36,13 @@ export class Direction {
   readonly #receivedHash = createHash('sha256');
   #bytes = 0;
 
-  /** @param largest size of the largest message in bytes. */
-  constructor(seed: number, largest = LARGEST) {
+  /**
+   * @param largest size of the largest message in bytes.
+   * @param binaryShare the share of messages that are binary, from 0 to 1.
+   */
+  constructor(seed: number, largest = LARGEST, binaryShare = 0) {
     this.#largest = largest;
+    this.#binaryShare = binaryShare;
     const random = createRandom(seed);
     this.#random = random;
     this.#pool = Array.from({ length: LARGEST }, () =>
@@ -63,19 +68,22 @@ export class Direction {
       while (!fits()) length = Math.floor(length * 0.9);
       message = text.slice(0, length);
     }
-    const json = JSON.stringify(message);
-    this.#sent.push(json);
-    this.#sentHash.update(json);
-    this.#bytes += Buffer.byteLength(json);
+    if (this.#binaryShare > 0 && this.#random.next() < this.#binaryShare) {
+      message = Buffer.from(String(message));
+    }
+    const text = describe(message);
+    this.#sent.push(text);
+    this.#sentHash.update(text);
+    this.#bytes += Buffer.byteLength(text);
     return message;
   }
 
   receive(message: Message): void {
     this.received++;
-    const json = JSON.stringify(message);
-    this.#receivedHash.update(json);
+    const text = describe(message);
+    this.#receivedHash.update(text);
     const expected = (this.#arrivals.at(-1) ?? -1) + 1;
-    this.#arrivals.push(this.#sent[expected] === json ? expected : this.#sent.indexOf(json));
+    this.#arrivals.push(this.#sent[expected] === text ? expected : this.#sent.indexOf(text));
   }
 
   report(): DirectionReport {
@@ -92,4 +100,10 @@ export class Direction {
       receivedHash: this.#receivedHash.digest('hex'),
     };
   }
+}
+
+/** JSON, or base64 of what the server receives as a Buffer and the client as an ArrayBuffer. */
+function describe(message: Message): string {
+  if (typeof message !== 'object') return JSON.stringify(message);
+  return `bytes ${Buffer.from(message as Uint8Array).toString('base64')}`;
 }

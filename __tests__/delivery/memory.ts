@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SseClient } from '../../lib/client/index';
-import { ReorderBuffer } from '../../lib/protocol/reorder-buffer';
+import { ReorderBuffer } from '../../lib/server/reorder-buffer';
 import { openServer } from './open-server';
 
 declare const gc: () => void;

@@ -107,6 +107,7 @@ export interface DuplexClient {
     id?: number;
     ack?: number;
     messages?: unknown[];
+    binary?: unknown;
     close?: { code: number; reason: string };
   }): Promise<Reply & { json: unknown }>;
   /** Opens another stream of the session. */

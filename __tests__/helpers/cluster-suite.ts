@@ -104,6 +104,36 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect(nodes.map(({ connections }) => connections.length)).toEqual([1, 0]);
     });
 
+    it('carry binary messages to and from a session of any node, and to the next one', async () => {
+      const received: unknown[] = [];
+      const nodes = await startNodes(2, (connection) => {
+        connection.on('message', (message) => {
+          received.push(message);
+          connection.send(message);
+        });
+      });
+      const route = { get: 0, post: 1 };
+      const client = connect(nodes, route);
+      const messages = messagesOf(client);
+      await next(client, 'open');
+      client.send(Uint8Array.of(1, 2));
+      client.send('text');
+      await waitFor(() => messages.length === 2);
+      nodes[1]!.sse.broadcast(Uint8Array.of(3));
+      nodes[1]!.sse.session(nodes[0]!.connections[0]!.id).send(Uint8Array.of(4));
+      await waitFor(() => messages.length === 4);
+      nodes[0]!.kill();
+      route.get = 1;
+      nodes[1]!.sse.broadcast(Uint8Array.of(5));
+      await waitFor(() => messages.length === 5);
+      const bytes = messages.map((each) => Buffer.from(each as ArrayBuffer));
+      expect(received).toEqual([Buffer.of(1, 2), 'text']);
+      expect([bytes[0], ...bytes.slice(2)]).toEqual(
+        [[1, 2], [3], [4], [5]].map((each) => Buffer.from(each)),
+      );
+      expect(messages[1]).toBe('text');
+    });
+
     it('take a session over with its rooms and its state, but not with its data', async () => {
       const moved: NodeConnection[] = [];
       const nodes = await startNodes(2, (connection) => {

@@ -3,7 +3,7 @@ import {
   createEventStreamDecoder,
   encodeEvent,
   encodeFields,
-  encodeJsonEvent,
+  encodeMessageEvent,
 } from '../../lib/protocol/event-stream';
 import type { EventFields } from '../../lib/protocol/event-stream';
 
@@ -291,17 +291,17 @@ describe('encodeEvent', () => {
 });
 
 describe('encodeFields', () => {
-  it('encodes the lines of an event that encodeJsonEvent completes', () => {
-    const text = encodeFields({ id: 't.1' }) + encodeJsonEvent('{"a":1}');
+  it('encodes the lines of an event that encodeMessageEvent completes', () => {
+    const text = encodeFields({ id: 't.1' }) + encodeMessageEvent('{"a":1}');
     expect(text).toBe('id: t.1\ndata: {"a":1}\n\n');
   });
 });
 
-describe('encodeJsonEvent', () => {
+describe('encodeMessageEvent', () => {
   it('encodes any JSON value as encodeEvent does', () => {
     const property = fc.property(fc.jsonValue(), (value) => {
       const json = JSON.stringify(value);
-      expect(encodeJsonEvent(json)).toBe(encodeEvent({ data: json }));
+      expect(encodeMessageEvent(json)).toBe(encodeEvent({ data: json }));
     });
     fc.assert(property);
   });

@@ -2,7 +2,7 @@ import { createParser } from 'eventsource-parser';
 import fc from 'fast-check';
 import { createEventStreamDecoder, encodeEvent } from '../../lib/protocol/event-stream';
 import { Batch } from '../../lib/server/batch';
-import { toJson } from '../../lib/protocol/json';
+import { toJson } from '../../lib/protocol/message';
 import { seeds } from '../helpers/random';
 import { hardText, hardValue } from './hard-values';
 

@@ -32,6 +32,7 @@ describe('parseStreamRequest', () => {
       id: 'a',
       dialect: dartDialect,
       isPoll: false,
+      acceptsBinary: false,
       hasLastEventId: false,
       resumption: undefined,
     });
@@ -64,9 +65,14 @@ describe('parseStreamRequest', () => {
     expect(parse('sseClientId=a&ssePoll=1').isPoll).toBe(true);
   });
 
+  it('learns from sseBinary=1 that the client accepts binary messages', () => {
+    expect(parse('sseClientId=a&sseProtocol=2&sseBinary=1').acceptsBinary).toBe(true);
+    expect(() => parse('sseClientId=a&sseBinary=0')).toThrow('"sseBinary" must be 1');
+  });
+
   it.each(['0', 'true', ''])('rejects ssePoll=%s', (value) => {
     expect(() => parse(`sseClientId=a&ssePoll=${value}`)).toThrow(
-      'the query parameter "ssePoll" must be 1, or be left out for a stream',
+      'the query parameter "ssePoll" must be 1, or be left out',
     );
   });
 

@@ -51,11 +51,11 @@ describe('SendBuffer', () => {
     const buffer = new SendBuffer();
     for (const json of ['0', '1', '2']) buffer.push(json);
     buffer.acknowledge(1);
-    const { length, parse } = buffer.clear(1);
+    const { length, decode } = buffer.clear(1);
     expect([buffer.acked, buffer.next, buffer.byteLength, buffer.unwrittenBytes]).toEqual([
       3, 3, 0, 0,
     ]);
-    expect([length, parse()]).toEqual([2, [1, 2]]);
+    expect([length, decode()]).toEqual([2, [1, 2]]);
     expect(buffer.clear(3)).toMatchObject({ length: 0 });
   });
 
@@ -157,7 +157,7 @@ describe('SendBuffer', () => {
         }
       }
       for (const { buffer, sent, first } of sessions) {
-        expect(buffer.clear(first).parse()).toEqual(sent.slice(first).map(Number));
+        expect(buffer.clear(first).decode()).toEqual(sent.slice(first).map(Number));
       }
     });
     fc.assert(property, { numRuns: 500 });

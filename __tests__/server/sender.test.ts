@@ -1,3 +1,4 @@
+import type { Close } from '../../lib/protocol/wire';
 import { PreparedMessage, WRITE_SIZE } from '../../lib/server/batch';
 import { dartDialect, duplexDialect } from '../../lib/server/dialect';
 import type { EventStream } from '../../lib/server/event-stream';
@@ -48,6 +49,8 @@ function createSender(options: SseOptions = {}, dialect = duplexDialect) {
     onAcknowledged: (count: number) => void (owner.acknowledged = count),
     onOverflow: (direction: string, bytes: number) => owner.overflows.push([direction, bytes]),
     onDrain: () => owner.drains++,
+    closes: [] as Close[],
+    lifecycle: { close: (close: Close) => void owner.closes.push(close) },
   };
   const sender = new Sender(owner);
   const attach = (received = 0) => {
@@ -473,7 +476,7 @@ describe('Sender', () => {
       sender.flush();
       sender.acknowledge(1);
       const discarded = sender.clear();
-      expect([discarded.length, discarded.parse()]).toEqual([2, ['1', '2']]);
+      expect([discarded.length, discarded.decode()]).toEqual([2, ['1', '2']]);
       expect([sender.unacknowledgedAmount, sender.bufferedAmount]).toEqual([0, 0]);
     });
 
@@ -483,7 +486,7 @@ describe('Sender', () => {
       sender.send('"0"');
       sender.flush();
       sender.send('"1"');
-      expect(sender.clear().parse()).toEqual(['1']);
+      expect(sender.clear().decode()).toEqual(['1']);
     });
   });
 });

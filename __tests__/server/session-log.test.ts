@@ -5,7 +5,7 @@ const START: Checkpoint = { acknowledged: 0, position: 10, rooms: [], logStart: 
 
 /** A broadcast of the node `n` that is its own position. */
 function broadcast(position: number, rest: Partial<PositionedBroadcast> = {}): PositionedBroadcast {
-  return { json: String(position), position, sender: 'n', number: position, ...rest };
+  return { message: String(position), position, sender: 'n', number: position, ...rest };
 }
 
 /** Stores what a log would give to the engine, and restores it. */

@@ -1,5 +1,4 @@
 import { CloseCode, validateClose } from '../protocol/close-code';
-import { toJson } from '../protocol/json';
 import type { Close } from '../protocol/wire';
 import { ClientEventTarget, createDispatch } from './events';
 import type { Dispatch, SseMessageEvent } from './events';
@@ -27,8 +26,8 @@ export interface ClientSession {
   readonly bufferedAmount: number;
   /** See {@link ClientBase.transport}. */
   readonly transport: Transport;
-  /** Sends a message, given as JSON. Called only while connecting or open. */
-  send(json: string): void;
+  /** See {@link ClientBase.send}. Called only while connecting or open. */
+  send(message: unknown): void;
   /** Closes. Called only while connecting or open, with a valid code and reason. */
   close(close: Close): void;
   /** Something has happened to the page. */
@@ -156,9 +155,11 @@ export class ClientBase<Incoming, Outgoing> extends ClientEventTarget<Incoming, 
    * Sends a message. Before the `open` event and while the event stream is lost, it waits in the
    * client.
    *
-   * @param message any value that has a JSON form.
-   * @throws TypeError if the message has no JSON form: undefined, a function, a symbol, a BigInt, or
-   * an object that contains itself.
+   * @param message any value that has a JSON form; or an ArrayBuffer, a view such as Uint8Array, or a Blob,
+   * whose bytes the server receives as a Buffer. A Blob is read first, and later messages wait for it.
+   * @throws TypeError if the message is neither: undefined, a function, a symbol, a BigInt, or an object
+   * that contains itself.
+   * @throws TypeError if the message is binary, and the server, or Dart's protocol, does not accept that.
    * @throws RangeError if its JSON is larger than the server's `maxPayload`. Before the `open` event,
    * that is not known; then the server rejects it and the client closes.
    * @throws RangeError if more than `maxBufferedAmount` bytes would be unacknowledged: wait for `drain`.
@@ -169,7 +170,7 @@ export class ClientBase<Incoming, Outgoing> extends ClientEventTarget<Incoming, 
     if (readyState > OPEN) {
       throw new Error(`cannot send in readyState ${readyState}: use a new client`);
     }
-    this.#session.send(toJson(message));
+    this.#session.send(message);
   }
 
   /**

@@ -104,6 +104,11 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
     if (!isSending) void send();
   }
 
+  /** Whether nothing is to be sent before the close. */
+  function isClosable(): boolean {
+    return closing !== undefined && !buffer.length;
+  }
+
   function owe(part: number): void {
     ackDebt += part;
     if (ackDebt >= 1) flush();
@@ -119,7 +124,7 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
   async function send(): Promise<void> {
     isSending = true;
     let attempt = 0;
-    for (let open; (open = session()) && (buffer.length || closing || ackDebt >= 1);) {
+    for (let open; (open = session()) && (buffer.isReady || isClosable() || ackDebt >= 1);) {
       const failure = await post(open);
       if (!failure) {
         attempt = 0;
@@ -139,7 +144,9 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
     const { first } = buffer;
     const maxBytes = isUnloading ? KEEPALIVE_LIMIT : Math.min(open.maxPayload, batchLimit);
     const batch = buffer.batch(maxBytes);
-    const messages = batch.join(); // they are JSON already
+    const messages = batch.map(({ json }) => json).join();
+    const binary = batch.flatMap(({ isBinary }, index) => (isBinary ? index : [])).join();
+    const binaryField = binary && `,"binary":[${binary}]`;
     const close = batch.length === buffer.length ? closing : undefined;
     const closeField = close ? `,"close":${JSON.stringify(close)}` : '';
     onAck(open);
@@ -147,7 +154,7 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
     const signal = AbortSignal.timeout(timeout);
     const body =
       `{"token":"${open.token}","id":${first},"ack":${received},` +
-      `"messages":[${messages}]${closeField}}`;
+      `"messages":[${messages}]${binaryField}${closeField}}`;
     let response;
     let text;
     try {

@@ -1,16 +1,10 @@
-import { utf8Length } from '../protocol/utf8';
+import { decodeOutgoing } from './message';
+import type { OutgoingMessage } from './message';
 import { DEFAULT_MAX_BUFFERED_AMOUNT } from './options';
-
-/** A message, ready to be sent. */
-interface BufferedMessage {
-  readonly json: string;
-  /** Size of `json` in bytes of UTF-8. */
-  readonly byteLength: number;
-}
 
 /** The messages that were sent and not yet acknowledged, numbered from 0 over the whole session. */
 export class SendBuffer {
-  readonly #messages: BufferedMessage[] = [];
+  readonly #messages: OutgoingMessage[] = [];
   readonly #maxByteLength: number;
   /** Number of the first message in the buffer, which is the number of acknowledged messages. */
   first = 0;
@@ -27,13 +21,23 @@ export class SendBuffer {
     return this.#messages.length;
   }
 
+  /** Whether the first message can be sent. A Blob must be read before. */
+  get isReady(): boolean {
+    return this.#messages[0]?.json !== undefined;
+  }
+
+  /** Whether one of the messages is binary. */
+  get hasBinary(): boolean {
+    return this.#messages.some(({ isBinary }) => isBinary);
+  }
+
   /**
    * Adds a message.
    *
    * @throws RangeError if its size exceeds `maxPayload` bytes, or if the buffer is full.
    */
-  push(json: string, maxPayload = Infinity): void {
-    const byteLength = utf8Length(json);
+  push(message: OutgoingMessage, maxPayload = Infinity): void {
+    const { byteLength } = message;
     if (byteLength > maxPayload) {
       throw new RangeError(
         `cannot send: ${byteLength} bytes exceed the server's maxPayload, ${maxPayload}`,
@@ -44,7 +48,7 @@ export class SendBuffer {
         `cannot send: ${this.byteLength} bytes are unacknowledged, wait for "drain" (option "maxBufferedAmount")`,
       );
     }
-    this.#messages.push({ json, byteLength });
+    this.#messages.push(message);
     this.byteLength += byteLength;
   }
 
@@ -62,23 +66,21 @@ export class SendBuffer {
   }
 
   /**
-   * Returns the JSON of the first messages, as many as fit into `maxBytes` with a comma between two of
+   * Returns the first messages that are ready, as many as fit into `maxBytes` with a comma between two of
    * them. The very first one is included even if it does not fit: then the server decides about it.
    */
-  batch(maxBytes: number): string[] {
-    const jsons: string[] = [];
+  batch(maxBytes: number): OutgoingMessage[] {
     let size = -1; // one comma less than messages
-    for (const { json, byteLength } of this.#messages) {
+    const end = this.#messages.findIndex(({ json, byteLength }, index) => {
       size += byteLength + 1;
-      if (size > maxBytes && jsons.length) break;
-      jsons.push(json);
-    }
-    return jsons;
+      return json === undefined || (size > maxBytes && index > 0);
+    });
+    return this.#messages.slice(0, end < 0 ? undefined : end);
   }
 
   /** Removes all messages. Returns them as they were passed to `send`, oldest first. */
   clear(): unknown[] {
     this.byteLength = 0;
-    return this.#messages.splice(0).map(({ json }): unknown => JSON.parse(json));
+    return this.#messages.splice(0).map(decodeOutgoing);
   }
 }

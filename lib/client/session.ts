@@ -1,12 +1,13 @@
 import { CloseCode } from '../protocol/close-code';
 import { parseFields, parseHello, parseJson, readClose } from '../protocol/parse';
 import {
+  BINARY,
   EventName,
   MISSED_INTERVALS,
   POLL,
-  POLL_VALUE,
   PROTOCOL,
   PROTOCOL_VERSION,
+  YES,
   formatLastEventId,
   isCount,
 } from '../protocol/wire';
@@ -17,6 +18,7 @@ import { MAX_DELAY } from './delay';
 import { createEventStream } from './event-stream';
 import { createSessionId } from './http';
 import type { ErrorResponse, SendRequest } from './http';
+import { decodeIncoming, encodeOutgoing, readBlob } from './message';
 import { defaultBackoff } from './options';
 import type { SseClientOptions } from './options';
 import { createPostQueue } from './post-queue';
@@ -25,6 +27,8 @@ import type { TransportChoice } from './transport';
 
 /** How long the closing handshake may take, in milliseconds. */
 const CLOSE_TIMEOUT = 10_000;
+
+const NO_BINARY = 'cannot send: the server does not accept binary messages';
 
 /** Codes of errors that a client can cause, and would again if it repeated the request. */
 const FINAL_CODES: readonly unknown[] = [
@@ -85,8 +89,18 @@ export function openSession(
     get transport() {
       return transport.current;
     },
-    send(json) {
-      buffer.push(json, session?.maxPayload);
+    send(message) {
+      const outgoing = encodeOutgoing(message);
+      if (outgoing.isBinary && session && !session.binary) throw new TypeError(NO_BINARY);
+      buffer.push(outgoing, session?.maxPayload);
+      if (outgoing.blob) {
+        readBlob(outgoing).then(queue.flush, (error: unknown) =>
+          endWithError({
+            code: CloseCode.abnormal,
+            reason: `cannot read a Blob: ${String(error)}`,
+          }),
+        );
+      }
       // Later, so that all that the application sends at once is in one batch.
       queueMicrotask(queue.flush);
     },
@@ -111,8 +125,11 @@ export function openSession(
     if (session) headers['Last-Event-ID'] = formatLastEventId(session.token, queue.received());
     // A new id for each attempt to open: one whose response was lost may have taken the id.
     else id = createSessionId(debugKey);
-    const parameters: [string, string][] = [[PROTOCOL, PROTOCOL_VERSION]];
-    if (transport.current === 'poll') parameters.push([POLL, POLL_VALUE]);
+    const parameters: [string, string][] = [
+      [PROTOCOL, PROTOCOL_VERSION],
+      [BINARY, YES],
+    ];
+    if (transport.current === 'poll') parameters.push([POLL, YES]);
     return request(id, { headers, signal }, ...parameters);
   }
 
@@ -137,6 +154,10 @@ export function openSession(
     const type = session ? 'reconnect' : 'open';
     session = hello;
     readyState ||= OPEN;
+    if (!hello.binary && buffer.hasBinary) {
+      endWithError({ code: CloseCode.unsupportedData, reason: NO_BINARY });
+      return false;
+    }
     const isConnecting = stream.onOpen(MISSED_INTERVALS * hello.heartbeat);
     queue.onAck(hello); // by the stream's request
     queue.wake();
@@ -146,7 +167,7 @@ export function openSession(
   }
 
   function onMessage(open: Hello, data: string): boolean {
-    const message = parseJson(data);
+    const message = decodeIncoming(data);
     if (message === undefined) return false;
     queue.count(open, data.length);
     dispatch('message', { data: message });
@@ -206,6 +227,11 @@ export function openSession(
     readyState = CLOSING;
     if (session) closingHandshake(close);
     else end(close);
+  }
+
+  function endWithError(close: Close): void {
+    dispatch('error', { message: close.reason });
+    end(close);
   }
 
   function end({ code, reason }: Close, isAcknowledged = false): void {

@@ -4,6 +4,7 @@ import { MAX_DELAY } from '../client/delay';
 import { createEventStream, isEventStream } from '../client/event-stream';
 import { createSessionId, describeError } from '../client/http';
 import type { SendRequest } from '../client/http';
+import { encodeOutgoing } from '../client/message';
 import { defaultBackoff } from '../client/options';
 import type { SseClientOptions } from '../client/options';
 import { SendBuffer } from '../client/send-buffer';
@@ -58,8 +59,10 @@ export function openDartSession(
       return buffer.byteLength;
     },
     transport: 'stream',
-    send(json) {
-      buffer.push(json);
+    send(message) {
+      const outgoing = encodeOutgoing(message);
+      if (outgoing.isBinary) throw new TypeError('cannot send: Dart servers accept only JSON');
+      buffer.push(outgoing);
       void sendAll();
     },
     close(close) {
@@ -107,9 +110,9 @@ export function openDartSession(
     isSending = true;
     for (;;) {
       const [message] = buffer.batch(0);
-      if (message === undefined || readyState === CLOSED) break;
+      if (message?.json === undefined || readyState === CLOSED) break;
       const number = buffer.first;
-      const reason = await post(message, number);
+      const reason = await post(message.json, number);
       if (reason !== undefined) return fail(reason);
       buffer.acknowledge(number + 1);
       dispatch('drain');

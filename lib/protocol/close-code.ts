@@ -6,6 +6,8 @@ export const CloseCode = {
   /** The page was left, or the server is stopping. */
   goingAway: 1001,
   protocolError: 1002,
+  /** The client does not accept binary messages. */
+  unsupportedData: 1003,
   /** Never sent: the peer disappeared without closing. */
   abnormal: 1006,
   /** A configured limit was exceeded. */

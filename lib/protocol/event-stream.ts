@@ -3,6 +3,7 @@
  * Source: HTML Living Standard §9.2.5 "Parsing an event stream" and §9.2.6 "Interpreting an event
  * stream", cited as [spec].
  */
+import type { EncodedMessage } from './message';
 
 /** Begins a line of data. */
 export const DATA_PREFIX = 'data: ';
@@ -29,7 +30,7 @@ const LINE_BREAK = /\r\n|\n|\r/g;
 
 /**
  * Encodes the lines of an event without the blank line that ends it, so that an event can be
- * completed by {@link encodeJsonEvent}.
+ * completed by {@link encodeMessageEvent}.
  *
  * `data` may contain any characters; line breaks of every kind arrive as `\n` [spec].
  */
@@ -48,9 +49,9 @@ export function encodeEvent(fields: EventFields): string {
   return `${encodeFields(fields)}\n`;
 }
 
-/** Encodes an event whose data is the output of `JSON.stringify`, which never contains a line break. */
-export function encodeJsonEvent(json: string): string {
-  return DATA_PREFIX + json + EVENT_END;
+/** Encodes the event of a message, which is an event without a name. An encoded message has no line break. */
+export function encodeMessageEvent(message: EncodedMessage): string {
+  return DATA_PREFIX + message + EVENT_END;
 }
 
 /**

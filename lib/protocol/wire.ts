@@ -17,10 +17,12 @@ export const MESSAGE_ID = 'messageId';
 export const LAST_EVENT_ID = 'lastEventId';
 /** Query parameter: requests the duplex dialect. */
 export const PROTOCOL = 'sseProtocol';
-/** Query parameter of a GET: with the value {@link POLL_VALUE}, its response is a poll. */
+/** Query parameter of a GET: with the value {@link YES}, its response is a poll. */
 export const POLL = 'ssePoll';
-/** The value of {@link POLL}. */
-export const POLL_VALUE = '1';
+/** Query parameter of a GET: with the value {@link YES}, the client accepts messages that are not JSON. */
+export const BINARY = 'sseBinary';
+/** The value of {@link POLL} and of {@link BINARY}. */
+export const YES = '1';
 
 /** Names of the events on a stream. An event without a name is a message. */
 export const EventName = {
@@ -67,6 +69,8 @@ export interface Hello {
   };
   /** Largest message, and largest sum of a batch, in bytes of JSON. */
   maxPayload: number;
+  /** Present if both sides accept messages that are not JSON. */
+  binary?: true;
 }
 
 /** Heartbeat of a duplex stream. */
@@ -94,6 +98,8 @@ export interface Envelope {
   /** Number of messages that the client has received. */
   ack: number;
   messages: unknown[];
+  /** Indices of those messages that are binary, in ascending order: they are strings of base64. */
+  binary?: number[];
   /** Closes the session after the messages. */
   close?: Close;
 }

@@ -1,4 +1,7 @@
-import { DATA_PREFIX, EVENT_END, encodeJsonEvent } from '../protocol/event-stream';
+import { DATA_PREFIX, EVENT_END, encodeMessageEvent } from '../protocol/event-stream';
+import { isJson } from '../protocol/message';
+import type { EncodedMessage } from '../protocol/message';
+import { decodeMessage } from './message';
 
 /** Target size of one write, in bytes. A batch that has reached it accepts no more messages. */
 export const WRITE_SIZE = 64 * 1024;
@@ -26,9 +29,9 @@ export class Batch {
   }
 
   /** Appends a message. Returns the size of its event in bytes. */
-  push(json: string, size = eventSize(json)): number {
+  push(message: EncodedMessage, size = eventSize(message)): number {
     this.#ends.push(this.#end(this.length) + size);
-    this.#text += encodeJsonEvent(json);
+    this.#text += encodeMessageEvent(message);
     return size;
   }
 
@@ -59,11 +62,11 @@ export class Batch {
     return batch;
   }
 
-  /** Returns the messages, parsed from their events. */
+  /** Returns the messages, decoded from their events. */
   messages(): unknown[] {
     return Array.from({ length: this.length }, (_, i): unknown => {
       const event = this.read(i, i + 1).toString('utf8');
-      return JSON.parse(event.slice(DATA_PREFIX.length, -EVENT_END.length));
+      return decodeMessage(event.slice(DATA_PREFIX.length, -EVENT_END.length));
     });
   }
 
@@ -72,24 +75,27 @@ export class Batch {
   }
 }
 
-function eventSize(json: string): number {
-  return DATA_PREFIX.length + Buffer.byteLength(json) + EVENT_END.length;
+function eventSize(message: EncodedMessage): number {
+  return DATA_PREFIX.length + Buffer.byteLength(message) + EVENT_END.length;
 }
 
 /**
- * One serialised message for many sessions. Sessions that were sent the same shared messages in the
+ * One encoded message for many sessions. Sessions that were sent the same shared messages in the
  * same turn of the event loop share one batch: a message costs each of them only a count, and all of
  * them write the same bytes (bench: broadcast, ten a turn).
  */
 export class PreparedMessage {
   /** Size of the event in bytes. */
   readonly size: number;
-  readonly #json: string;
+  /** Whether the message is JSON, which every client understands. */
+  readonly isJson: boolean;
+  readonly #message: EncodedMessage;
   #ownBatch: Batch | undefined;
 
-  constructor(json: string) {
-    this.#json = json;
-    this.size = eventSize(json);
+  constructor(message: EncodedMessage) {
+    this.#message = message;
+    this.isJson = isJson(message);
+    this.size = eventSize(message);
   }
 
   /** A batch that begins with this message, for sessions whose last batch cannot be extended. */
@@ -103,6 +109,6 @@ export class PreparedMessage {
 
   appendTo(batch: Batch): void {
     batch.lastShared = this;
-    batch.push(this.#json, this.size);
+    batch.push(this.#message, this.size);
   }
 }

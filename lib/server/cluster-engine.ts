@@ -1,6 +1,8 @@
+import type { EncodedMessage } from '../protocol/message';
+
 /**
  * The storage that the nodes of a cluster share: an interface, so that it can be implemented on different
- * databases. PROTOCOL.md, "Several nodes", describes the rules. All messages are JSON texts.
+ * databases. PROTOCOL.md, "Several nodes", describes the rules. Messages are opaque strings of one line.
  *
  * Each method rejects if the database does not answer; the outcome of the call is then unknown, and the caller
  * may repeat it. All methods that change a session are therefore idempotent.
@@ -244,8 +246,8 @@ export interface RecordedMessages {
 
 /** A message for sessions of all nodes: exactly those that match all of its conditions. */
 export interface Broadcast {
-  /** The message. */
-  json: string;
+  /** The message, encoded. */
+  message: EncodedMessage;
   /** Only for the members of this room. */
   room?: string;
   /** Only for the session with this id. */

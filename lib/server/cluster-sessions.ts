@@ -14,6 +14,7 @@ import type { NodeSessions } from './cluster-node';
 import { diagnose } from './diagnostics';
 import { dialects } from './dialect';
 import type { JournalStart } from './journal';
+import { encodeMessage } from './message';
 import { createPlaceholderRequest } from './node-http';
 import type { ResolvedOptions } from './options';
 import { engineUnavailable, outOfWindow, receiveBufferFull, sessionClosed } from './request-error';
@@ -220,7 +221,7 @@ export class ClusterSessions implements NodeSessions {
     const batch: TakenBatch = {
       tokenHash: own.tokenHash,
       first,
-      messages: messages.map((message) => JSON.stringify(message)),
+      messages: messages.map(encodeMessage),
       acknowledged: ack,
       close,
     };

@@ -1,3 +1,4 @@
+import type { EncodedMessage } from '../protocol/message';
 import type { Close } from '../protocol/wire';
 import type {
   CommitResult,
@@ -7,6 +8,7 @@ import type {
   StoredClose,
   StoredSession,
 } from './cluster-engine';
+import { encodeMessage } from './message';
 import { engineUnavailable } from './request-error';
 import { isRepeated } from './session-log';
 import type { SessionLog } from './session-log';
@@ -84,8 +86,8 @@ export class Journal {
   #recordedReceived: number;
   /** All messages before this number are handled. */
   #handled: number;
-  /** The messages from number `#handled` on, as JSON. */
-  readonly #unhandled: string[];
+  /** The messages from number `#handled` on. */
+  readonly #unhandled: EncodedMessage[];
   /** Number of messages that were delivered to the application. */
   #delivered: number;
   /** Numbers of messages that are handled, although one before them is not. */
@@ -153,8 +155,8 @@ export class Journal {
     });
   }
 
-  recordMessage(json: string): void {
-    this.#log.addMessage(json, this.#node.position);
+  recordMessage(message: EncodedMessage): void {
+    this.#log.addMessage(message, this.#node.position);
     this.#changed();
   }
 
@@ -163,8 +165,8 @@ export class Journal {
     return isRepeated(broadcast, this.#lastNumbers);
   }
 
-  recordBroadcast(json: string, position: number): void {
-    this.#log.addBroadcast(json, position);
+  recordBroadcast(message: EncodedMessage, position: number): void {
+    this.#log.addBroadcast(message, position);
   }
 
   recordRoom(change: 'join' | 'leave', room: string): void {
@@ -188,7 +190,7 @@ export class Journal {
 
   /** A message of the client has arrived, in order. */
   recordReceived(message: unknown): void {
-    this.#unhandled.push(JSON.stringify(message));
+    this.#unhandled.push(encodeMessage(message));
     this.#received++;
     this.#changed();
   }

@@ -1,19 +1,21 @@
 import type { IncomingMessage } from 'node:http';
 import { validateClose } from '../protocol/close-code';
 import {
+  BINARY,
   CLIENT_ID,
   LAST_EVENT_ID,
   MESSAGE_ID,
   POLL,
-  POLL_VALUE,
   PROTOCOL,
   PROTOCOL_VERSION,
+  YES,
   isCount,
   parseLastEventId,
 } from '../protocol/wire';
 import type { Close, Envelope } from '../protocol/wire';
 import { dartDialect, duplexDialect } from './dialect';
 import type { Dialect } from './dialect';
+import { decodeBase64 } from './message';
 import { SseRequestError } from './request-error';
 
 /** Longest session id, in UTF-16 code units. */
@@ -26,6 +28,8 @@ export interface StreamRequest {
   dialect: Dialect;
   /** Whether the response ends after its events: see `PollStream`. */
   isPoll: boolean;
+  /** Whether the client accepts messages that are not JSON. */
+  acceptsBinary: boolean;
   /** Whether the client has had a session before. */
   hasLastEventId: boolean;
   /** The session that the client wants to resume, if its `Last-Event-ID` is one of this package. */
@@ -43,7 +47,8 @@ export function parseStreamRequest(
   return {
     id: parseId(query),
     dialect,
-    isPoll: parsePoll(query),
+    isPoll: parseFlag(query, POLL),
+    acceptsBinary: parseFlag(query, BINARY),
     hasLastEventId: lastEventId !== undefined,
     resumption: typeof lastEventId === 'string' ? parseLastEventId(lastEventId) : undefined,
   };
@@ -64,12 +69,13 @@ export function parsePostRequest(query: URLSearchParams): {
 
 /** @throws SseRequestError if `value` is not the body of a duplex POST. */
 export function parseEnvelope(value: unknown): Envelope {
-  const { token, id, ack, messages, close } = asRecord(value);
+  const { token, id, ack, messages, binary = [], close } = asRecord(value);
   if (
     typeof token === 'string' &&
     isCount(id) &&
     isCount(ack) &&
     Array.isArray(messages) &&
+    decodeBinary(messages, binary) &&
     (close === undefined || isClose(close))
   ) {
     // Only these two members: `retry` is not a client's to give.
@@ -78,12 +84,22 @@ export function parseEnvelope(value: unknown): Envelope {
   }
   throw new SseRequestError(
     'bad-request',
-    'the body is not {"token", "id", "ack", "messages", "close"?} as PROTOCOL.md defines it, or a ' +
+    'the body is not {"token", "id", "ack", "messages", "binary"?, "close"?} as PROTOCOL.md defines it, or a ' +
       'body parser changed it: mount sse-duplex before body parsers',
   );
 }
 
-/** Returns the size in bytes of the messages of a duplex POST, with their commas. */
+/** Replaces the binary messages by their bytes. Returns false if `indices` is not as PROTOCOL.md defines it. */
+function decodeBinary(messages: unknown[], indices: unknown): boolean {
+  if (!Array.isArray(indices)) return false;
+  return indices.every((index) => {
+    const bytes = isCount(index) ? decodeBase64(messages[index]) : undefined;
+    if (bytes) messages[index as number] = bytes;
+    return bytes !== undefined;
+  });
+}
+
+/** Returns the size in bytes of the messages of a duplex POST, with their commas and the list of the binary ones. */
 export function sizeOfMessages(envelope: Envelope, bodySize: number): number {
   return bodySize - Buffer.byteLength(JSON.stringify({ ...envelope, messages: [] }));
 }
@@ -131,12 +147,12 @@ function parseDialect(query: URLSearchParams): Dialect {
   );
 }
 
-function parsePoll(query: URLSearchParams): boolean {
-  const value = parseParameter(query, POLL);
-  if (value === undefined || value === POLL_VALUE) return value !== undefined;
+function parseFlag(query: URLSearchParams, name: string): boolean {
+  const value = parseParameter(query, name);
+  if (value === undefined || value === YES) return value !== undefined;
   throw new SseRequestError(
     'bad-request',
-    `the query parameter "${POLL}" must be ${POLL_VALUE}, or be left out for a stream`,
+    `the query parameter "${name}" must be ${YES}, or be left out`,
   );
 }
 

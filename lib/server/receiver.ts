@@ -1,11 +1,13 @@
 import type { AsyncResource } from 'node:async_hooks';
 import type { EventEmitter } from 'node:events';
-import { ReorderBuffer } from '../protocol/reorder-buffer';
-import type { OrderedReceiver } from '../protocol/reorder-buffer';
+import type { EncodedMessage } from '../protocol/message';
+import { ReorderBuffer } from './reorder-buffer';
+import type { OrderedReceiver } from './reorder-buffer';
 import { Deadline } from './deadline';
 import { emit, emitAndWait } from './emit';
 import type { Journal } from './journal';
 import type { ResolvedOptions } from './options';
+import { decodeMessage } from './message';
 import { outOfWindow, receiveBufferFull } from './request-error';
 import type { SseRequestError } from './request-error';
 import type { FlowControl } from './sse-connection';
@@ -72,7 +74,7 @@ export class Receiver implements OrderedReceiver, FlowControl {
     if (!journal) return;
     const { first, messages } = journal.unhandled;
     this.#delivered = first;
-    for (const json of messages) this.#push(JSON.parse(json), json.length, true);
+    for (const each of messages) this.#push(decodeMessage(each), each.length, true);
   }
 
   /** Number of messages received in order; the next one has this number. */
@@ -140,11 +142,10 @@ export class Receiver implements OrderedReceiver, FlowControl {
     return !results.includes('out-of-window');
   }
 
-  /** Accepts messages, given as JSON, that another node has received. */
-  receiveJson(firstNumber: number, messages: string[]): void {
-    const size = messages.reduce((sum, json) => sum + json.length, 0);
-    const values = messages.map((json): unknown => JSON.parse(json));
-    this.receiveBatch(firstNumber, values, size);
+  /** Accepts messages that another node has received. */
+  receiveEncoded(firstNumber: number, messages: EncodedMessage[]): void {
+    const size = messages.reduce((sum, { length }) => sum + length, 0);
+    this.receiveBatch(firstNumber, messages.map(decodeMessage), size);
   }
 
   /**

@@ -79,7 +79,7 @@ export class RequestHandler {
     const principal = this.#policy.allowsAnyone ? undefined : await this.#policy.authorize(request);
     if (isAborted(response)) return; // the client disconnected in the meantime
 
-    const { id, dialect, isPoll, resumption, hasLastEventId } = streamRequest;
+    const { id, dialect, isPoll, acceptsBinary, resumption, hasLastEventId } = streamRequest;
     if (this.#registry.cluster && dialect === dartDialect) throw dartDialectInCluster();
     const openStream = (owner: Session) =>
       isPoll
@@ -92,7 +92,11 @@ export class RequestHandler {
     }
     const isAuthentic = isAuthenticResumption(session, streamRequest, principal);
     if (session && isAuthentic && resumption && session.canResume(resumption.received)) {
-      const hasReconnected = session.attach(openStream(session), resumption.received);
+      const hasReconnected = session.attach(
+        openStream(session),
+        resumption.received,
+        acceptsBinary,
+      );
       if (hasReconnected) this.#registry.counts.resumed++;
       return;
     }
@@ -125,7 +129,7 @@ export class RequestHandler {
     });
     if (!opened) throw sessionConflict(id);
     try {
-      opened.attach(openStream(opened), 0);
+      opened.attach(openStream(opened), 0, acceptsBinary);
     } catch (error) {
       opened.lifecycle.terminate({
         code: CloseCode.internalError,

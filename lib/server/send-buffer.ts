@@ -1,11 +1,12 @@
+import type { EncodedMessage } from '../protocol/message';
 import { Batch } from './batch';
 import type { PreparedMessage } from './batch';
 
 /** The messages that a send buffer gave up. */
 export interface Discarded {
   readonly length: number;
-  /** Parses the messages, oldest first. */
-  parse(): unknown[];
+  /** Decodes the messages, oldest first. */
+  decode(): unknown[];
 }
 
 /**
@@ -38,14 +39,14 @@ export class SendBuffer {
     this.acked = this.next = this.queued = first;
   }
 
-  /** Queues a message, given as JSON. */
-  push(json: string): void {
+  /** Queues a message. */
+  push(message: EncodedMessage): void {
     let batch = this.#batches.at(-1);
     if (!batch?.isAppendable || batch.lastShared) {
       batch = new Batch();
       this.#append(batch);
     }
-    this.#count(batch.push(json));
+    this.#count(batch.push(message));
   }
 
   /** Queues a message that other sessions are sent as well. */
@@ -129,7 +130,7 @@ export class SendBuffer {
     this.acknowledge(this.queued);
     return {
       length,
-      parse() {
+      decode() {
         const messages = batches.flatMap((batch) => batch.messages());
         return messages.slice(messages.length - length);
       },

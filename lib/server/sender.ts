@@ -1,3 +1,6 @@
+import { CloseCode } from '../protocol/close-code';
+import { isJson } from '../protocol/message';
+import type { EncodedMessage } from '../protocol/message';
 import type { Close, Hello } from '../protocol/wire';
 import { WRITE_SIZE } from './batch';
 import type { PreparedMessage } from './batch';
@@ -35,6 +38,10 @@ export interface SenderOwner {
   /** The client does not need the messages before this number any more. */
   onAcknowledged(count: number): void;
   onOverflow(direction: 'down', bytes: number): void;
+  readonly lifecycle: {
+    /** Closes the session after the messages that were sent. */
+    close(close: Close): void;
+  };
   /** After `send` returned false: more may be sent. */
   onDrain(): void;
 }
@@ -43,17 +50,20 @@ export interface SenderOwner {
 export class Sender {
   readonly #session: SenderOwner;
   readonly #buffer: SendBuffer;
+  /** Whether the client accepts messages that are not JSON. Another node may have had its last GET. */
+  #acceptsBinary: boolean;
   #stream: EventStream | undefined;
   #needDrain = false;
   #isFlushScheduled = false;
   #isCloseWritten = false;
 
   /** @param log in a cluster: what the client had not acknowledged at the previous node. */
-  constructor(session: SenderOwner, log?: { sent: number; messages: string[] }) {
+  constructor(session: SenderOwner, log?: { sent: number; messages: EncodedMessage[] }) {
     this.#session = session;
+    this.#acceptsBinary = log !== undefined;
     const messages = log?.messages ?? [];
     this.#buffer = new SendBuffer(log && log.sent - messages.length);
-    for (const json of messages) this.#buffer.push(json);
+    for (const message of messages) this.#buffer.push(message);
   }
 
   /** The stream that is attached now. */
@@ -96,20 +106,49 @@ export class Sender {
     return this.#needDrain;
   }
 
+  /**
+   * Returns whether the client accepts a message. If not, its session is closed with code 1003.
+   *
+   * @throws TypeError if the client's dialect has no such messages.
+   */
+  checkAccepted(message: EncodedMessage): boolean {
+    if (this.#acceptsBinary || isJson(message)) return true;
+    if (!this.#session.dialect.acknowledges) {
+      throw new TypeError('cannot send: a client of the Dart dialect accepts only JSON');
+    }
+    this.#failBinary();
+    return false;
+  }
+
+  #failBinary(): void {
+    const reason = 'the client does not accept binary messages';
+    this.#session.lifecycle.close({ code: CloseCode.unsupportedData, reason });
+  }
+
   /** Queues a message. Returns whether more may be sent before `onDrain`. */
-  send(json: string): boolean {
-    this.#buffer.push(json);
+  send(message: EncodedMessage): boolean {
+    this.#buffer.push(message);
     const hasFailed = this.failIfOverflowing();
     if (!hasFailed) this.scheduleFlush();
     if (hasFailed || !this.#isBelowLimits) this.#needDrain = true;
     return !this.#needDrain;
   }
 
-  /** Queues a message that other sessions are sent as well. Returns false if it is one too many. */
+  /** Queues a message that other sessions are sent as well. Returns false if {@link failBroadcast} is to follow. */
   sendPrepared(message: PreparedMessage): boolean {
+    if (!this.#accepts(message)) return false;
     this.#buffer.pushPrepared(message);
     this.scheduleFlush();
     return !this.#isOverflowing;
+  }
+
+  failBroadcast(message: PreparedMessage): void {
+    if (this.#accepts(message)) this.failIfOverflowing();
+    else this.#failBinary();
+  }
+
+  #accepts({ isJson }: PreparedMessage): boolean {
+    return isJson || this.#acceptsBinary;
   }
 
   get #isOverflowing(): boolean {
@@ -137,8 +176,13 @@ export class Sender {
    * Continues on a stream: writes the handshake, then the messages after the first `sent` ones, which the
    * client has received, and then new messages.
    */
-  attach(stream: EventStream, counts: Pick<Hello, 'resumed' | 'sent' | 'received'>): void {
+  attach(
+    stream: EventStream,
+    counts: Pick<Hello, 'resumed' | 'sent' | 'received'>,
+    acceptsBinary = false,
+  ): void {
     this.#stream = stream;
+    this.#acceptsBinary = acceptsBinary;
     this.#isCloseWritten = false;
     this.#release(counts.sent);
     this.#buffer.rewind();
@@ -149,6 +193,7 @@ export class Sender {
       heartbeat: options.heartbeatInterval,
       ackAfter: ackThresholds(options, stream.isPoll),
       maxPayload: options.maxPayload,
+      ...(acceptsBinary && { binary: true }),
     });
     stream.write(Buffer.from(handshake));
     this.flush();

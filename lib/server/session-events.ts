@@ -42,7 +42,7 @@ export class SessionEvents {
     diagnose('sse-duplex:close', { ...this.#context, code, reason, unacknowledged });
     emit(this.#context.connection, 'close', code, reason, {
       get unacknowledged() {
-        return messages.parse();
+        return messages.decode();
       },
     });
   }

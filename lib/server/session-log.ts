@@ -1,3 +1,4 @@
+import type { EncodedMessage } from '../protocol/message';
 import type { Checkpoint, PositionedBroadcast, StoredSession } from './cluster-engine';
 
 /**
@@ -9,15 +10,15 @@ interface Step {
   position: number;
   /** Number of messages before the step. */
   before: number;
-  /** JSON of the message, if the step is one. */
-  json?: string;
+  /** The encoded message, if the step is one. */
+  message?: EncodedMessage;
   /** Entry in the log of the session. A broadcast has none: it is in the log of all nodes. */
   entry?: string;
   joins?: string;
   leaves?: string;
 }
 
-/** The first character of an entry, after its position. JSON follows: of the message, or of the room's name. */
+/** The first character of an entry, after its position. The encoded message follows, or the room's name as JSON. */
 const MESSAGE = 'm';
 const JOIN = 'j';
 const LEAVE = 'l';
@@ -40,7 +41,8 @@ export class SessionLog {
     this.#checkpoint = checkpoint;
     this.#steps = steps;
     this.#end = checkpoint.logStart + steps.filter(({ entry }) => entry !== undefined).length;
-    this.#sent = checkpoint.acknowledged + steps.filter(({ json }) => json !== undefined).length;
+    this.#sent =
+      checkpoint.acknowledged + steps.filter(({ message }) => message !== undefined).length;
   }
 
   /** @param broadcasts all broadcasts after the checkpoint that the new owner knows, oldest first. */
@@ -56,17 +58,17 @@ export class SessionLog {
     let next = 0;
     const addBroadcasts = (until: number) => {
       for (let broadcast; (broadcast = broadcasts[next]); next++) {
-        const { position, json } = broadcast;
+        const { position, message } = broadcast;
         if (position > until) break;
         const isMissed = position > checkpoint.position && !isRepeated(broadcast, lastNumbers);
         if (isMissed && matches(broadcast, id, rooms))
-          steps.push({ position, before: before++, json });
+          steps.push({ position, before: before++, message });
       }
     };
     for (const step of entries) {
       addBroadcasts(step.position);
       step.before = before;
-      if (step.json !== undefined) before++;
+      if (step.message !== undefined) before++;
       applyTo(rooms, step);
       steps.push(step);
     }
@@ -79,9 +81,9 @@ export class SessionLog {
     return this.#sent;
   }
 
-  /** The messages that are not acknowledged, as JSON. */
-  get messages(): string[] {
-    return this.#steps.flatMap(({ json }) => (json === undefined ? [] : [json]));
+  /** The messages that are not acknowledged. */
+  get messages(): EncodedMessage[] {
+    return this.#steps.flatMap(({ message }) => (message === undefined ? [] : [message]));
   }
 
   /** The rooms after the last step. */
@@ -96,9 +98,9 @@ export class SessionLog {
     return this.#unrecorded[0]?.before ?? Infinity;
   }
 
-  addMessage(json: string, position: number): void {
-    const entry = `${position} ${MESSAGE}${json}`;
-    this.#addEntry({ position, before: this.#sent++, json, entry });
+  addMessage(message: EncodedMessage, position: number): void {
+    const entry = `${position} ${MESSAGE}${message}`;
+    this.#addEntry({ position, before: this.#sent++, message, entry });
   }
 
   addRoom(change: 'join' | 'leave', room: string, position: number): void {
@@ -107,8 +109,8 @@ export class SessionLog {
     this.#addEntry({ position, before: this.#sent, entry, ...roomChange });
   }
 
-  addBroadcast(json: string, position: number): void {
-    this.#steps.push({ position, before: this.#sent++, json });
+  addBroadcast(message: EncodedMessage, position: number): void {
+    this.#steps.push({ position, before: this.#sent++, message });
   }
 
   #addEntry(step: Step): void {
@@ -133,7 +135,7 @@ export class SessionLog {
     const [unrecorded] = this.#unrecorded;
     let moved = 0;
     for (const step of this.#steps) {
-      const after = step.before + (step.json === undefined ? 0 : 1);
+      const after = step.before + (step.message === undefined ? 0 : 1);
       if (step === unrecorded || after > count) break;
       moved++;
     }
@@ -141,7 +143,7 @@ export class SessionLog {
     const rooms = new Set(this.#checkpoint.rooms);
     let { acknowledged, logStart, position } = this.#checkpoint;
     for (const step of this.#steps.splice(0, moved)) {
-      if (step.json !== undefined) acknowledged++;
+      if (step.message !== undefined) acknowledged++;
       if (step.entry !== undefined) logStart++;
       position = step.position;
       applyTo(rooms, step);
@@ -166,8 +168,8 @@ export class SessionLog {
   withoutBroadcasts(position: number): SessionLog {
     const { acknowledged, rooms, logStart } = this.#checkpoint;
     const log = new SessionLog({ acknowledged, rooms, logStart, position });
-    for (const { json, joins, leaves } of this.#steps) {
-      if (json !== undefined) log.addMessage(json, position);
+    for (const { message, joins, leaves } of this.#steps) {
+      if (message !== undefined) log.addMessage(message, position);
       if (joins !== undefined) log.addRoom('join', joins, position);
       if (leaves !== undefined) log.addRoom('leave', leaves, position);
     }
@@ -211,7 +213,7 @@ function parseEntry(entry: string): Step {
   const kind = entry[space + 1];
   const value = entry.slice(space + 2);
   const step = { position, before: 0, entry };
-  if (kind === MESSAGE) return { ...step, json: value };
+  if (kind === MESSAGE) return { ...step, message: value };
   const room = String(JSON.parse(value));
   return kind === JOIN ? { ...step, joins: room } : { ...step, leaves: room };
 }

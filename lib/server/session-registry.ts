@@ -1,11 +1,12 @@
 import { CloseCode, validateClose } from '../protocol/close-code';
-import { toJson } from '../protocol/json';
+import type { EncodedMessage } from '../protocol/message';
 import { PreparedMessage } from './batch';
 import type { Broadcast, PositionedBroadcast } from './cluster-engine';
 import { ClusterSessions } from './cluster-sessions';
 import type { LocalSessions } from './cluster-sessions';
 import { Heartbeat } from './heartbeat';
 import type { ResolvedOptions } from './options';
+import { encodeMessage } from './message';
 import { Rooms } from './rooms';
 import { Session } from './session';
 import { matches } from './session-log';
@@ -123,42 +124,43 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
     void this.cluster?.remove(session);
   }
 
-  /** @throws TypeError if the message is not JSON-serialisable. */
+  /** @throws TypeError if the message is neither binary nor JSON-serialisable. */
   broadcast(message: unknown, filter?: (connection: SseConnection) => boolean): void {
-    const json = toJson(message);
+    const encoded = encodeMessage(message);
     if (this.cluster) {
       if (filter) throw filterInCluster();
-      return this.cluster.node.broadcast({ json });
+      return this.cluster.node.broadcast({ message: encoded });
     }
     const sessions = filter
       ? [...this.#sessions.values()].filter(({ connection }) => filter(connection))
       : this.#sessions.values();
-    this.#sendToAll(json, sessions);
+    this.#sendToAll(encoded, sessions);
   }
 
   /**
    * Sends a message to the members of a room.
    *
-   * @throws TypeError if the message is not JSON-serialisable.
+   * @throws TypeError if the message is neither binary nor JSON-serialisable.
    */
   sendToRoom(room: string, message: unknown, except?: SseConnection): void {
-    const json = toJson(message);
+    const encoded = encodeMessage(message);
     if (this.cluster) {
-      const broadcast: Broadcast = except ? { json, room, except: except.id } : { json, room };
+      const broadcast: Broadcast = { message: encoded, room };
+      if (except) broadcast.except = except.id;
       return this.cluster.node.broadcast(broadcast);
     }
-    this.#sendToAll(json, this.#membersOf(room, except?.id));
+    this.#sendToAll(encoded, this.#membersOf(room, except?.id));
   }
 
   /**
    * Sends a message to the session with this id, if there is one.
    *
-   * @throws TypeError if the message is not JSON-serialisable.
+   * @throws TypeError if the message is neither binary nor JSON-serialisable.
    */
   sendToSession(id: string, message: unknown): void {
-    const json = toJson(message);
-    if (this.cluster) this.cluster.node.broadcast({ json, session: id });
-    else this.find(id)?.send(json);
+    const encoded = encodeMessage(message);
+    if (this.cluster) this.cluster.node.broadcast({ message: encoded, session: id });
+    else this.find(id)?.send(encoded);
   }
 
   #membersOf(room: string, except?: string): Session[] {
@@ -171,24 +173,24 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
   }
 
   deliverBroadcast(broadcast: PositionedBroadcast): void {
-    const { json, room } = broadcast;
+    const { message, room } = broadcast;
     const candidates = room === undefined ? this : this.#membersOf(room);
     const inRoom = { has: () => true };
     const sessions = [...candidates].filter(
       (each) => matches(broadcast, each.id, inRoom) && each.recordBroadcast(broadcast),
     );
-    this.#sendToAll(json, sessions);
+    this.#sendToAll(message, sessions);
   }
 
-  #sendToAll(json: string, sessions: Iterable<Session>): void {
-    const prepared = new PreparedMessage(json);
-    // A session that exceeds its limit closes only after all others have the message: its `close` listener
+  #sendToAll(message: EncodedMessage, sessions: Iterable<Session>): void {
+    const prepared = new PreparedMessage(message);
+    // A session that cannot be sent the message closes only after all others have the message: its `close` listener
     // may send, and all clients must receive that afterwards.
-    const overflowing: Session[] = [];
+    const failing: Session[] = [];
     for (const session of sessions) {
-      if (!session.sendPrepared(prepared)) overflowing.push(session);
+      if (!session.sendPrepared(prepared)) failing.push(session);
     }
-    for (const session of overflowing) session.failIfOverflowing();
+    for (const session of failing) session.failBroadcast(prepared);
   }
 
   /** @throws RangeError if the code or the reason is invalid. */

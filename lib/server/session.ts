@@ -1,5 +1,6 @@
 import { AsyncResource } from 'node:async_hooks';
 import { CloseCode } from '../protocol/close-code';
+import type { EncodedMessage } from '../protocol/message';
 import { MISSED_INTERVALS } from '../protocol/wire';
 import type { Close, Envelope, PostResponse } from '../protocol/wire';
 import type { PreparedMessage } from './batch';
@@ -129,20 +130,18 @@ export class Session
    * Makes `stream` the stream of the session instead of a previous one. Writes what the client lacks.
    *
    * @param received number of messages that the client has received; {@link canResume} must hold.
+   * @param acceptsBinary whether the client accepts messages that are not JSON.
    * @returns whether the client has reconnected, and not just sent its next poll.
    */
-  attach(stream: EventStream, received: number): boolean {
+  attach(stream: EventStream, received: number, acceptsBinary = false): boolean {
     const isContinued = this.#isBetweenPolls;
     const isReconnection = this.#wasAttached && !isContinued;
     this.#isBetweenPolls = false;
     this.#lastActivityAt = performance.now();
     this.lifecycle.onAttached();
     const previous = this.#sender.stream;
-    this.#sender.attach(stream, {
-      resumed: this.#wasAttached,
-      sent: received,
-      received: this.#confirmed,
-    });
+    const counts = { resumed: this.#wasAttached, sent: received, received: this.#confirmed };
+    this.#sender.attach(stream, counts, acceptsBinary);
     this.#wasAttached = true;
     if (previous) {
       previous.destroy();
@@ -185,12 +184,12 @@ export class Session
   // --- Messages ------------------------------------------------------------------------------------
 
   /** @returns whether more may be sent before `drain`; false if the session is not open. */
-  send(json: string): boolean {
-    if (!this.lifecycle.isOpen) return false;
+  send(message: EncodedMessage): boolean {
+    if (!this.lifecycle.isOpen || !this.#sender.checkAccepted(message)) return false;
     this.inOrder((journal) => {
       if (this.lifecycle.isClosed) return;
-      journal?.recordMessage(json);
-      this.#sender.send(json);
+      journal?.recordMessage(message);
+      this.#sender.send(message);
     });
     return !this.#sender.needsDrain;
   }
@@ -198,7 +197,7 @@ export class Session
   /**
    * Sends a message that other sessions are sent as well. Has no effect unless the session is open.
    *
-   * @returns false if the session exceeds `maxBufferedAmount`: see {@link failIfOverflowing}.
+   * @returns false if the session is to be closed for it: see {@link failBroadcast}.
    */
   sendPrepared(message: PreparedMessage): boolean {
     return !this.lifecycle.isOpen || this.#sender.sendPrepared(message);
@@ -207,7 +206,7 @@ export class Session
   /** In a cluster: records a broadcast before {@link sendPrepared}. Returns false if it is not to be sent. */
   recordBroadcast(broadcast: PositionedBroadcast): boolean {
     if (!this.lifecycle.isOpen || this.journal?.hasReceived(broadcast)) return false;
-    this.journal?.recordBroadcast(broadcast.json, broadcast.position);
+    this.journal?.recordBroadcast(broadcast.message, broadcast.position);
     return true;
   }
 
@@ -218,9 +217,9 @@ export class Session
     else change(undefined);
   }
 
-  /** Closes the session with code 1008 if it exceeds `maxBufferedAmount`. */
-  failIfOverflowing(): void {
-    this.#sender.failIfOverflowing();
+  /** Closes a session that does not accept the message (1003), or exceeds `maxBufferedAmount` with it (1008). */
+  failBroadcast(message: PreparedMessage): void {
+    this.#sender.failBroadcast(message);
   }
 
   /**
@@ -287,7 +286,7 @@ export class Session
     }
     if (messages.length > 0) {
       this.journal?.onReceivedElsewhere(first + messages.length);
-      this.#receiver.receiveJson(first, messages);
+      this.#receiver.receiveEncoded(first, messages);
     }
     if (close) this.lifecycle.terminate(close);
   }

@@ -2,59 +2,13 @@ import type { AsyncResource } from 'node:async_hooks';
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { CloseCode, validateClose } from '../protocol/close-code';
-import { toJson } from '../protocol/json';
+import { toJson } from '../protocol/message';
+import type { EncodedMessage } from '../protocol/message';
 import type { Close } from '../protocol/wire';
+import type { EventArguments, SseConnectionEvents } from './connection-events';
+import { encodeMessage } from './message';
 import { checkRoom } from './rooms';
 import type { Rooms } from './rooms';
-
-/** Details of the end of a connection. */
-export interface CloseDetails<Outgoing> {
-  /**
-   * The messages that the client did not acknowledge, oldest first. It may have received some of them,
-   * because it acknowledges in batches. A client of the Dart dialect never acknowledges: for it, these
-   * are the messages that were not written to a socket.
-   */
-  readonly unacknowledged: Outgoing[];
-}
-
-/** Details of a message. */
-export interface MessageDetails {
-  /**
-   * Number of the message in its session, counted from 0. Together with the session id it identifies the message,
-   * also if it is delivered again: use both as the key of what a listener stores.
-   */
-  readonly number: number;
-  /**
-   * Whether the message may have been delivered before: in a cluster, by a node that stopped before it had recorded
-   * that the message was handled. Always false in a single process.
-   */
-  readonly redelivered: boolean;
-}
-
-/** Events of an {@link SseConnection}: the arguments of their listeners. */
-export interface SseConnectionEvents<Incoming, Outgoing> {
-  /** A message of the client. Emitted once per message, in the order in which they were sent. */
-  message: [message: Incoming, details: MessageDetails];
-  /** The stream was lost. The client has `reconnectTimeout` to reconnect; messages are kept for it. */
-  disconnect: [];
-  /** The client has reconnected. No messages were lost. */
-  reconnect: [];
-  /**
-   * In a cluster: another node has taken the session over. Nothing is sent or received with this object any more, and
-   * `close` is not emitted. The other node emits `connection`, with {@link SseConnection.recovered}.
-   */
-  moved: [];
-  /** Emitted after `send()` returned `false`, when the buffered data is below the limits again. */
-  drain: [];
-  /**
-   * The session ended. Emitted once, after the last `message`. `code` and `reason` are those of the side
-   * that closed, or 1006 if the client disappeared without closing.
-   */
-  close: [code: number, reason: string, details: CloseDetails<Outgoing>];
-}
-
-/** The arguments of `emit`, as EventEmitter declares them. */
-type EventArguments<Events, Event> = Event extends keyof Events ? Events[Event] & unknown[] : never;
 
 /** What a connection needs from its session. */
 export interface ConnectionSession {
@@ -68,7 +22,8 @@ export interface ConnectionSession {
   readonly bufferedAmount: number;
   readonly unacknowledgedAmount: number;
   readonly flow: FlowControl;
-  send(json: string): boolean;
+  /** @throws TypeError if the client's dialect has no such messages. */
+  send(message: EncodedMessage): boolean;
   /** Runs a change of the session. In a cluster, the journal records it. */
   inOrder(change: (journal: ConnectionJournal | undefined) => void): void;
 }
@@ -221,16 +176,17 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
   }
 
   /**
-   * Sends any JSON-serialisable value. It is delivered once, in order, even if the stream is lost in the
-   * meantime. A Dart client accepts only strings [dart].
+   * Sends any JSON-serialisable value, or bytes: an ArrayBuffer or a view such as Buffer, which the client receives as
+   * an ArrayBuffer. It is delivered once, in order, even if the stream is lost in the meantime. A Dart client accepts
+   * only strings [dart]. A client of another implementation that does not accept bytes is closed with code 1003.
    *
    * @returns `false` if the buffer is full (the message is still queued; wait for `drain` before sending
    * more), or if the connection is not `OPEN` (the message is discarded).
    * @throws TypeError if the message is not JSON-serialisable: `undefined`, a function, a symbol, a
-   * BigInt, or a cyclic object.
+   * BigInt, or a cyclic object; if it is a Blob; or if it is bytes and the client uses the Dart dialect.
    */
   send(message: Outgoing): boolean {
-    return this.#session.send(toJson(message));
+    return this.#session.send(encodeMessage(message));
   }
 
   /**

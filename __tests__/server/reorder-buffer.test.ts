@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { ReorderBuffer } from '../../lib/protocol/reorder-buffer';
+import { ReorderBuffer } from '../../lib/server/reorder-buffer';
 
 function createBuffer(
   bounds: { messages?: number; bytes?: number } = {},

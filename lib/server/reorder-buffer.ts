@@ -1,3 +1,6 @@
+import type { EncodedMessage } from '../protocol/message';
+import { decodeMessage, encodeMessage } from './message';
+
 /**
  * The result of inserting a message:
  * - `delivered`: it was the next one, and was delivered together with those that waited for it;
@@ -14,12 +17,12 @@ export interface OrderedReceiver {
 
 /**
  * A buffered message with its size in bytes, or undefined for a number that is skipped. The message is
- * kept as JSON, because a parsed value may take many times the memory of its text.
+ * kept encoded, because a parsed value may take many times the memory of its text.
  */
-type Entry = { json: string; size: number } | undefined;
+type Entry = { encoded: EncodedMessage; size: number } | undefined;
 
 /**
- * Accepts numbered JSON values in any order and any number of times, and delivers each once, in order.
+ * Accepts numbered messages in any order and any number of times, and delivers each once, in order.
  * What it buffers is limited in number and in bytes.
  */
 export class ReorderBuffer {
@@ -76,7 +79,7 @@ export class ReorderBuffer {
       this.#receiver.deliver(message, size);
       this.#deliverBuffered();
     } else if (result === 'buffered') {
-      this.#buffer(number, { json: JSON.stringify(message), size });
+      this.#buffer(number, { encoded: encodeMessage(message), size });
     }
     return result;
   }
@@ -134,7 +137,7 @@ export class ReorderBuffer {
       this.#next = number + 1;
       if (!entry) continue;
       this.#bufferedBytes -= entry.size;
-      this.#receiver.deliver(JSON.parse(entry.json), entry.size);
+      this.#receiver.deliver(decodeMessage(entry.encoded), entry.size);
     }
   }
 }

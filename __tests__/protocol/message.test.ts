@@ -1,4 +1,4 @@
-import { toJson } from '../../lib/protocol/json';
+import { toJson } from '../../lib/protocol/message';
 
 describe('toJson', () => {
   it.each<[unknown, string]>([

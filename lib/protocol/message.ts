@@ -1,0 +1,42 @@
+/**
+ * A message as it travels on a stream, in one line: JSON; or {@link BINARY_MARK} and base64; or {@link TEXT_MARK}
+ * and a string as it is. No JSON begins with one of the marks.
+ */
+export type EncodedMessage = string;
+
+/** Begins a message of bytes. Base64 follows [RFC 4648 §4]. */
+export const BINARY_MARK = '=';
+
+/** Begins a message that is a string without a line break. */
+export const TEXT_MARK = "'";
+
+/** Whether an encoded message is JSON, which every client understands. */
+export function isJson(message: EncodedMessage): boolean {
+  return !message.startsWith(BINARY_MARK) && !message.startsWith(TEXT_MARK);
+}
+
+/**
+ * Serialises a message.
+ *
+ * @throws TypeError if the message has no JSON form: `undefined`, a function, a symbol, a BigInt, or a
+ * cyclic object.
+ */
+export function toJson(message: unknown): string {
+  // The type that TypeScript declares for `JSON.stringify` omits undefined.
+  const json = JSON.stringify(message) as string | undefined;
+  if (!json) throw new TypeError(`cannot send: ${typeof message} has no JSON form`);
+  return json;
+}
+
+/** Returns the bytes of an ArrayBuffer or of a view, without a copy, and undefined for any other value. */
+export function bytesOf(value: unknown): Uint8Array | undefined {
+  if (ArrayBuffer.isView(value)) {
+    return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  }
+  return isOfClass(value, 'ArrayBuffer') ? new Uint8Array(value as ArrayBuffer) : undefined;
+}
+
+/** Whether a value is an instance of a class of the platform, also of another window's. */
+export function isOfClass(value: unknown, ...names: string[]): boolean {
+  return names.some((name) => Object.prototype.toString.call(value) === `[object ${name}]`);
+}

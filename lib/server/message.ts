@@ -1,0 +1,37 @@
+import { BINARY_MARK, TEXT_MARK, bytesOf, isOfClass, toJson } from '../protocol/message';
+import type { EncodedMessage } from '../protocol/message';
+
+/**
+ * Encodes a message of the application.
+ *
+ * @throws TypeError if it is neither binary nor JSON-serialisable.
+ */
+export function encodeMessage(message: unknown): EncodedMessage {
+  const bytes = bytesOf(message);
+  if (bytes) {
+    const { buffer, byteOffset, byteLength } = bytes;
+    return BINARY_MARK + Buffer.from(buffer, byteOffset, byteLength).toString('base64');
+  }
+  if (isOfClass(message, 'Blob', 'File')) {
+    throw new TypeError(
+      'cannot send: a Blob is read asynchronously, send await blob.arrayBuffer()',
+    );
+  }
+  return toJson(message);
+}
+
+/** Decodes what {@link encodeMessage} returned. Bytes become a Buffer. */
+export function decodeMessage(message: EncodedMessage): unknown {
+  if (message.startsWith(BINARY_MARK)) return Buffer.from(message.slice(1), 'base64');
+  if (message.startsWith(TEXT_MARK)) return message.slice(1);
+  return JSON.parse(message);
+}
+
+/** Decodes base64. Returns undefined if the value is not a string of base64, with padding. */
+export function decodeBase64(value: unknown): Buffer | undefined {
+  if (typeof value !== 'string' || value.length % 4 !== 0) return undefined;
+  const bytes = Buffer.from(value, 'base64');
+  const padding = value.endsWith('==') ? 2 : value.endsWith('=') ? 1 : 0;
+  // Node ignores characters that are not base64, and what follows a padding.
+  return bytes.length === (value.length / 4) * 3 - padding ? bytes : undefined;
+}
