@@ -1,17 +1,18 @@
 /** Methods of `Uint8Array` that new platforms have [ECMAScript 2026]. */
 interface NativeBase64 {
   fromBase64?(text: string): Uint8Array<ArrayBuffer>;
-  prototype: { toBase64?(this: Uint8Array): string };
+  prototype: { toBase64?: (this: Uint8Array) => string };
 }
 
-const { fromBase64: decode, prototype } = Uint8Array as unknown as NativeBase64;
+const native = Uint8Array as unknown as NativeBase64;
 
 /** Number of bytes that are passed to one function call as arguments. */
 const CHUNK_SIZE = 8_192;
 
 /** Encodes bytes as base64 [RFC 4648 §4]. */
 export function toBase64(bytes: Uint8Array): string {
-  if (prototype.toBase64) return prototype.toBase64.call(bytes);
+  const { toBase64: encode } = native.prototype;
+  if (encode) return encode.call(bytes);
   let binary = '';
   for (let i = 0; i < bytes.length; i += CHUNK_SIZE) {
     binary += String.fromCharCode(...bytes.subarray(i, i + CHUNK_SIZE));
@@ -22,7 +23,7 @@ export function toBase64(bytes: Uint8Array): string {
 /** Decodes base64. Returns undefined if the text is not base64. */
 export function fromBase64(text: string): ArrayBuffer | undefined {
   try {
-    if (decode) return decode.call(Uint8Array, text).buffer;
+    if (native.fromBase64) return native.fromBase64(text).buffer;
     const binary = atob(text);
     const bytes = new Uint8Array(binary.length);
     // Many times faster than `Uint8Array.from` with a function.
