@@ -8,6 +8,8 @@ module.exports = {
     'client/index': 'lib/client/index.ts',
     'dart/index': 'lib/dart/index.ts',
     'redis/index': 'lib/redis/index.ts',
+    'websocket/index': 'lib/websocket/index.ts',
+    'ws/index': 'lib/ws/index.ts',
   },
   format: ['cjs', 'esm'],
   target: 'es2022',

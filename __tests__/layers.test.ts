@@ -4,7 +4,14 @@ import ts from 'typescript';
 import { dependencies } from '../package.json';
 
 const ROOT = join(__dirname, '..');
-const ENTRIES = ['lib/index.ts', 'lib/client/index.ts', 'lib/dart/index.ts', 'lib/redis/index.ts'];
+const ENTRIES = [
+  'lib/index.ts',
+  'lib/client/index.ts',
+  'lib/dart/index.ts',
+  'lib/redis/index.ts',
+  'lib/websocket/index.ts',
+  'lib/ws/index.ts',
+];
 
 /** The longest file that is easy to read as a whole. */
 const MAX_LINES = 400;
@@ -82,6 +89,12 @@ function isAllowed(layer: string, file: string, { from, typeOnly, kind }: Import
       return /^(client|protocol)\//.test(from) || from in dependencies;
     case 'dart':
       return /^(dart|client|protocol)\//.test(from) || from in dependencies;
+    case 'websocket':
+      return /^(websocket|client|protocol)\//.test(from);
+    case 'ws':
+      if (from.startsWith('server/')) return typeOnly;
+      if (from === 'node:http') return typeOnly;
+      return /^ws\/|^node:events$/.test(from);
     case 'redis':
       if (from.startsWith('server/')) return typeOnly && from === 'server/cluster-engine';
       return /^redis\/|^node:crypto$/.test(from) || from in dependencies;
@@ -219,6 +232,11 @@ describe('the layers of lib', () => {
     ['client/a.ts', "let x: import('../server/options').ResolvedOptions;"],
     ['dart/a.ts', "import { dartDialect } from '../server/dialect';"],
     ['dart/a.ts', "import { x } from 'node:events';"],
+    ['websocket/a.ts', "import type { X } from '../server/options';"],
+    ['websocket/a.ts', "import { x } from 'node:events';"],
+    ['ws/a.ts', "import { SseConnection } from '../server/sse-connection';"],
+    ['ws/a.ts', "import { SseWebSocket } from '../websocket/sse-web-socket';"],
+    ['ws/a.ts', "import { Server } from 'node:http';"],
     ['redis/a.ts', "import { x } from '../server/session';"],
     ['redis/a.ts', "import { createClient } from 'redis';"],
     ['server/a.ts', "import { x } from '../client/sse-client';"],

@@ -112,7 +112,7 @@ describe('SseClient, sending bytes', () => {
 });
 
 describe('SseClient, with a server that does not accept binary messages', () => {
-  const reason = 'cannot send: the server does not accept binary messages';
+  const reason = 'cannot send: the server accepts only JSON';
 
   it('throws a TypeError, and goes on', async () => {
     const { client, next: request } = await startOpen();

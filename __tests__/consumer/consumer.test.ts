@@ -1,9 +1,11 @@
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, posix, resolve, sep } from 'node:path';
 import { buildSync } from 'esbuild';
+import { INSTALL_TIME, QUICKLY, npm, plainEnvironment, run, runToEnd } from './run';
+import type { Run } from './run';
 
 const ROOT = resolve(__dirname, '../..');
 const PROJECT = join(__dirname, 'project');
@@ -32,9 +34,6 @@ const STRICT = [
   ['--target', 'es2022', '--types', 'node'],
 ].flat();
 
-const QUICKLY = ['--no-audit', '--no-fund', '--prefer-offline', '--fetch-retries=1'];
-
-const INSTALL_TIME = 240_000;
 const RUN_TIME = 20_000;
 
 const DART_PROGRAM = `import { DartSseClient } from 'sse-duplex/dart';
@@ -50,6 +49,21 @@ declare const client: NodeRedisClient;
 createSseMiddleware('/sse', { cluster: redisCluster(client, { prefix: 'shop' }) });
 // @ts-expect-error: not a client
 redisCluster('redis://localhost');
+`;
+const WEBSOCKET_PROGRAM = `import { createSseMiddleware } from 'sse-duplex';
+import { SseWebSocket } from 'sse-duplex/websocket';
+import { SseWebSocketServer } from 'sse-duplex/ws';
+const server = new SseWebSocketServer(createSseMiddleware('/sse', { subpaths: true }));
+server.on('connection', (socket, request) => {
+  socket.on('message', (data, isBinary) => socket.send(isBinary ? 'bytes' : String(data)));
+  console.log(request.url, server.clients.size);
+});
+// Libraries take the class where they expect that of the platform.
+const Class: typeof WebSocket = SseWebSocket.with({ headers: { authorization: 'token' } });
+const socket = new SseWebSocket('ws://127.0.0.1/sse', ['one', 'two']);
+socket.onmessage = ({ data }) => console.log(Class.OPEN, data);
+// @ts-expect-error: not a type of data
+socket.send({ type: 'hello' });
 `;
 /** Compiled without the DOM's declarations, as in a project for Node: no type may become `any` there. */
 const NO_DOM_PROGRAM = `import { SseClient } from 'sse-duplex/client';
@@ -74,13 +88,20 @@ client.addEventListener('close', (event) => console.log(event.code.toFixed(), ev
 const streams: [IsAny<typeof client.stream>, IsAny<typeof client.sink>] = [false, false];
 console.log(streams);
 `;
-const PROGRAMS = ['require.cts', 'import.mts', 'dart.cts', 'dart.mts', 'redis.cts', 'redis.mts'];
+const PROGRAMS = ['require', 'import', 'dart', 'redis', 'websocket'].flatMap((name) => [
+  `${name}.cts`,
+  `${name}.mts`,
+]);
 
-interface Run {
-  code: unknown;
-  stdout: string;
-  stderr: string;
-}
+/** The bundles of the package. */
+const ENTRY_FILES = [
+  'index',
+  'client/index',
+  'dart/index',
+  'redis/index',
+  'websocket/index',
+  'ws/index',
+];
 
 /** The folder of all clones and projects of this run. */
 let place: string;
@@ -106,26 +127,6 @@ afterAll(async () => {
   printTable();
   await rm(place, { recursive: true, force: true });
 }, RUN_TIME);
-
-/**
- * Returns the environment without colours, and without the variables that jest and `npm run` set: the
- * npm that a test starts would take those of `npm run` as its own configuration.
- */
-function plainEnvironment(): NodeJS.ProcessEnv {
-  const variables = Object.entries(process.env);
-  const isOwn = (name: string) => !/^(FORCE_COLOR|NODE_ENV|npm_.*)$/i.test(name);
-  return { ...Object.fromEntries(variables.filter(([name]) => isOwn(name))), NO_COLOR: '1' };
-}
-
-/** Runs a program until it ends. After the timeout it is stopped, and the code is the signal. */
-function run(command: string, args: string[], cwd: string, timeout: number): Promise<Run> {
-  const env = plainEnvironment();
-  return new Promise((ended) => {
-    execFile(command, args, { cwd, env, timeout }, (error, stdout, stderr) =>
-      ended({ code: error ? (error.code ?? error.signal) : 0, stdout, stderr }),
-    );
-  });
-}
 
 /** Copies the files that git would track, so that changes are tested before they are committed. */
 async function makeClone(): Promise<string> {
@@ -157,18 +158,8 @@ async function installFromGit(): Promise<void> {
   await cp(PROJECT, cwd, { recursive: true });
 }
 
-async function git(cwd: string, ...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await run('git', args, cwd, INSTALL_TIME);
-  if (code === 0) return stdout;
-  throw new Error(`"git ${args.join(' ')}" failed:\n${stderr}`);
-}
-
-async function npm(cwd: string, ...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await run('npm', args, cwd, INSTALL_TIME);
-  if (code === 0) return stdout;
-  throw new Error(
-    `"npm ${args.join(' ')}" failed. These tests install packages, so they need the npm registry.\n${stderr}`,
-  );
+function git(cwd: string, ...args: string[]): Promise<string> {
+  return runToEnd('git', args, cwd, INSTALL_TIME);
 }
 
 async function install(cwd: string, ...packages: string[]): Promise<void> {
@@ -216,6 +207,8 @@ async function makeProject(express: Express, language: Language): Promise<void> 
   await writeFile(join(cwd, 'dart.mts'), DART_PROGRAM);
   await writeFile(join(cwd, 'redis.cts'), REDIS_PROGRAM);
   await writeFile(join(cwd, 'redis.mts'), REDIS_PROGRAM);
+  await writeFile(join(cwd, 'websocket.cts'), WEBSOCKET_PROGRAM);
+  await writeFile(join(cwd, 'websocket.mts'), WEBSOCKET_PROGRAM);
   await writeFile(join(cwd, 'no-dom.mts'), NO_DOM_PROGRAM);
   for (const { typescript, module } of COMPILERS) {
     const tsc = `node_modules/typescript-${typescript}/bin/tsc`;
@@ -261,7 +254,7 @@ function printTable(): void {
 
 describe('the tarball of a fresh clone', () => {
   test('contains the build, the sources, the documents, and nothing else', async () => {
-    const entries = ['index', 'client/index', 'dart/index', 'redis/index'].flatMap((entry) =>
+    const entries = ENTRY_FILES.flatMap((entry) =>
       ['d.mts', 'js', 'js.map', 'mjs', 'mjs.map'].map((ending) => `dist/${entry}.${ending}`),
     );
     const sources = await filesIn('lib');
@@ -307,21 +300,16 @@ describe('the tarball of a fresh clone', () => {
 });
 
 describe('a project that installs the tarball', () => {
-  const ENTRIES = ['', '/client', '/dart', '/redis', '/client.js'].map(
-    (entry) => `sse-duplex${entry}`,
+  const FOLDERS = ENTRY_FILES.map((entry) => entry.replace(/\/?index$/, ''));
+  const ENTRIES = [...FOLDERS, 'client.js'].map((entry) =>
+    entry === '' ? 'sse-duplex' : `sse-duplex/${entry}`,
   );
 
   test('gets CommonJS from require()', async () => {
     const script = `${JSON.stringify(ENTRIES)}.map((entry) => require.resolve(entry))`;
     const { stdout } = await run(nodeOf(20), ['-p', script], projectOf(5, 'JS'), RUN_TIME);
     const found = [...stdout.matchAll(/sse-duplex\/(dist.*)'/g)].map(([, path]) => path);
-    expect(found).toEqual([
-      'dist/index.js',
-      'dist/client/index.js',
-      'dist/dart/index.js',
-      'dist/redis/index.js',
-      'dist/client.js',
-    ]);
+    expect(found).toEqual([...ENTRY_FILES.map((entry) => `dist/${entry}.js`), 'dist/client.js']);
   });
 
   test('gets ES modules from import', async () => {
@@ -329,13 +317,7 @@ describe('a project that installs the tarball', () => {
     const args = ['--input-type=module', '--eval', script];
     const { stdout } = await run(nodeOf(20), args, projectOf(5, 'JS'), RUN_TIME);
     const found = [...stdout.matchAll(/sse-duplex\/(dist.*)'/g)].map(([, path]) => path);
-    expect(found).toEqual([
-      'dist/index.mjs',
-      'dist/client/index.mjs',
-      'dist/dart/index.mjs',
-      'dist/redis/index.mjs',
-      'dist/client.js',
-    ]);
+    expect(found).toEqual([...ENTRY_FILES.map((entry) => `dist/${entry}.mjs`), 'dist/client.js']);
   });
 
   test.each(

@@ -1,4 +1,4 @@
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { openServer } from '../delivery/open-server';
 import { onTestFinished } from '../helpers/on-test-finished';
 import { waitFor } from '../helpers/wait-for';
+import { QUICKLY, npm, pack, runToEnd } from './run';
 
 const ROOT = resolve(__dirname, '../..');
 const PACKAGES = [
@@ -18,8 +19,6 @@ const PACKAGES = [
   'eventsource3@npm:eventsource@3.0.7',
   'eventsource4@npm:eventsource@4.1.1',
 ];
-const QUICKLY = ['--no-audit', '--no-fund', '--prefer-offline', '--fetch-retries=1'];
-
 jest.setTimeout(60_000);
 
 /** The folder of a project that has installed the package and everything that runs it here. */
@@ -29,29 +28,14 @@ beforeAll(async () => {
   project = await mkdtemp(join(tmpdir(), 'sse-duplex-runtimes-'));
   await cp(join(__dirname, 'runtimes'), project, { recursive: true });
   await writeFile(join(project, 'package.json'), '{}');
-  const packed = await run(
-    'npm',
-    ['pack', '--ignore-scripts', '--json', '--pack-destination', project],
-    ROOT,
-  );
-  const [{ filename }] = JSON.parse(packed) as [{ filename: string }];
-  await run('npm', ['install', ...QUICKLY, join(project, filename), ...PACKAGES]);
+  const tarball = await pack(ROOT, project);
+  await npm(project, 'install', ...QUICKLY, tarball, ...PACKAGES);
 }, 120_000);
 
 afterAll(() => rm(project, { recursive: true, force: true }));
 
 /** Runs a program of the project, and returns what it has printed. Rejects if it fails. */
-function run(command: string, args: string[], cwd = project): Promise<string> {
-  const variables = Object.entries(process.env);
-  const isOwn = (name: string) => !/^(FORCE_COLOR|NODE_ENV|NODE_OPTIONS|npm_.*)$/i.test(name);
-  const env = { ...Object.fromEntries(variables.filter(([name]) => isOwn(name))), NO_COLOR: '1' };
-  return new Promise((printed, failed) => {
-    execFile(command, args, { cwd, env, timeout: 100_000 }, (error, stdout, stderr) => {
-      if (error) failed(new Error(`${error.message}\n${stdout}${stderr}`));
-      else printed(stdout);
-    });
-  });
-}
+const run = (command: string, args: string[]) => runToEnd(command, args, project, 100_000);
 
 const bin = (name: string) => join(project, 'node_modules/.bin', name);
 

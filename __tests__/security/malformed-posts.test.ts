@@ -216,9 +216,10 @@ const NO_LIST: unknown[] = [
 ];
 const NO_CLOSE: unknown[] = [
   ...[null, true, false, 0, 1000, '', 'x', [], [1000, ''], {}, { code: 1000 }, { reason: '' }],
-  ...[0, 1, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, -1000, 1000.5, 65536, 2 ** 53].map(
-    (code) => ({ code, reason: '' }),
-  ),
+  ...[0, 1, 999, 1004, 1006, 1015, 1016, 2999, 5000, -1000, 1000.5, 65536, 2 ** 53].map((code) => ({
+    code,
+    reason: '',
+  })),
   ...['1000', null, true, [1000], {}].map((code) => ({ code, reason: '' })),
   ...[null, 0, true, ['x'], { length: 1 }].map((reason) => ({ code: 1000, reason })),
 ];

@@ -27,7 +27,7 @@ describe('A session whose client accepts binary messages', () => {
       await stream.take(),
     ];
     expect(events).toEqual([
-      { data: '"first"' },
+      { data: "'first" },
       { data: '=AP8=' },
       { data: '=AA==' },
       { data: '["last"]' },

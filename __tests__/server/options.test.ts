@@ -38,6 +38,7 @@ describe('resolveOptions', () => {
       authorize: undefined,
       allowedHosts: undefined,
       clientScript: true,
+      subpaths: false,
     });
     expect(isAllowedOrigin('https://app.example.com')).toBe(false);
   });

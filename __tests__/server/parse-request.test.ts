@@ -33,6 +33,7 @@ describe('parseStreamRequest', () => {
       dialect: dartDialect,
       isPoll: false,
       acceptsBinary: false,
+      subprotocols: new Set(),
       hasLastEventId: false,
       resumption: undefined,
     });

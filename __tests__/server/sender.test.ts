@@ -41,6 +41,7 @@ function createSender(options: SseOptions = {}, dialect = duplexDialect) {
     options: resolveOptions(options),
     dialect,
     token: 'T',
+    subprotocol: '',
     closeInfo: undefined as SenderOwner['closeInfo'],
     released: Infinity,
     acknowledged: 0,

@@ -55,7 +55,7 @@ describe('SseConnection', () => {
   });
 
   it.each<[string, unknown, unknown]>([
-    ['the code 1005', 1005, ''],
+    ['the code 1006', 1006, ''],
     ['the code 1006', 1006, ''],
     ['the code 2999', 2999, ''],
     ['the code 5000', 5000, ''],

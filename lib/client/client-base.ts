@@ -1,5 +1,5 @@
 import { CloseCode, validateClose } from '../protocol/close-code';
-import type { Close } from '../protocol/wire';
+import type { Close, Hello } from '../protocol/wire';
 import { ClientEventTarget, createDispatch } from './events';
 import type { Dispatch, SseMessageEvent } from './events';
 import type { Transport } from './options';
@@ -24,8 +24,12 @@ export interface ClientSession {
   readonly readyState: ReadyState;
   /** See {@link ClientBase.bufferedAmount}. */
   readonly bufferedAmount: number;
+  /** Number of messages that the server has not acknowledged. */
+  readonly bufferedMessages: number;
   /** See {@link ClientBase.transport}. */
   readonly transport: Transport;
+  /** What the server has said when the session was opened. Undefined before, and in the Dart dialect. */
+  readonly hello?: Hello | undefined;
   /** See {@link ClientBase.send}. Called only while connecting or open. */
   send(message: unknown): void;
   /** Closes. Called only while connecting or open, with a valid code and reason. */
@@ -242,7 +246,7 @@ export class ClientBase<Incoming, Outgoing> extends ClientEventTarget<Incoming, 
 }
 
 /** What a relative URL is relative to: the document's base, or the worker's script; none in Node. */
-function baseUrl(): string | undefined {
+export function baseUrl(): string | undefined {
   if ('document' in globalThis) return document.baseURI;
   // Deno has a `location` that is undefined.
   return (globalThis as { location?: Location }).location?.href;

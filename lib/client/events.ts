@@ -139,30 +139,40 @@ const callsHandlers = (() => {
   return isCalled;
 })();
 
-/** An event target with an `on…` property for each of {@link EVENT_TYPES}, which is null until it is set. */
-class HandlerEventTarget extends EventTarget {
-  readonly #handlers = new Map<string, { handler: EventListener; listener: EventListener }>();
+/** A handler that was set as an `on…` property, and the listener that calls it. */
+interface SetHandler {
+  handler: EventListener;
+  listener: EventListener;
+}
 
+/** Defines an `on…` property for each type of event on the prototype of a class. It is null until it is set. */
+export function defineHandlers(prototype: EventTarget, types: readonly string[]): void {
+  for (const type of types) {
+    const handlers = new WeakMap<EventTarget, SetHandler>();
+    Object.defineProperty(prototype, `on${type}`, {
+      configurable: true,
+      enumerable: true,
+      get(this: EventTarget) {
+        return handlers.get(this)?.handler ?? null;
+      },
+      // A listener for each handler, so that the platform calls it, reports what it throws, and runs
+      // it in the zone in which it was set (zone.js).
+      set(this: EventTarget, handler: EventListener | null) {
+        this.removeEventListener(type, handlers.get(this)?.listener ?? null);
+        handlers.delete(this);
+        if (typeof handler !== 'function') return;
+        const listener = (event: Event) => handler.call(this, event);
+        handlers.set(this, { handler, listener });
+        if (!callsHandlers) this.addEventListener(type, listener);
+      },
+    });
+  }
+}
+
+/** An event target with an `on…` property for each of {@link EVENT_TYPES}. */
+class HandlerEventTarget extends EventTarget {
   static {
-    for (const type of EVENT_TYPES) {
-      Object.defineProperty(this.prototype, `on${type}`, {
-        configurable: true,
-        enumerable: true,
-        get(this: HandlerEventTarget) {
-          return this.#handlers.get(type)?.handler ?? null;
-        },
-        // A listener for each handler, so that the platform calls it, reports what it throws, and runs
-        // it in the zone in which it was set (zone.js).
-        set(this: HandlerEventTarget, handler: EventListener | null) {
-          this.removeEventListener(type, this.#handlers.get(type)?.listener ?? null);
-          this.#handlers.delete(type);
-          if (typeof handler !== 'function') return;
-          const listener = (event: Event) => handler.call(this, event);
-          this.#handlers.set(type, { handler, listener });
-          if (!callsHandlers) this.addEventListener(type, listener);
-        },
-      });
-    }
+    defineHandlers(this.prototype, EVENT_TYPES);
   }
 }
 

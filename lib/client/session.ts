@@ -28,7 +28,7 @@ import type { TransportChoice } from './transport';
 /** How long the closing handshake may take, in milliseconds. */
 const CLOSE_TIMEOUT = 10_000;
 
-const NO_BINARY = 'cannot send: the server does not accept binary messages';
+const NO_BINARY = 'cannot send: the server accepts only JSON';
 
 /** Codes of errors that a client can cause, and would again if it repeated the request. */
 const FINAL_CODES: readonly unknown[] = [
@@ -86,8 +86,14 @@ export function openSession(
     get bufferedAmount() {
       return buffer.byteLength;
     },
+    get bufferedMessages() {
+      return buffer.length;
+    },
     get transport() {
       return transport.current;
+    },
+    get hello() {
+      return session;
     },
     send(message) {
       const outgoing = encodeOutgoing(message);

@@ -58,6 +58,9 @@ export function openDartSession(
     get bufferedAmount() {
       return buffer.byteLength;
     },
+    get bufferedMessages() {
+      return buffer.length;
+    },
     transport: 'stream',
     send(message) {
       const outgoing = encodeOutgoing(message);

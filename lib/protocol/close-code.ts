@@ -8,6 +8,8 @@ export const CloseCode = {
   protocolError: 1002,
   /** The client does not accept binary messages. */
   unsupportedData: 1003,
+  /** The side that closed gave no code, as WebSocket's `close()` without arguments. */
+  noStatus: 1005,
   /** Never sent: the peer disappeared without closing. */
   abnormal: 1006,
   /** A configured limit was exceeded. */
@@ -23,13 +25,13 @@ export const CloseCode = {
 /** Largest close reason, in bytes of UTF-8 [RFC 6455 §5.5]. */
 export const MAX_CLOSE_REASON_BYTES = 123;
 
-/** The codes that an endpoint may send: 1004, 1005 and 1006 are reserved [RFC 6455 §7.4.1]. */
-const SENDABLE_CODE = /^(100[0-37-9]|101[0-4]|[34]\d{3})$/;
+/** The codes that an endpoint may send: 1004 and 1006 are reserved [RFC 6455 §7.4.1]. */
+const SENDABLE_CODE = /^(100[0-357-9]|101[0-4]|[34]\d{3})$/;
 
 /**
  * Checks the code and the reason that one side closes a session with. The rule is the same for both
- * sides: 1000 to 1003 and 1007 to 1014 [RFC 6455 §7.4.1], or 3000 to 4999 for the application's own
- * codes [RFC 6455 §7.4.2], with a reason of at most 123 bytes of UTF-8.
+ * sides: 1000 to 1003 and 1007 to 1014 [RFC 6455 §7.4.1], 1005 for none, or 3000 to 4999 for the
+ * application's own codes [RFC 6455 §7.4.2], with a reason of at most 123 bytes of UTF-8.
  *
  * @returns what is wrong, or undefined if both are valid.
  */

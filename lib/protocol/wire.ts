@@ -9,6 +9,9 @@ export const PROTOCOL_VERSION = '2';
 /** Response header of a GET whose stream uses the duplex dialect. */
 export const PROTOCOL_HEADER = 'Sse-Protocol';
 
+/** Request header of a GET that opens a session: the subprotocols that the client offers, separated by commas. */
+export const SUBPROTOCOLS_HEADER = 'Sse-Subprotocols';
+
 /** Query parameter [dart]: the session id. A label that the client chooses, not a credential. */
 export const CLIENT_ID = 'sseClientId';
 /** Query parameter [dart]: the number of a POST's message, counted from 0. */
@@ -71,6 +74,8 @@ export interface Hello {
   maxPayload: number;
   /** Present if both sides accept messages that are not JSON. */
   binary?: true;
+  /** The subprotocol that the server has chosen from those that the client offered. */
+  subprotocol?: string;
 }
 
 /** Heartbeat of a duplex stream. */

@@ -221,7 +221,7 @@ export class ClusterSessions implements NodeSessions {
     const batch: TakenBatch = {
       tokenHash: own.tokenHash,
       first,
-      messages: messages.map(encodeMessage),
+      messages: messages.map((message) => encodeMessage(message)),
       acknowledged: ack,
       close,
     };

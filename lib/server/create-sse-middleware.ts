@@ -119,6 +119,14 @@ export interface SseMiddleware<Incoming, Outgoing, Req> {
    */
   close(code?: number, reason?: string): Promise<void>;
 
+  /**
+   * Chooses the subprotocol of a session, as the option of the same name of `ws` does. Called for a GET that opens a
+   * session and offers subprotocols, in order of preference. Return one of them, or false for none. What it throws goes
+   * to `next`.
+   * @default undefined: no subprotocol is chosen
+   */
+  handleProtocols: ((protocols: Set<string>, request: Req) => string | false) | undefined;
+
   /** Returns the present counts. Takes time proportional to the number of sessions. */
   stats(): SseStats;
 
@@ -157,7 +165,9 @@ export function createSseMiddleware<
   const registry = new SessionRegistry(path, resolveOptions(options), ({ connection }) =>
     emit(emitter, 'connection', connection, connection.request),
   );
-  const handler = new RequestHandler(registry, emitter);
+  const handler = new RequestHandler(registry, emitter, (protocols, request) =>
+    sse.handleProtocols?.(protocols, request as Req),
+  );
 
   /** Returns false if the request is not for this channel. */
   function serve(
@@ -169,13 +179,14 @@ export function createSseMiddleware<
     if (!url.startsWith(prefix)) return false;
     const queryStart = url.indexOf('?');
     const rest = url.slice(prefix.length, queryStart < 0 ? undefined : queryStart);
-    if (rest === '' || rest === '/') {
-      const query = new URLSearchParams(queryStart < 0 ? '' : url.slice(queryStart + 1));
-      void handler.handle(request, response, query, onError);
+    const { clientScript, subpaths } = registry.options;
+    if (rest === '/client.js' && clientScript) {
+      serveClientScript(request, response);
       return true;
     }
-    if (rest === '/client.js' && registry.options.clientScript) {
-      serveClientScript(request, response);
+    if (rest === '' || rest === '/' || (subpaths && rest.startsWith('/'))) {
+      const query = new URLSearchParams(queryStart < 0 ? '' : url.slice(queryStart + 1));
+      void handler.handle(request, response, query, onError);
       return true;
     }
     return false;
@@ -190,6 +201,7 @@ export function createSseMiddleware<
   }
 
   const members = {
+    handleProtocols: undefined,
     on: listenWith('on'),
     once: listenWith('once'),
     off: listenWith('off'),
@@ -213,7 +225,8 @@ export function createSseMiddleware<
     },
   };
   // The registry does not know the application's types of messages and requests.
-  return Object.assign(middleware, members) as unknown as Middleware;
+  const sse = Object.assign(middleware, members) as unknown as Middleware;
+  return sse;
 
   function listenWith(method: 'on' | 'once' | 'off') {
     return (event: string, listener: (...values: unknown[]) => void) => {

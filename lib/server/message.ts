@@ -1,12 +1,19 @@
 import { BINARY_MARK, TEXT_MARK, bytesOf, isOfClass, toJson } from '../protocol/message';
 import type { EncodedMessage } from '../protocol/message';
 
+/** A character that ends a line of an event stream [HTML §9.2.5]. */
+const LINE_BREAK = /[\r\n]/;
+
 /**
  * Encodes a message of the application.
  *
+ * @param acceptsText whether the receiver accepts strings as they are, which is shorter than JSON.
  * @throws TypeError if it is neither binary nor JSON-serialisable.
  */
-export function encodeMessage(message: unknown): EncodedMessage {
+export function encodeMessage(message: unknown, acceptsText = false): EncodedMessage {
+  if (acceptsText && typeof message === 'string' && !LINE_BREAK.test(message)) {
+    return TEXT_MARK + message;
+  }
   const bytes = bytesOf(message);
   if (bytes) {
     const { buffer, byteOffset, byteLength } = bytes;

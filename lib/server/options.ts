@@ -124,6 +124,12 @@ export interface SseOptions<Req extends IncomingMessage = IncomingMessage> {
   clientScript?: boolean;
 
   /**
+   * Whether to handle requests to paths below the path too, such as `/sse/room-1`. `connection.request.url` says which
+   * one the client used; `authorize` is called with each request and its path. @default false
+   */
+  subpaths?: boolean;
+
+  /**
    * Shares the sessions with other processes, which all have the same engine: for example
    * `redisCluster(client)` of `sse-duplex/redis`. Each middleware needs an engine of its own.
    * @default none: the sessions belong to this process
@@ -137,6 +143,7 @@ export interface ResolvedOptions extends Record<NumericOption, number> {
   isAllowedOrigin: (origin: string) => boolean;
   allowedHosts: ReadonlySet<string> | undefined;
   clientScript: boolean;
+  subpaths: boolean;
   cluster: ClusterEngine | undefined;
 }
 
@@ -176,18 +183,27 @@ export function resolveOptions<Req extends IncomingMessage>(
     'allowedOrigins',
     'allowedHosts',
     'clientScript',
+    'subpaths',
     'cluster',
   ];
   const unknown = Object.keys(options).find((name) => !known.includes(name));
   if (unknown !== undefined) {
     throw new TypeError(`unknown option "${unknown}": the options are ${known.join(', ')}`);
   }
-  const { authorize, allowedOrigins, allowedHosts, clientScript = true, cluster } = options;
+  const {
+    authorize,
+    allowedOrigins,
+    allowedHosts,
+    clientScript = true,
+    subpaths = false,
+    cluster,
+  } = options;
   if (authorize !== undefined && typeof authorize !== 'function') {
     throw new TypeError(`option "authorize" must be a function, not ${typeof authorize}`);
   }
-  if (typeof clientScript !== 'boolean') {
-    throw new TypeError(`option "clientScript" must be a boolean, not ${typeof clientScript}`);
+  for (const [name, value] of Object.entries({ clientScript, subpaths })) {
+    if (typeof value === 'boolean') continue;
+    throw new TypeError(`option "${name}" must be a boolean, not ${typeof value}`);
   }
   if (
     cluster !== undefined &&
@@ -207,6 +223,7 @@ export function resolveOptions<Req extends IncomingMessage>(
         ? undefined
         : new Set(checkStrings('allowedHosts', allowedHosts).map((host) => host.toLowerCase())),
     clientScript,
+    subpaths,
     cluster,
   };
 }

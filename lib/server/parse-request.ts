@@ -8,6 +8,7 @@ import {
   POLL,
   PROTOCOL,
   PROTOCOL_VERSION,
+  SUBPROTOCOLS_HEADER,
   YES,
   isCount,
   parseLastEventId,
@@ -20,6 +21,8 @@ import { SseRequestError } from './request-error';
 
 /** Longest session id, in UTF-16 code units. */
 const MAX_ID_LENGTH = 256;
+/** A token [RFC 9110 §5.6.2], or nothing. */
+const SUBPROTOCOL = /^[!#$%&'*+\-.^`|~\w]*$/;
 const CONTROL_CHARACTER = /\p{Cc}/u;
 
 /** What a GET asks for. */
@@ -30,6 +33,8 @@ export interface StreamRequest {
   isPoll: boolean;
   /** Whether the client accepts messages that are not JSON. */
   acceptsBinary: boolean;
+  /** What the client offers, in its order of preference. */
+  subprotocols: ReadonlySet<string>;
   /** Whether the client has had a session before. */
   hasLastEventId: boolean;
   /** The session that the client wants to resume, if its `Last-Event-ID` is one of this package. */
@@ -50,6 +55,7 @@ export function parseStreamRequest(
     isPoll: parseFlag(query, POLL),
     acceptsBinary: parseFlag(query, BINARY),
     hasLastEventId: lastEventId !== undefined,
+    subprotocols: parseSubprotocols(headers[SUBPROTOCOLS_HEADER.toLowerCase()]),
     resumption: typeof lastEventId === 'string' ? parseLastEventId(lastEventId) : undefined,
   };
 }
@@ -153,6 +159,18 @@ function parseFlag(query: URLSearchParams, name: string): boolean {
   throw new SseRequestError(
     'bad-request',
     `the query parameter "${name}" must be ${YES}, or be left out`,
+  );
+}
+
+/** @throws SseRequestError if the header is not a list of tokens [RFC 9110 §5.6.1]. */
+function parseSubprotocols(header: string | string[] = ''): ReadonlySet<string> {
+  const names = String(header)
+    .split(',')
+    .map((name) => name.trim());
+  if (names.every((name) => SUBPROTOCOL.test(name))) return new Set(names.filter(Boolean));
+  throw new SseRequestError(
+    'bad-request',
+    `the header "${SUBPROTOCOLS_HEADER}" must be the names of the subprotocols, separated by commas`,
   );
 }
 

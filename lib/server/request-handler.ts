@@ -27,17 +27,32 @@ import { SessionToken } from './session-token';
 /** Seconds after which a client that was rejected for lack of capacity should try again. */
 const RETRY_AFTER = 5;
 
+/** Chooses one of the subprotocols that the client offers, or none. */
+type ChooseSubprotocol = (
+  offered: Set<string>,
+  request: IncomingMessage,
+) => string | false | undefined;
+
 /** Handles the requests of one middleware: a stream for a GET, messages with a POST. */
 export class RequestHandler {
   readonly #registry: SessionRegistry;
   readonly #policy: RequestPolicy;
   readonly #emitter: EventEmitter;
+  readonly #chooseSubprotocol: ChooseSubprotocol;
 
-  /** @param emitter emits `connection` and `clientError`. */
-  constructor(registry: SessionRegistry, emitter: EventEmitter) {
+  /**
+   * @param emitter emits `connection` and `clientError`.
+   * @param chooseSubprotocol see `handleProtocols` of `SseMiddleware`.
+   */
+  constructor(
+    registry: SessionRegistry,
+    emitter: EventEmitter,
+    chooseSubprotocol: ChooseSubprotocol,
+  ) {
     this.#registry = registry;
     this.#policy = new RequestPolicy(registry.options);
     this.#emitter = emitter;
+    this.#chooseSubprotocol = chooseSubprotocol;
   }
 
   /**
@@ -118,12 +133,16 @@ export class RequestHandler {
     // A Dart client continues its numbering where an earlier session ended [dart].
     const continuesNumbering = dialect === dartDialect && (session !== undefined || hasLastEventId);
     const firstNumber = continuesNumbering ? 'unknown' : 0;
+    const subprotocols = new Set(streamRequest.subprotocols);
+    const chosen = subprotocols.size > 0 && this.#chooseSubprotocol(subprotocols, request);
+    const subprotocol = chosen && streamRequest.subprotocols.has(chosen) ? chosen : undefined;
     const token = new SessionToken();
     const opened = await this.#registry.open({
       id,
       token,
       dialect,
       principal,
+      subprotocol,
       request,
       firstNumber,
     });

@@ -31,6 +31,8 @@ export interface SenderOwner {
   readonly options: ResolvedOptions;
   readonly dialect: Dialect;
   readonly token: string;
+  /** The subprotocol, or ''. */
+  readonly subprotocol: string;
   /** Written after all messages, when the session is closing or closed. */
   readonly closeInfo: Close | undefined;
   /** Number of messages that may be written: in a cluster, those that the engine has. */
@@ -51,7 +53,7 @@ export class Sender {
   readonly #session: SenderOwner;
   readonly #buffer: SendBuffer;
   /** Whether the client accepts messages that are not JSON. Another node may have had its last GET. */
-  #acceptsBinary: boolean;
+  acceptsBinary: boolean;
   #stream: EventStream | undefined;
   #needDrain = false;
   #isFlushScheduled = false;
@@ -60,7 +62,7 @@ export class Sender {
   /** @param log in a cluster: what the client had not acknowledged at the previous node. */
   constructor(session: SenderOwner, log?: { sent: number; messages: EncodedMessage[] }) {
     this.#session = session;
-    this.#acceptsBinary = log !== undefined;
+    this.acceptsBinary = log !== undefined;
     const messages = log?.messages ?? [];
     this.#buffer = new SendBuffer(log && log.sent - messages.length);
     for (const message of messages) this.#buffer.push(message);
@@ -112,7 +114,7 @@ export class Sender {
    * @throws TypeError if the client's dialect has no such messages.
    */
   checkAccepted(message: EncodedMessage): boolean {
-    if (this.#acceptsBinary || isJson(message)) return true;
+    if (this.acceptsBinary || isJson(message)) return true;
     if (!this.#session.dialect.acknowledges) {
       throw new TypeError('cannot send: a client of the Dart dialect accepts only JSON');
     }
@@ -148,7 +150,7 @@ export class Sender {
   }
 
   #accepts({ isJson }: PreparedMessage): boolean {
-    return isJson || this.#acceptsBinary;
+    return isJson || this.acceptsBinary;
   }
 
   get #isOverflowing(): boolean {
@@ -182,11 +184,11 @@ export class Sender {
     acceptsBinary = false,
   ): void {
     this.#stream = stream;
-    this.#acceptsBinary = acceptsBinary;
+    this.acceptsBinary = acceptsBinary;
     this.#isCloseWritten = false;
     this.#release(counts.sent);
     this.#buffer.rewind();
-    const { dialect, token, options } = this.#session;
+    const { dialect, token, options, subprotocol } = this.#session;
     const handshake = dialect.handshake({
       token,
       ...counts,
@@ -194,6 +196,7 @@ export class Sender {
       ackAfter: ackThresholds(options, stream.isPoll),
       maxPayload: options.maxPayload,
       ...(acceptsBinary && { binary: true }),
+      ...(subprotocol && { subprotocol }),
     });
     stream.write(Buffer.from(handshake));
     this.flush();

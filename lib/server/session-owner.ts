@@ -33,6 +33,8 @@ export interface SessionInit {
   request: IncomingMessage;
   /** Number of the client's first message: see `ReorderBuffer`. */
   firstNumber: 0 | 'unknown';
+  /** What the application has chosen from the subprotocols that the client offered. @default '' */
+  subprotocol?: string | undefined;
   /** In a cluster: this node, and what the engine knows of the session. */
   cluster?: { node: JournalNode; start: JournalStart; isRecovered: boolean } | undefined;
 }

@@ -160,7 +160,8 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
   sendToSession(id: string, message: unknown): void {
     const encoded = encodeMessage(message);
     if (this.cluster) this.cluster.node.broadcast({ message: encoded, session: id });
-    else this.find(id)?.send(encoded);
+    const session = this.cluster ? undefined : this.find(id);
+    if (session) this.#sendToAll(encoded, [session]);
   }
 
   #membersOf(room: string, except?: string): Session[] {

@@ -1,6 +1,5 @@
 import { AsyncResource } from 'node:async_hooks';
 import { CloseCode } from '../protocol/close-code';
-import type { EncodedMessage } from '../protocol/message';
 import { MISSED_INTERVALS } from '../protocol/wire';
 import type { Close, Envelope, PostResponse } from '../protocol/wire';
 import type { PreparedMessage } from './batch';
@@ -10,6 +9,7 @@ import type { EventStream, EventStreamOwner } from './event-stream';
 import type { HeartbeatTarget } from './heartbeat';
 import { Journal } from './journal';
 import type { JournalOwner } from './journal';
+import { encodeMessage } from './message';
 import type { ResolvedOptions } from './options';
 import { Receiver } from './receiver';
 import type { ReceiverOwner } from './receiver';
@@ -44,6 +44,7 @@ export class Session
   readonly id: string;
   readonly dialect: Dialect;
   readonly principal: string | undefined;
+  readonly subprotocol: string;
   readonly connection: SseConnection;
   readonly lifecycle: SessionLifecycle;
   readonly sessionToken: SessionToken;
@@ -70,6 +71,7 @@ export class Session
     this.sessionToken = init.token;
     this.dialect = init.dialect;
     this.principal = init.principal;
+    this.subprotocol = init.subprotocol ?? '';
     const { cluster } = init;
     this.journal = cluster && new Journal(this, cluster.node, cluster.start);
     this.recovered = cluster?.isRecovered ?? false;
@@ -184,12 +186,13 @@ export class Session
   // --- Messages ------------------------------------------------------------------------------------
 
   /** @returns whether more may be sent before `drain`; false if the session is not open. */
-  send(message: EncodedMessage): boolean {
-    if (!this.lifecycle.isOpen || !this.#sender.checkAccepted(message)) return false;
+  send(message: unknown): boolean {
+    const encoded = encodeMessage(message, this.#sender.acceptsBinary);
+    if (!this.lifecycle.isOpen || !this.#sender.checkAccepted(encoded)) return false;
     this.inOrder((journal) => {
       if (this.lifecycle.isClosed) return;
-      journal?.recordMessage(message);
-      this.#sender.send(message);
+      journal?.recordMessage(encoded);
+      this.#sender.send(encoded);
     });
     return !this.#sender.needsDrain;
   }

@@ -3,10 +3,8 @@ import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { CloseCode, validateClose } from '../protocol/close-code';
 import { toJson } from '../protocol/message';
-import type { EncodedMessage } from '../protocol/message';
 import type { Close } from '../protocol/wire';
 import type { EventArguments, SseConnectionEvents } from './connection-events';
-import { encodeMessage } from './message';
 import { checkRoom } from './rooms';
 import type { Rooms } from './rooms';
 
@@ -21,9 +19,10 @@ export interface ConnectionSession {
   readonly lifecycle: ConnectionLifecycle;
   readonly bufferedAmount: number;
   readonly unacknowledgedAmount: number;
+  readonly subprotocol: string;
   readonly flow: FlowControl;
-  /** @throws TypeError if the client's dialect has no such messages. */
-  send(message: EncodedMessage): boolean;
+  /** @throws TypeError if the message has no encoding, or the client's dialect does not have it. */
+  send(message: unknown): boolean;
   /** Runs a change of the session. In a cluster, the journal records it. */
   inOrder(change: (journal: ConnectionJournal | undefined) => void): void;
 }
@@ -149,6 +148,11 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
     this.#session.inOrder((journal) => journal?.recordState(json));
   }
 
+  /** The subprotocol that `handleProtocols` of the middleware has chosen, or ''. It is not kept when a session moves. */
+  get subprotocol(): string {
+    return this.#session.subprotocol;
+  }
+
   /** Whether a stream to the client is open now, or the client polls. */
   get connected(): boolean {
     return this.#session.connected;
@@ -186,7 +190,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
    * BigInt, or a cyclic object; if it is a Blob; or if it is bytes and the client uses the Dart dialect.
    */
   send(message: Outgoing): boolean {
-    return this.#session.send(encodeMessage(message));
+    return this.#session.send(message);
   }
 
   /**

@@ -1,0 +1,68 @@
+import { CloseCode, MAX_CLOSE_REASON_BYTES } from '../protocol/close-code';
+import { utf8Length } from '../protocol/utf8';
+
+/** A token [RFC 9110 §5.6.2]. */
+const TOKEN = /^[!#$%&'*+\-.^`|~\w]+$/;
+
+/**
+ * Parses the URL of a WebSocket [WebSockets §3.1].
+ *
+ * @param base what a relative URL is relative to.
+ * @returns the URL as the attribute `url` has it, with the scheme `ws` or `wss`.
+ * @throws DOMException (SyntaxError) if it is not a URL, has another scheme than ws, wss, http and https, or has a
+ * fragment.
+ */
+export function parseUrl(text: string, base: string | undefined): URL {
+  let url;
+  try {
+    url = new URL(text, base);
+  } catch {
+    throw syntaxError(`invalid URL ${JSON.stringify(text)}`);
+  }
+  const { protocol } = url;
+  if (!/^(ws|http)s?:$/.test(protocol)) {
+    throw syntaxError(`invalid scheme ${protocol} use ws:, wss:, http: or https:`);
+  }
+  if (url.href.includes('#')) throw syntaxError('a fragment (#) is not allowed in the URL');
+  url.protocol = protocol.replace('http', 'ws');
+  return url;
+}
+
+/**
+ * Returns the subprotocols to offer.
+ *
+ * @throws DOMException (SyntaxError) if one is not a token, or occurs twice.
+ */
+export function parseProtocols(protocols: string | readonly string[]): string[] {
+  const list = typeof protocols === 'string' ? [protocols] : [...protocols].map(String);
+  list.forEach((protocol, index) => {
+    if (!TOKEN.test(protocol)) throw syntaxError(`invalid subprotocol ${JSON.stringify(protocol)}`);
+    if (list.indexOf(protocol) < index) throw syntaxError(`subprotocol ${protocol} occurs twice`);
+  });
+  return list;
+}
+
+/**
+ * Checks the arguments of `close` [WebSockets §3.1].
+ *
+ * @throws DOMException (InvalidAccessError) if the code is neither 1000 nor 3000 to 4999.
+ * @throws DOMException (SyntaxError) if the reason is longer than 123 bytes of UTF-8.
+ */
+export function checkClose(code: number | undefined, reason: string): void {
+  if (code !== undefined && code !== CloseCode.normal && !(code >= 3000 && code <= 4999)) {
+    throw new DOMException(
+      `invalid close code ${code}: use 1000, or 3000 to 4999`,
+      'InvalidAccessError',
+    );
+  }
+  const length = utf8Length(reason);
+  if (length > MAX_CLOSE_REASON_BYTES) {
+    throw syntaxError(
+      `invalid close reason: ${length} bytes exceed the limit of ${MAX_CLOSE_REASON_BYTES}`,
+    );
+  }
+}
+
+function syntaxError(message: string): DOMException {
+  return new DOMException(message, 'SyntaxError');
+}

@@ -1,0 +1,283 @@
+import { EventEmitter } from 'node:events';
+import type { SseConnection } from '../server/sse-connection';
+import { EventListeners } from './event-listeners';
+import type { SocketEventListener, SocketEventMap } from './event-listeners';
+
+/** The connection of a client, with any types of messages. */
+export type AnyConnection = SseConnection<unknown, unknown, unknown>;
+
+/** How an {@link SseServerSocket} passes bytes to its listeners. */
+export type BinaryType = 'nodebuffer' | 'arraybuffer' | 'fragments';
+
+/** What `send` accepts. */
+export type SocketData = string | number | ArrayBuffer | ArrayBufferView;
+
+/** Options of `send`. */
+export interface SendOptions {
+  /** Whether the client receives bytes, and not a string. @default false for a string or a number, else true */
+  binary?: boolean;
+}
+
+/** Called when the data was sent, or with an error if the socket is closing or closed. */
+export type SendCallback = (error?: Error) => void;
+
+/** Events of an {@link SseServerSocket}: the arguments of their listeners. */
+export interface SseServerSocketEvents {
+  /** A message of the client. Text is a Buffer of UTF-8; bytes are as `binaryType` says. */
+  message: [data: Buffer | ArrayBuffer | Buffer[], isBinary: boolean];
+  /** The connection is closed. */
+  close: [code: number, reason: Buffer];
+  /** Never emitted: a fault of the network is repaired, or the connection closes. */
+  error: [error: Error];
+  /** Never emitted: the heartbeats of the session do that. */
+  ping: [data: Buffer];
+  /** The answer to `ping()`. It does not come from the client, but says that its session exists. */
+  pong: [data: Buffer];
+}
+
+const READY_STATES = ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED'] as const;
+const [CONNECTING, OPEN, CLOSING, CLOSED] = [0, 1, 2, 3] as const;
+
+/** The code that the client of a terminated socket receives. */
+const GOING_AWAY = 1001;
+const NO_STATUS = 1005;
+const ABNORMAL = 1006;
+
+/** A connection with the interface of a server's WebSocket of the package `ws`. Created by `SseWebSocketServer`. */
+export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
+  /** A value of `readyState` that a server's socket never has: 0. */
+  static readonly CONNECTING = CONNECTING;
+  /** `readyState` while the connection is open, also while its event stream is lost: 1. */
+  static readonly OPEN = OPEN;
+  /** `readyState` after `close()`: 2. */
+  static readonly CLOSING = CLOSING;
+  /** `readyState` after `close` was emitted: 3. */
+  static readonly CLOSED = CLOSED;
+  /** The same constant as of the class. */
+  readonly CONNECTING = CONNECTING;
+  /** The same constant as of the class. */
+  readonly OPEN = OPEN;
+  /** The same constant as of the class. */
+  readonly CLOSING = CLOSING;
+  /** The same constant as of the class. */
+  readonly CLOSED = CLOSED;
+
+  /** The connection of this package that carries the messages. */
+  readonly connection: AnyConnection;
+  /** How listeners receive bytes. @default 'nodebuffer' */
+  binaryType: BinaryType = 'nodebuffer';
+
+  #isPaused = false;
+  #isTerminated = false;
+  #isReading = false;
+  /** Callbacks of `send` that wait for `drain`. */
+  readonly #waiting: SendCallback[] = [];
+  readonly #listeners = new EventListeners(this);
+
+  /** @internal Sockets are created by `SseWebSocketServer`. */
+  constructor(connection: AnyConnection) {
+    super();
+    this.connection = connection;
+    connection.on('drain', () => this.#settle());
+    connection.on('close', (code, reason) => {
+      this.#settle(this.#notOpen());
+      if (!this.#isTerminated) this.emit('close', code, Buffer.from(reason));
+    });
+    // As long as nobody listens, the connection keeps the messages.
+    EventEmitter.prototype.on.call(this, 'newListener', (event: string) => {
+      if (event === 'message' && !this.#isReading) this.#read();
+    });
+  }
+
+  /** The state: 1 (OPEN), 2 (CLOSING) or 3 (CLOSED). */
+  get readyState(): 0 | 1 | 2 | 3 {
+    return this.#isTerminated ? CLOSED : this.connection.readyState;
+  }
+
+  /** The subprotocol that `handleProtocols` has chosen, or ''. */
+  get protocol(): string {
+    return this.connection.subprotocol;
+  }
+
+  /** Always '': there are no extensions. */
+  get extensions(): string {
+    return '';
+  }
+
+  /** Always '', as of every server's socket. */
+  get url(): string {
+    return '';
+  }
+
+  /** Bytes that were sent and that no socket has accepted yet. */
+  get bufferedAmount(): number {
+    return this.connection.bufferedAmount;
+  }
+
+  /** Whether `pause()` was called. */
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  /**
+   * Sends a message.
+   *
+   * @param options may be left out, also if there is a callback.
+   * @param callback is called when more may be sent, or with an error if the socket is closing or closed.
+   */
+  send(data: SocketData, options?: SendOptions | SendCallback, callback?: SendCallback): void {
+    const done = typeof options === 'function' ? options : callback;
+    const isText = typeof data === 'string' || typeof data === 'number';
+    const { binary = !isText } = typeof options === 'object' ? options : {};
+    if (!this.#isOpen()) {
+      if (done) process.nextTick(done, this.#notOpen());
+      return;
+    }
+    const mayContinue = this.connection.send(binary ? toBytes(data) : toText(data));
+    if (!done) return;
+    if (mayContinue) process.nextTick(done);
+    else if (this.#isOpen()) this.#waiting.push(done);
+    else process.nextTick(done, this.#notOpen());
+  }
+
+  /** Emits `pong` soon. The session has heartbeats of its own, and closes the socket if the client does not come back. */
+  ping(data?: SocketData, _mask?: boolean, callback?: SendCallback): void {
+    setImmediate(() => {
+      const error = this.#isOpen() ? undefined : this.#notOpen();
+      if (!error) this.emit('pong', toBytes(data ?? ''));
+      callback?.(error);
+    });
+  }
+
+  /** Has no effect: nobody waits for it. */
+  pong(_data?: SocketData, _mask?: boolean, callback?: SendCallback): void {
+    if (callback) setImmediate(callback);
+  }
+
+  /**
+   * Closes the connection: the client receives everything that was sent before, then the code and the reason.
+   *
+   * @param code see `SseConnection.close`. @default none, which the client receives as 1005
+   * @throws RangeError if the code or the reason is invalid.
+   */
+  close(code: number = NO_STATUS, reason: string | Buffer = ''): void {
+    this.connection.close(code, String(reason));
+  }
+
+  /** Ends the socket at once, with code 1006. The client receives the code 1001, when it is there. */
+  terminate(): void {
+    if (this.readyState === CLOSED) return;
+    this.#isTerminated = true;
+    this.connection.close(GOING_AWAY);
+    process.nextTick(() => this.emit('close', ABNORMAL, Buffer.alloc(0)));
+  }
+
+  /** Pauses the delivery of messages; back-pressure is applied to the client. */
+  pause(): void {
+    this.#isPaused = true;
+    this.connection.pause();
+  }
+
+  /** Resumes the delivery of messages. */
+  resume(): void {
+    this.#isPaused = false;
+    this.connection.resume();
+  }
+
+  /** Calls `listener` with an event like those of a browser's WebSocket: `data` of a text message is a string. */
+  addEventListener<Type extends keyof SocketEventMap>(
+    type: Type,
+    listener: SocketEventListener<SocketEventMap[Type]>,
+    options: { once?: boolean } = {},
+  ): void {
+    this.#listeners.add(type, listener, options.once);
+  }
+
+  /** Removes a listener that was added with {@link addEventListener}. */
+  removeEventListener<Type extends keyof SocketEventMap>(
+    type: Type,
+    listener: SocketEventListener<SocketEventMap[Type]>,
+  ): void {
+    this.#listeners.remove(type, listener);
+  }
+
+  /** Called with each message, as a listener of {@link addEventListener}. */
+  get onmessage(): SocketEventListener<SocketEventMap['message']> | null {
+    return this.#listeners.getHandler('message');
+  }
+
+  set onmessage(handler: SocketEventListener<SocketEventMap['message']> | null) {
+    this.#listeners.setHandler('message', handler);
+  }
+
+  /** Called when the connection is closed. */
+  get onclose(): SocketEventListener<SocketEventMap['close']> | null {
+    return this.#listeners.getHandler('close');
+  }
+
+  set onclose(handler: SocketEventListener<SocketEventMap['close']> | null) {
+    this.#listeners.setHandler('close', handler);
+  }
+
+  /** Never called. */
+  get onerror(): SocketEventListener<SocketEventMap['error']> | null {
+    return this.#listeners.getHandler('error');
+  }
+
+  set onerror(handler: SocketEventListener<SocketEventMap['error']> | null) {
+    this.#listeners.setHandler('error', handler);
+  }
+
+  /** Never called: a server's socket is open when it is created. */
+  get onopen(): SocketEventListener<SocketEventMap['open']> | null {
+    return this.#listeners.getHandler('open');
+  }
+
+  set onopen(handler: SocketEventListener<SocketEventMap['open']> | null) {
+    this.#listeners.setHandler('open', handler);
+  }
+
+  #read(): void {
+    this.#isReading = true;
+    this.connection.on('message', (message) => {
+      if (this.#isTerminated) return;
+      if (Buffer.isBuffer(message)) this.emit('message', this.#convert(message), true);
+      else this.emit('message', toBytes(toText(message)), false);
+    });
+  }
+
+  #convert(bytes: Buffer): Buffer | ArrayBuffer | Buffer[] {
+    if (this.binaryType === 'fragments') return [bytes];
+    return this.binaryType === 'arraybuffer' ? Uint8Array.from(bytes).buffer : bytes;
+  }
+
+  #settle(error?: Error): void {
+    for (const callback of this.#waiting.splice(0)) callback(error);
+  }
+
+  /** A method, because `send` of the connection may close it. */
+  #isOpen(): boolean {
+    return this.readyState === OPEN;
+  }
+
+  #notOpen(): Error {
+    const { readyState } = this;
+    return new Error(
+      `the socket is not open: readyState ${readyState} (${READY_STATES[readyState]})`,
+    );
+  }
+}
+
+/** Text as `ws` makes it of what it is passed; JSON of what only another client than a WebSocket can have sent. */
+function toText(data: unknown): string {
+  if (typeof data === 'string') return data;
+  const isBytes = ArrayBuffer.isView(data) || data instanceof ArrayBuffer;
+  return isBytes ? toBytes(data).toString() : JSON.stringify(data);
+}
+
+function toBytes(data: SocketData): Buffer {
+  if (typeof data === 'number') return Buffer.from(String(data));
+  if (typeof data === 'string') return Buffer.from(data);
+  if (!ArrayBuffer.isView(data)) return Buffer.from(data);
+  return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+}
