@@ -1,5 +1,6 @@
 import { eventsOf, messagesOf, next, openClient } from '../helpers/client';
 import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
+import { openPage } from '../helpers/page';
 import { URL_, message, ping, start, startOpen } from '../helpers/scripted-client';
 import { HELLO, scriptFetch } from '../helpers/scripted-fetch';
 import { waitFor } from '../helpers/wait-for';
@@ -879,21 +880,6 @@ describe('The close event of a server', () => {
 });
 
 describe('An SseClient on a page', () => {
-  /** What browsers have, and Node has not. */
-  function openPage() {
-    const page = new EventTarget();
-    const names = ['addEventListener', 'removeEventListener'] as const;
-    for (const name of names) {
-      Object.defineProperty(globalThis, name, { value: page[name].bind(page), configurable: true });
-    }
-    return {
-      dispatch: (type: string, fields = {}) =>
-        page.dispatchEvent(Object.assign(new Event(type), fields)),
-      leave: () => {
-        for (const name of names) Reflect.deleteProperty(globalThis, name);
-      },
-    };
-  }
   let page: ReturnType<typeof openPage>;
   beforeEach(() => (page = openPage()));
   afterEach(() => page.leave());

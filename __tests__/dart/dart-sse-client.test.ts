@@ -115,6 +115,15 @@ describe("DartSseClient on Dart's server", () => {
     expect(await closed).toMatchObject({ code: 4000, reason: 'bye', unacknowledged: [] });
   });
 
+  it('throws a TypeError for bytes, which Dart servers do not accept, and goes on', async () => {
+    const { dart, client } = await openOnDart();
+    expect(() => client.send(new Uint8Array(1))).toThrow(
+      new TypeError('cannot send: Dart servers accept only JSON'),
+    );
+    client.send('text');
+    await waitFor(() => dart.received.length === 1);
+  });
+
   it('throws a RangeError for an invalid close code', async () => {
     const { client } = await openOnDart();
     expect(() => client.close(1006)).toThrow(RangeError);

@@ -16,6 +16,18 @@ describe('encodeMessage', () => {
     expect(encodeMessage(message)).toBe(encoded);
   });
 
+  it.each<[string, string, string]>([
+    ['as it is', '{"é":"€"}', '\'{"é":"€"}'],
+    ['as JSON if it has a line feed', 'a\nb', '"a\\nb"'],
+    ['as JSON if it has a carriage return', 'a\rb', '"a\\rb"'],
+    ['as JSON if half of a surrogate pair is missing', '\ud83d', '"\\ud83d"'],
+    ['as JSON if it has a surrogate pair', '😀', '"😀"'],
+    ['as it is, if it is empty', '', "'"],
+  ])('encodes a string %s, for a client that accepts text', (_, message, encoded) => {
+    expect(encodeMessage(message, true)).toBe(encoded);
+    expect(decodeMessage(encoded)).toBe(message);
+  });
+
   it('throws a TypeError for a Blob, which says what to send instead', () => {
     expect(() => encodeMessage(new Blob(['x']))).toThrow(
       new TypeError('cannot send: a Blob is read asynchronously, send await blob.arrayBuffer()'),

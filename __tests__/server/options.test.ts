@@ -88,6 +88,7 @@ describe('resolveOptions', () => {
     ['authorize', true, 'option "authorize" must be a function, not boolean'],
     ['authorize', null, 'option "authorize" must be a function, not object'],
     ['clientScript', 'yes', 'option "clientScript" must be a boolean, not string'],
+    ['subpaths', 1, 'option "subpaths" must be a boolean, not number'],
     ['clientScript', null, 'option "clientScript" must be a boolean, not object'],
     ['allowedOrigins', 'https://a.example', 'option "allowedOrigins" must be an array of strings'],
     ['allowedOrigins', [/a/], 'option "allowedOrigins" must be an array of strings'],

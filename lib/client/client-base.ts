@@ -1,5 +1,5 @@
 import { CloseCode, validateClose } from '../protocol/close-code';
-import type { Close, Hello } from '../protocol/wire';
+import type { Close } from '../protocol/wire';
 import { ClientEventTarget, createDispatch } from './events';
 import type { Dispatch, SseMessageEvent } from './events';
 import type { Transport } from './options';
@@ -24,12 +24,8 @@ export interface ClientSession {
   readonly readyState: ReadyState;
   /** See {@link ClientBase.bufferedAmount}. */
   readonly bufferedAmount: number;
-  /** Number of messages that the server has not acknowledged. */
-  readonly bufferedMessages: number;
   /** See {@link ClientBase.transport}. */
   readonly transport: Transport;
-  /** What the server has said when the session was opened. Undefined before, and in the Dart dialect. */
-  readonly hello?: Hello | undefined;
   /** See {@link ClientBase.send}. Called only while connecting or open. */
   send(message: unknown): void;
   /** Closes. Called only while connecting or open, with a valid code and reason. */

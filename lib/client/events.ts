@@ -75,6 +75,15 @@ export interface SseListenerOptions {
   signal?: AbortSignal;
 }
 
+/** A listener of the platform's `EventTarget`: a function, or an object with the method `handleEvent`. */
+export type Listener<E> =
+  | ((event: E) => void)
+  | {
+      /** Called with each event. */
+      handleEvent(event: E): void;
+    }
+  | null;
+
 /** The platform's `EventTarget`, with the types of a client's events. */
 export interface TypedEventTarget<Events> {
   /**
@@ -84,13 +93,13 @@ export interface TypedEventTarget<Events> {
    */
   addEventListener<Type extends keyof Events>(
     type: Type,
-    listener: ((event: Events[Type]) => void) | null,
+    listener: Listener<Events[Type]>,
     options?: boolean | SseListenerOptions,
   ): void;
   /** Removes a listener. No effect if it was not added. */
   removeEventListener<Type extends keyof Events>(
     type: Type,
-    listener: ((event: Events[Type]) => void) | null,
+    listener: Listener<Events[Type]>,
     options?: boolean | SseListenerOptions,
   ): void;
   /** Calls the listeners of the event's type. Returns false if one has cancelled the event. */

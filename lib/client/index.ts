@@ -4,6 +4,7 @@ export type {
   SseClientDisconnectEvent,
   SseClientErrorEvent,
   SseClientEventMap,
+  Listener,
   SseListenerOptions,
   SseMessageEvent,
 } from './events';

@@ -38,6 +38,14 @@ const FINAL_CODES: readonly unknown[] = [
   'unsupported-media-type',
 ] satisfies SseErrorCode[];
 
+/** A session of the duplex dialect. */
+export interface DuplexSession extends ClientSession {
+  /** Number of messages that the server has not acknowledged. */
+  readonly bufferedMessages: number;
+  /** What the server has said of the session, while it is open. */
+  readonly hello: Hello | undefined;
+}
+
 /** Opens one session, which may take any number of attempts and of streams. */
 export function openSession(
   request: SendRequest,
@@ -45,7 +53,7 @@ export function openSession(
   { backoff = defaultBackoff, debugKey, maxBufferedAmount, renewSession = true }: SseClientOptions,
   host: SessionHost,
   minDelay?: number,
-): ClientSession {
+): DuplexSession {
   const { dispatch } = host;
   let readyState: ReadyState = CONNECTING;
   let id = '';

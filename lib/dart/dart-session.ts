@@ -58,9 +58,6 @@ export function openDartSession(
     get bufferedAmount() {
       return buffer.byteLength;
     },
-    get bufferedMessages() {
-      return buffer.length;
-    },
     transport: 'stream',
     send(message) {
       const outgoing = encodeOutgoing(message);

@@ -1,8 +1,11 @@
 import { BINARY_MARK, TEXT_MARK, bytesOf, isOfClass, toJson } from '../protocol/message';
 import type { EncodedMessage } from '../protocol/message';
 
-/** A character that ends a line of an event stream [HTML §9.2.5]. */
-const LINE_BREAK = /[\r\n]/;
+/**
+ * What only JSON can carry: a character that ends a line of an event stream [HTML §9.2.5], and a surrogate, which
+ * UTF-8 cannot express if it is alone.
+ */
+const NEEDS_JSON = /[\r\n\ud800-\udfff]/;
 
 /**
  * Encodes a message of the application.
@@ -11,7 +14,7 @@ const LINE_BREAK = /[\r\n]/;
  * @throws TypeError if it is neither binary nor JSON-serialisable.
  */
 export function encodeMessage(message: unknown, acceptsText = false): EncodedMessage {
-  if (acceptsText && typeof message === 'string' && !LINE_BREAK.test(message)) {
+  if (acceptsText && typeof message === 'string' && !NEEDS_JSON.test(message)) {
     return TEXT_MARK + message;
   }
   const bytes = bytesOf(message);

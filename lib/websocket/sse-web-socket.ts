@@ -1,5 +1,5 @@
 import { CLOSED, CLOSING, CONNECTING, OPEN, baseUrl } from '../client/client-base';
-import type { ClientSession, ReadyState, SessionEnd } from '../client/client-base';
+import type { ReadyState, SessionEnd } from '../client/client-base';
 import { defineHandlers } from '../client/events';
 import type { Dispatch, Handler, SseMessageEvent, TypedEventTarget } from '../client/events';
 import { createSendRequest } from '../client/http';
@@ -7,6 +7,7 @@ import type { SendRequest } from '../client/http';
 import type { SseClientOptions } from '../client/options';
 import { observePage } from '../client/page-lifecycle';
 import { openSession } from '../client/session';
+import type { DuplexSession } from '../client/session';
 import { createTransport } from '../client/transport';
 import { CloseCode } from '../protocol/close-code';
 import { bytesOf, isOfClass } from '../protocol/message';
@@ -76,7 +77,7 @@ export class SseWebSocket extends WebSocketTarget {
   declare readonly CLOSED: 3;
 
   readonly #url: URL;
-  readonly #session: ClientSession;
+  readonly #session: DuplexSession;
   readonly #events = new TaskQueue();
   readonly #page: AbortController;
   #readyState: ReadyState = CONNECTING;
@@ -103,6 +104,7 @@ export class SseWebSocket extends WebSocketTarget {
     options: SseWebSocketOptions = {},
   ) {
     super();
+    if ((url as unknown) === undefined) throw new TypeError('the URL is missing');
     this.#url = parseUrl(String(url), baseUrl());
     const offered = parseProtocols(protocols);
     const address = this.#url.href.replace('ws', 'http');
@@ -131,7 +133,7 @@ export class SseWebSocket extends WebSocketTarget {
     // The constructor's third parameter is not part of its type.
     const Base = this as new (...values: unknown[]) => SseWebSocket;
     const Configured = class extends Base {
-      constructor(url: string | URL, protocols?: string | readonly string[]) {
+      constructor(url: string | URL, protocols: string | readonly string[] = []) {
         super(url, protocols, options);
       }
     };
@@ -184,7 +186,8 @@ export class SseWebSocket extends WebSocketTarget {
    */
   send(data: SseWebSocketData): void {
     const value: unknown = data;
-    const message = isBinary(value) ? value : toWellFormed(String(value));
+    // As WebIDL converts it: `String` would accept a symbol.
+    const message = isBinary(value) ? value : toWellFormed(''.concat(value as string));
     if (this.#readyState === CONNECTING) {
       throw new DOMException('cannot send before the "open" event', 'InvalidStateError');
     }

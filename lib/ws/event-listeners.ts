@@ -30,6 +30,12 @@ export interface SocketEventMap {
   error: SocketEvent;
 }
 
+/** Options of a listener. */
+export interface SocketListenerOptions {
+  /** Whether the listener is removed when it is called. @default false */
+  once?: boolean;
+}
+
 /** A listener of a socket. */
 export type SocketEventListener<Event extends SocketEvent> = (event: Event) => void;
 

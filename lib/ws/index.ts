@@ -8,4 +8,9 @@ export type {
   SocketData,
   SseServerSocketEvents,
 } from './socket';
-export type { SocketEvent, SocketEventListener, SocketEventMap } from './event-listeners';
+export type {
+  SocketEvent,
+  SocketEventListener,
+  SocketEventMap,
+  SocketListenerOptions,
+} from './event-listeners';

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { SseConnection } from '../server/sse-connection';
 import { EventListeners } from './event-listeners';
-import type { SocketEventListener, SocketEventMap } from './event-listeners';
+import type { SocketEventListener, SocketEventMap, SocketListenerOptions } from './event-listeners';
 
 /** The connection of a client, with any types of messages. */
 export type AnyConnection = SseConnection<unknown, unknown, unknown>;
@@ -188,7 +188,7 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
   addEventListener<Type extends keyof SocketEventMap>(
     type: Type,
     listener: SocketEventListener<SocketEventMap[Type]>,
-    options: { once?: boolean } = {},
+    options: SocketListenerOptions = {},
   ): void {
     this.#listeners.add(type, listener, options.once);
   }

@@ -1,0 +1,18 @@
+import { SseWebSocket } from '../../lib/websocket/index';
+import { openCaseServer } from './case-server';
+import { CASES, runCase } from './cases';
+import type { WebSocketClass } from './cases';
+
+describe('SseWebSocket', () => {
+  it.each(CASES)('as WebSocket: $name', async ({ name, expected }) => {
+    const { sse } = await openCaseServer();
+    const Class: WebSocketClass = SseWebSocket;
+    expect(await runCase(Class, sse, name)).toEqual(expected);
+  });
+
+  it.each(CASES)('with options, as WebSocket: $name', async ({ name, expected }) => {
+    const { sse } = await openCaseServer();
+    const Class: WebSocketClass = SseWebSocket.with({ transport: 'poll' });
+    expect(await runCase(Class, sse, name)).toEqual(expected);
+  });
+});
