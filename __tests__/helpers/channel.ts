@@ -49,7 +49,10 @@ export function createSse<Req extends IncomingMessage = Request>(
   options: SseOptions<Req> = {},
   path = '/sse',
 ): SseMiddleware<unknown, unknown, Req> {
-  const sse = createSseMiddleware<unknown, unknown, Req>(path, options);
+  const sse = createSseMiddleware<unknown, unknown, Req>(path, {
+    warnings: false,
+    ...options,
+  });
   const connections: SseConnection<unknown, unknown, Req>[] = [];
   sse.on('connection', (connection) => connections.push(connection));
   onTestFinished(async () => {

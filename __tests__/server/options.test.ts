@@ -39,6 +39,7 @@ describe('resolveOptions', () => {
       allowedHosts: undefined,
       clientScript: true,
       subpaths: false,
+      warnings: true,
     });
     expect(isAllowedOrigin('https://app.example.com')).toBe(false);
   });

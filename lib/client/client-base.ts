@@ -87,7 +87,7 @@ export class ClientBase<Incoming, Outgoing> extends ClientEventTarget<Incoming, 
   /** @param openSession opens the first session, and another one when that is lost. */
   constructor(url: string | URL, openSession: OpenSession) {
     super();
-    this.url = new URL(url, baseUrl()).href;
+    this.url = parseUrl(url);
     const dispatch = createDispatch(this);
     const open = (minDelay?: number) => openSession(this.url, host, minDelay);
     const host: SessionHost = {
@@ -239,6 +239,18 @@ export class ClientBase<Incoming, Outgoing> extends ClientEventTarget<Incoming, 
       }
     });
   }
+}
+
+/** @throws TypeError if the URL cannot be that of a middleware. Its text contains no password. */
+function parseUrl(url: string | URL): string {
+  const { protocol, username, password, href } = new URL(url, baseUrl());
+  if (!/^https?:$/.test(protocol)) {
+    throw new TypeError(`the URL must begin with http: or https:, not ${protocol}`);
+  }
+  if (username || password) {
+    throw new TypeError('the URL contains a user name or a password: use the option "headers"');
+  }
+  return href;
 }
 
 /** What a relative URL is relative to: the document's base, or the worker's script; none in Node. */

@@ -1,6 +1,7 @@
 import { parseFields, readClose } from '../protocol/parse';
 import { CLIENT_ID } from '../protocol/wire';
 import type { Close } from '../protocol/wire';
+import { checkOptions } from './options';
 import type { SseClientOptions } from './options';
 
 /** The fields of `RequestInit` that a client uses. */
@@ -27,9 +28,11 @@ export type SendRequest = (
 /**
  * Creates the function that sends a client's requests to `url`, with the client's options.
  *
- * @throws TypeError if there is no `fetch`.
+ * @throws TypeError if there is no `fetch`, or an option is invalid.
+ * @throws RangeError if an option is out of range.
  */
 export function createSendRequest(url: string, options: SseClientOptions): SendRequest {
+  checkOptions(options);
   const { fetch = globalThis.fetch } = options;
   if (typeof fetch !== 'function') {
     throw new TypeError('there is no global fetch here: pass one as the option "fetch"');

@@ -62,6 +62,44 @@ export interface SseClientOptions {
   backoff?: (attempt: number) => number;
 }
 
+/** The types that each option may have. */
+const TYPES: Record<keyof SseClientOptions, string> = {
+  headers: 'object or function',
+  credentials: 'string',
+  fetch: 'function',
+  debugKey: 'string',
+  maxBufferedAmount: 'number',
+  transport: 'string',
+  renewSession: 'boolean',
+  backoff: 'function',
+};
+
+/**
+ * Checks the names and the types of options, which would otherwise have an effect only when something fails.
+ *
+ * @throws TypeError for an unknown name or a value of the wrong type.
+ */
+export function checkOptions(options: object): void {
+  for (const [name, value] of Object.entries(options) as [keyof SseClientOptions, unknown][]) {
+    const types = TYPES[name] as string | undefined;
+    if (!types) {
+      throw new TypeError(
+        `unknown option "${name}": the options are ${Object.keys(TYPES).join(', ')}`,
+      );
+    }
+    if (value !== undefined && !types.includes(typeof value)) {
+      throw new TypeError(`option "${name}" must be of type ${types}, not ${typeof value}`);
+    }
+  }
+  const { transport = 'auto', maxBufferedAmount = 1 }: SseClientOptions = options;
+  if (!['auto', 'stream', 'poll'].includes(transport)) {
+    throw new TypeError(`option "transport" must be auto, stream or poll, not ${transport}`);
+  }
+  if (!(maxBufferedAmount >= 1)) {
+    throw new RangeError(`option "maxBufferedAmount" must be at least 1, not ${maxBufferedAmount}`);
+  }
+}
+
 /** The default of `backoff`: exponential back-off with full jitter. */
 export function defaultBackoff(attempt: number): number {
   return Math.random() * Math.min(10_000, 500 * 2 ** attempt);

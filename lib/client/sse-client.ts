@@ -20,7 +20,8 @@ export class SseClient<Incoming = unknown, Outgoing = unknown> extends ClientBas
 > {
   /**
    * @param url the URL of the middleware; on a page or in a worker, it may be relative.
-   * @throws TypeError if the URL is invalid.
+   * @throws TypeError if the URL or an option is invalid, or if there is no `fetch`.
+   * @throws RangeError if `maxBufferedAmount` is less than 1.
    */
   constructor(url: string | URL, options: SseClientOptions = {}) {
     let transport: TransportChoice | undefined;

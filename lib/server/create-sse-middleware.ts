@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Request } from 'express';
 import { CloseCode } from '../protocol/close-code';
 import { emit } from './emit';
+import { Warnings, checkEvent, checkServer } from './mistakes';
 import { interceptRequests, targetOf } from './node-http';
 import { resolveOptions } from './options';
 import type { SseOptions } from './options';
@@ -165,7 +166,8 @@ export function createSseMiddleware<
   const registry = new SessionRegistry(path, resolveOptions(options), ({ connection }) =>
     emit(emitter, 'connection', connection, connection.request),
   );
-  const handler = new RequestHandler(registry, emitter, (protocols, request) =>
+  const warnings = new Warnings(path, registry.options.warnings);
+  const handler = new RequestHandler(registry, emitter, warnings, (protocols, request) =>
     sse.handleProtocols?.(protocols, request as Req),
   );
 
@@ -197,7 +199,9 @@ export function createSseMiddleware<
     response: ServerResponse,
     next: (error?: unknown) => void,
   ): void {
-    if (!serve(request, response, next)) next();
+    if (serve(request, response, next)) return;
+    warnings.onPassed(request.url ?? '', (request as { originalUrl?: string }).originalUrl);
+    next();
   }
 
   const members = {
@@ -221,6 +225,7 @@ export function createSseMiddleware<
     close: (code: number = CloseCode.serviceRestart, reason = '') => registry.close(code, reason),
     stats: () => registry.stats(),
     attach(server: EventEmitter): void {
+      checkServer(server);
       interceptRequests(server, serve);
     },
   };
@@ -230,6 +235,7 @@ export function createSseMiddleware<
 
   function listenWith(method: 'on' | 'once' | 'off') {
     return (event: string, listener: (...values: unknown[]) => void) => {
+      checkEvent(event);
       emitter[method](event, listener);
       return middleware;
     };

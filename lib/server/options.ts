@@ -130,6 +130,12 @@ export interface SseOptions<Req extends IncomingMessage = IncomingMessage> {
   subpaths?: boolean;
 
   /**
+   * Whether typical mistakes are reported as process warnings: the first rejected request of each kind, unless
+   * somebody listens for `clientError`, and a middleware that is mounted at the wrong path. @default true
+   */
+  warnings?: boolean;
+
+  /**
    * Shares the sessions with other processes, which all have the same engine: for example
    * `redisCluster(client)` of `sse-duplex/redis`. Each middleware needs an engine of its own.
    * @default none: the sessions belong to this process
@@ -144,6 +150,7 @@ export interface ResolvedOptions extends Record<NumericOption, number> {
   allowedHosts: ReadonlySet<string> | undefined;
   clientScript: boolean;
   subpaths: boolean;
+  warnings: boolean;
   cluster: ClusterEngine | undefined;
 }
 
@@ -184,6 +191,7 @@ export function resolveOptions<Req extends IncomingMessage>(
     'allowedHosts',
     'clientScript',
     'subpaths',
+    'warnings',
     'cluster',
   ];
   const unknown = Object.keys(options).find((name) => !known.includes(name));
@@ -196,12 +204,13 @@ export function resolveOptions<Req extends IncomingMessage>(
     allowedHosts,
     clientScript = true,
     subpaths = false,
+    warnings = true,
     cluster,
   } = options;
   if (authorize !== undefined && typeof authorize !== 'function') {
     throw new TypeError(`option "authorize" must be a function, not ${typeof authorize}`);
   }
-  for (const [name, value] of Object.entries({ clientScript, subpaths })) {
+  for (const [name, value] of Object.entries({ clientScript, subpaths, warnings })) {
     if (typeof value === 'boolean') continue;
     throw new TypeError(`option "${name}" must be a boolean, not ${typeof value}`);
   }
@@ -218,12 +227,10 @@ export function resolveOptions<Req extends IncomingMessage>(
     // The middleware is typed so that the requests it receives are of this type.
     authorize: authorize as ResolvedOptions['authorize'],
     isAllowedOrigin: resolveOrigins(allowedOrigins),
-    allowedHosts:
-      allowedHosts === undefined
-        ? undefined
-        : new Set(checkStrings('allowedHosts', allowedHosts).map((host) => host.toLowerCase())),
+    allowedHosts: resolveHosts(allowedHosts),
     clientScript,
     subpaths,
+    warnings,
     cluster,
   };
 }
@@ -275,6 +282,19 @@ function resolveOrigins(
     }
   }
   return (origin) => allowed.has(origin);
+}
+
+function resolveHosts(allowedHosts: unknown): ReadonlySet<string> | undefined {
+  if (allowedHosts === undefined) return undefined;
+  const hosts = checkStrings('allowedHosts', allowedHosts);
+  for (const host of hosts) {
+    if (host !== '' && !/[\s/?#@]/.test(host)) continue;
+    throw new TypeError(
+      `option "allowedHosts" has "${host}": a host is a name or an address, and the port if the URL has one, ` +
+        'as in "app.example.com" or "localhost:3000"',
+    );
+  }
+  return new Set(hosts.map((host) => host.toLowerCase()));
 }
 
 function isOrigin(text: string): boolean {

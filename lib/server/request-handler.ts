@@ -6,6 +6,7 @@ import { CLIENT_ID, ENVELOPE_ALLOWANCE, PROTOCOL, PROTOCOL_VERSION } from '../pr
 import { diagnose } from './diagnostics';
 import { dartDialect, duplexDialect } from './dialect';
 import { emit } from './emit';
+import type { Warnings } from './mistakes';
 import { IncompleteBodyError, discardBody, isAborted, openEventStream } from './node-http';
 import { sendEventStream, sendJson } from './node-http';
 import { PollStream } from './poll-stream';
@@ -38,6 +39,7 @@ export class RequestHandler {
   readonly #registry: SessionRegistry;
   readonly #policy: RequestPolicy;
   readonly #emitter: EventEmitter;
+  readonly #warnings: Warnings;
   readonly #chooseSubprotocol: ChooseSubprotocol;
 
   /**
@@ -47,11 +49,13 @@ export class RequestHandler {
   constructor(
     registry: SessionRegistry,
     emitter: EventEmitter,
+    warnings: Warnings,
     chooseSubprotocol: ChooseSubprotocol,
   ) {
     this.#registry = registry;
     this.#policy = new RequestPolicy(registry.options);
     this.#emitter = emitter;
+    this.#warnings = warnings;
     this.#chooseSubprotocol = chooseSubprotocol;
   }
 
@@ -254,6 +258,7 @@ export class RequestHandler {
   #reject(error: SseRequestError, request: IncomingMessage, response: ServerResponse): void {
     const { path, options, counts } = this.#registry;
     counts.clientErrors++;
+    this.#warnings.onRejected(error, this.#emitter);
     diagnose('sse-duplex:client-error', { path, error });
     sendJson(response, error.status, error.body, error.headers);
     discardBody(request, options.bodyTimeout);

@@ -10,7 +10,7 @@ const TOKEN = /^[!#$%&'*+\-.^`|~\w]+$/;
  * @param base what a relative URL is relative to.
  * @returns the URL as the attribute `url` has it, with the scheme `ws` or `wss`.
  * @throws DOMException (SyntaxError) if it is not a URL, has another scheme than ws, wss, http and https, or has a
- * fragment.
+ * fragment or, unlike a WebSocket's, a user name or a password.
  */
 export function parseUrl(text: string, base: string | undefined): URL {
   let url;
@@ -24,6 +24,11 @@ export function parseUrl(text: string, base: string | undefined): URL {
     throw syntaxError(`invalid scheme ${protocol} use ws:, wss:, http: or https:`);
   }
   if (url.href.includes('#')) throw syntaxError('a fragment (#) is not allowed in the URL');
+  if (url.username || url.password) {
+    throw syntaxError(
+      'the URL contains a user name or a password: use SseWebSocket.with({ headers })',
+    );
+  }
   url.protocol = protocol.replace('http', 'ws');
   return url;
 }

@@ -16,7 +16,13 @@ describe.each(seeds(1))('Behind HAProxy with a timeout (SEED=%d), the channel', 
         expect(direction.received).toBe(direction.sent);
         expect(direction.receivedHash).toBe(direction.sentHash);
       }
-      expect(new Set(events)).toEqual(new Set(['open', 'disconnect', 'reconnect']));
+      // HAProxy may close a kept-alive connection just when a GET is sent on it: the client reports that as `error`,
+      // because it cannot know why, and repeats the GET. That happens at most once for each lost stream.
+      const countOf = (type: string) => events.filter((event) => event === type).length;
+      expect(countOf('error')).toBeLessThanOrEqual(countOf('disconnect'));
+      const others = events.filter((event) => event !== 'error');
+      expect(new Set(others)).toEqual(new Set(['open', 'disconnect', 'reconnect']));
+      expect(countOf('reconnect')).toBe(countOf('disconnect'));
       expect(resumed).toBeGreaterThanOrEqual(4);
       expect(opened).toBe(1);
     },

@@ -21,13 +21,16 @@ export interface Nginx {
   stop(): Promise<void>;
 }
 
-/** Starts nginx in front of a port, with its default settings unless the options change them. */
+/**
+ * Starts nginx in front of a port, or of several in turn, with its default settings unless the options change them.
+ */
 export async function startNginx(
-  targetPort: number,
+  targetPort: number | number[],
   { listen = '', http = '', server = '', location = '' }: NginxOptions = {},
 ): Promise<Nginx> {
   const path = requireProgram('/usr/sbin/nginx', 'nginx');
   const folder = mkdtempSync(join(tmpdir(), 'sse-duplex-nginx-'));
+  const servers = [targetPort].flat().map((target) => `server 127.0.0.1:${target};`);
   const { port, stop } = await startProgram(path, (port) => {
     const configuration = `
       daemon off;
@@ -42,11 +45,12 @@ export async function startNginx(
         uwsgi_temp_path uwsgi;
         scgi_temp_path scgi;
         ${http}
+        upstream app { ${servers.join(' ')} }
         server {
           listen 127.0.0.1:${port} ${listen};
           ${server}
           location / {
-            proxy_pass http://127.0.0.1:${targetPort};
+            proxy_pass http://app;
             ${location}
           }
         }
