@@ -88,10 +88,11 @@ client.addEventListener('close', (event) => console.log(event.code.toFixed(), ev
 const streams: [IsAny<typeof client.stream>, IsAny<typeof client.sink>] = [false, false];
 console.log(streams);
 `;
-const PROGRAMS = ['require', 'import', 'dart', 'redis', 'websocket'].flatMap((name) => [
-  `${name}.cts`,
-  `${name}.mts`,
-]);
+const PROGRAMS = [
+  'require.cts',
+  'import.mts',
+  ...['dart', 'redis', 'websocket'].flatMap((name) => [`${name}.cts`, `${name}.mts`]),
+];
 
 /** The bundles of the package. */
 const ENTRY_FILES = [
