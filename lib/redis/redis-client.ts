@@ -20,7 +20,7 @@ export interface NodeRedisSubscriber {
   disconnect?(): unknown;
 }
 
-/** What this package uses of a client of `ioredis` or `iovalkey`. */
+/** What this package uses of a client of `ioredis` or `iovalkey`, which may be one of their `Cluster`. */
 export interface IoRedisClient {
   /** Sends a command. */
   call(command: string, ...args: string[]): Promise<unknown>;
@@ -33,13 +33,23 @@ export interface IoRedisSubscriber {
   /** Subscribes to channels. */
   subscribe(...channels: string[]): Promise<unknown>;
   /** Adds a listener. */
-  on(event: string, listener: (...values: never[]) => void): unknown;
+  on(event: 'error', listener: (error: unknown) => void): unknown;
+  /** Adds a listener. */
+  on(event: 'message', listener: (channel: string, message: string) => void): unknown;
   /** Closes the connection. */
   disconnect(): void;
 }
 
 /** A client of one of the supported libraries. The application connects and closes it. */
 export type RedisClient = NodeRedisClient | IoRedisClient;
+
+/**
+ * Whether a client is that of a Redis Cluster, where PUBLISH counts only the subscribers that are connected to the same
+ * server.
+ */
+export function isCluster(client: RedisClient): boolean {
+  return (client as { isCluster?: unknown }).isCluster === true;
+}
 
 /** Sends a command with a client of any library. */
 export function sendCommand(client: RedisClient, args: [string, ...string[]]): Promise<unknown> {

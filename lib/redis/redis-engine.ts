@@ -24,7 +24,7 @@ import {
   parseSession,
   parseTakeResult,
 } from './format';
-import { sendCommand, subscribe } from './redis-client';
+import { isCluster, sendCommand, subscribe } from './redis-client';
 import type { RedisClient } from './redis-client';
 import type { ResolvedRedisOptions } from './redis-cluster';
 import * as scripts from './scripts';
@@ -99,7 +99,8 @@ export class RedisEngine implements ClusterEngine {
 
   async notify(nodeId: string, notification: Notification): Promise<boolean> {
     const message = JSON.stringify(notification);
-    return Number(await this.#command('PUBLISH', this.#channelOf(nodeId), message)) > 0;
+    const receivers = await this.#command('PUBLISH', this.#channelOf(nodeId), message);
+    return Number(receivers) > 0 || isCluster(this.#client);
   }
 
   /** Redis must reject writes when its memory is full, instead of discarding sessions. */

@@ -138,19 +138,15 @@ export class Sender {
 
   /** Queues a message that other sessions are sent as well. Returns false if {@link failBroadcast} is to follow. */
   sendPrepared(message: PreparedMessage): boolean {
-    if (!this.#accepts(message)) return false;
+    if (!message.isJson && !this.acceptsBinary) return false;
     this.#buffer.pushPrepared(message);
     this.scheduleFlush();
     return !this.#isOverflowing;
   }
 
   failBroadcast(message: PreparedMessage): void {
-    if (this.#accepts(message)) this.failIfOverflowing();
+    if (message.isJson || this.acceptsBinary) this.failIfOverflowing();
     else this.#failBinary();
-  }
-
-  #accepts({ isJson }: PreparedMessage): boolean {
-    return isJson || this.acceptsBinary;
   }
 
   get #isOverflowing(): boolean {

@@ -1,0 +1,86 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { Cluster } from 'ioredis';
+import { redisCluster } from '../../lib/redis/index';
+import type { EngineSource } from './cluster-suite';
+import { onTestFinished } from './on-test-finished';
+import { findPort, requireProgram, startProgram } from './programs';
+import type { Program } from './programs';
+import { waitFor } from './wait-for';
+
+const run = promisify(execFile);
+const SHARDS = 3;
+
+/** The servers of a Redis Cluster. */
+export interface Shards {
+  ports: number[];
+  stop(): Promise<void>;
+}
+
+/** Starts a Redis Cluster of three masters without replicas. */
+export async function startShards(): Promise<Shards> {
+  const path = requireProgram('/usr/bin/redis-server', 'redis-server');
+  const folder = mkdtempSync(join(tmpdir(), 'sse-duplex-redis-cluster-'));
+  const servers: Program[] = [];
+  for (let shard = 0; shard < SHARDS; shard++) {
+    const busPort = await findPort();
+    const server = await startProgram(path, (port) => [
+      ...['--port', String(port), '--bind', '127.0.0.1', '--loglevel', 'warning'],
+      ...['--save', '', '--appendonly', 'no', '--dir', folder],
+      ...['--cluster-enabled', 'yes', '--cluster-config-file', `nodes-${port}.conf`],
+      ...['--cluster-port', String(busPort)],
+    ]);
+    servers.push(server);
+  }
+  const ports = servers.map(({ port }) => port);
+  const addresses = ports.map((port) => `127.0.0.1:${port}`);
+  await run('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-yes']);
+  const cluster = connectShards(ports);
+  await waitFor(() => cluster.nodes('master').length === SHARDS);
+  cluster.disconnect();
+  return {
+    ports,
+    async stop() {
+      for (const server of servers) await server.stop();
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+function connectShards(ports: number[]): Cluster {
+  const cluster = new Cluster(
+    ports.map((port) => ({ host: '127.0.0.1', port })),
+    { redisOptions: { maxRetriesPerRequest: null } },
+  );
+  cluster.on('error', () => {});
+  return cluster;
+}
+
+/** Creates engines on one Redis Cluster. */
+export async function openShards({ ports }: Shards): Promise<EngineSource> {
+  const client = connectShards(ports);
+  const admin = connectShards(ports);
+  onTestFinished(() => {
+    client.disconnect();
+    admin.disconnect();
+  });
+  await waitFor(() => admin.nodes('master').length === SHARDS);
+  const clear = () => Promise.all(admin.nodes('master').map((node) => node.flushall()));
+  await clear();
+  return {
+    create: () => ({ engine: redisCluster(client, { lease: 3_000 }), disconnect() {} }),
+    async clear() {
+      await clear();
+    },
+    async trimBroadcasts() {
+      await admin.xtrim('sse-duplex:1:{broadcasts}:log', 'MAXLEN', 0);
+    },
+    async countSessions() {
+      const keys = await Promise.all(admin.nodes('master').map((node) => node.keys('*{*}')));
+      return keys.flat().filter((key) => !key.includes('{broadcasts}')).length;
+    },
+  };
+}
