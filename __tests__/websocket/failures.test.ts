@@ -70,6 +70,24 @@ describe('SseWebSocket', () => {
     expect(events).toEqual(['open', 'the session is unknown', [1006, '', false]]);
   });
 
+  it('discards what is sent after the server has closed, before the close event', async () => {
+    const { sockets, url } = await openServer();
+    const { socket, events } = openSocket(url);
+    await waitFor(() => events.length === 1);
+    const received: string[] = [];
+    sockets[0]!.on('message', (data) => received.push((data as Buffer).toString()));
+    socket.onmessage = ({ data }) => {
+      if (data === 'last') socket.send('late');
+    };
+    // Enough tasks that the close has arrived when the last message is dispatched.
+    for (let i = 0; i < 50; i++) sockets[0]!.send(String(i));
+    sockets[0]!.send('last');
+    sockets[0]!.close(4000);
+    await waitFor(() => events.length === 2);
+    expect(events[1]).toEqual([4000, '', true]);
+    expect([received, socket.bufferedAmount]).toEqual([[], 4]);
+  });
+
   it('fails where the first request is answered by something else', async () => {
     const { fetch, next } = scriptFetch();
     const { events } = openSocket('ws://channel.example/sse', { fetch });

@@ -192,7 +192,8 @@ export class SseWebSocket extends WebSocketTarget {
       throw new DOMException('cannot send before the "open" event', 'InvalidStateError');
     }
     const size = sizeOf(message);
-    if (this.#readyState !== OPEN) {
+    // The session may be closed already, although the application does not know it yet.
+    if (this.#readyState !== OPEN || this.#session.readyState !== OPEN) {
       this.#discardedBytes += size;
       return;
     }
@@ -272,7 +273,7 @@ export class SseWebSocket extends WebSocketTarget {
 
   #onEnd({ code, reason, wasClean, unacknowledged }: SessionEnd): void {
     this.#page.abort();
-    const sizes = this.#sizes.slice(-unacknowledged.length || Infinity);
+    const sizes = this.#sizes.slice(this.#sizes.length - unacknowledged.length);
     this.#discardedBytes += sizes.reduce((sum, size) => sum + size, 0);
     this.#sizes.length = 0;
     // A side that has closed with a code has done so on purpose, also if messages were under way.
