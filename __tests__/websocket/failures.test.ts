@@ -71,21 +71,18 @@ describe('SseWebSocket', () => {
   });
 
   it('discards what is sent after the server has closed, before the close event', async () => {
-    const { sockets, url } = await openServer();
-    const { socket, events } = openSocket(url);
+    const { fetch, next } = scriptFetch();
+    const { socket, events } = openSocket('ws://channel.example/sse', { fetch });
+    const stream = (await next('GET')).hello();
     await waitFor(() => events.length === 1);
-    const received: string[] = [];
-    sockets[0]!.on('message', (data) => received.push((data as Buffer).toString()));
-    socket.onmessage = ({ data }) => {
-      if (data === 'last') socket.send('late');
-    };
-    // Enough tasks that the close has arrived when the last message is dispatched.
-    for (let i = 0; i < 50; i++) sockets[0]!.send(String(i));
-    sockets[0]!.send('last');
-    sockets[0]!.close(4000);
+    socket.onmessage = () => socket.send('late');
+    stream.write('data: "last"\n\nevent: close\ndata: {"code":4000,"reason":""}\n\n');
+    const post = await next('POST'); // answers the close
+    await waitFor(() => socket.bufferedAmount === 4);
+    post.answer(200, { received: 0 });
     await waitFor(() => events.length === 2);
     expect(events[1]).toEqual([4000, '', true]);
-    expect([received, socket.bufferedAmount]).toEqual([[], 4]);
+    expect(post.body).toMatchObject({ messages: [] });
   });
 
   it('fails where the first request is answered by something else', async () => {
