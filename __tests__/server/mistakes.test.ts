@@ -79,9 +79,11 @@ describe('A request that is rejected', () => {
 
   it('causes none if that is part of normal operation', async () => {
     const warnings = recordWarnings();
-    const { url } = await openServer();
+    const { url, sse } = await openServer({ drainTimeout: 10 });
     const client = await openDuplex(url);
     expect((await client.post({ token: 'other' })).status).toBe(404);
+    await sse.close();
+    expect((await sendRequest(`${addressOf(url, 'b')}&sseProtocol=2`)).status).toBe(503);
     expect(warnings).toEqual([]);
   });
 });

@@ -10,14 +10,16 @@ import type { SseRequestError } from './request-error';
 
 const EVENTS = ['connection', 'clientError'];
 
-/** Rejections that usually have a cause in the application or in front of it. Others are part of normal operation. */
+/**
+ * Rejections that usually have a cause in the application or in front of it. Others are part of normal operation, such as
+ * `service-unavailable` while the server stops.
+ */
 const REPORTED_CODES: readonly SseErrorCode[] = [
   'bad-request',
   'forbidden',
   'method-not-allowed',
   'content-too-large',
   'unsupported-media-type',
-  'service-unavailable',
 ];
 
 /** @throws TypeError if a middleware does not emit the event. */
