@@ -40,14 +40,18 @@ export async function run(serve, use) {
 
   // At least 20 rounds in calm, and 20 cuts otherwise.
   let rounds = 0;
-  const goesOn = () => (isCut ? proxy.cuts < MIN_CUTS : rounds++ < MIN_CUTS);
+  const goesOn = () => {
+    if (!isCut) return rounds++ < MIN_CUTS;
+    proxy.start(); // a WebSocket that is cut before it is open fails, as the platform's does
+    return proxy.cuts < MIN_CUTS;
+  };
   const result = await use(`ws://127.0.0.1:${proxy.port}/sse`, ObservedWebSocket, goesOn);
   const { opened, resumed } = sse.stats();
   console.log(JSON.stringify({ result, cuts: proxy.cuts, ends, opened, resumed }));
   process.exit();
 }
 
-/** A TCP proxy that destroys all connections at intervals, in the mode `cut`. */
+/** A TCP proxy that destroys all connections at intervals, once `start` was called. */
 async function startProxy(targetPort) {
   const sockets = new Set();
   const proxy = createTcpServer((client) => {
@@ -64,14 +68,18 @@ async function startProxy(targetPort) {
     client.pipe(server).pipe(client);
   }).listen(0, '127.0.0.1');
   await once(proxy, 'listening');
-  const state = { port: proxy.address().port, cuts: 0 };
-  if (isCut) {
-    setInterval(() => {
-      if (sockets.size === 0) return;
-      state.cuts++;
-      for (const socket of sockets) socket.destroy();
-    }, CUT_INTERVAL);
-  }
+  let timer;
+  const state = {
+    port: proxy.address().port,
+    cuts: 0,
+    start() {
+      timer ??= setInterval(() => {
+        if (sockets.size === 0) return;
+        state.cuts++;
+        for (const socket of sockets) socket.destroy();
+      }, CUT_INTERVAL);
+    },
+  };
   return state;
 }
 
