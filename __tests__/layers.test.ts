@@ -94,7 +94,7 @@ function isAllowed(layer: string, file: string, { from, typeOnly, kind }: Import
     case 'ws':
       if (from.startsWith('server/')) return typeOnly;
       if (from === 'node:http') return typeOnly;
-      return /^ws\/|^node:events$/.test(from);
+      return /^(ws|protocol)\/|^node:events$/.test(from);
     case 'redis':
       if (from.startsWith('server/')) return typeOnly && from === 'server/cluster-engine';
       return /^redis\/|^node:crypto$/.test(from) || from in dependencies;

@@ -1,4 +1,4 @@
-import { BINARY_MARK, TEXT_MARK, bytesOf, isOfClass, toJson } from '../protocol/message';
+import { BINARY_MARK, TEXT_MARK, bytesOf, isBlob, toJson } from '../protocol/message';
 import type { EncodedMessage } from '../protocol/message';
 import { parseJson } from '../protocol/parse';
 import { utf8Length } from '../protocol/utf8';
@@ -23,7 +23,7 @@ export interface OutgoingMessage {
 export function encodeOutgoing(message: unknown): OutgoingMessage {
   const bytes = bytesOf(message);
   if (bytes) return { json: toJsonBase64(bytes), ...binary(bytes.length) };
-  if (isOfClass(message, 'Blob', 'File')) {
+  if (isBlob(message)) {
     const blob = message as Blob;
     return { json: undefined, ...binary(blob.size), blob };
   }

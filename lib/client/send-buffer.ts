@@ -70,12 +70,14 @@ export class SendBuffer {
    * them. The very first one is included even if it does not fit: then the server decides about it.
    */
   batch(maxBytes: number): OutgoingMessage[] {
+    const batch: OutgoingMessage[] = [];
     let size = -1; // one comma less than messages
-    const end = this.#messages.findIndex(({ json, byteLength }, index) => {
-      size += byteLength + 1;
-      return json === undefined || (size > maxBytes && index > 0);
-    });
-    return this.#messages.slice(0, end < 0 ? undefined : end);
+    for (const message of this.#messages) {
+      size += message.byteLength + 1;
+      if (message.json === undefined || (size > maxBytes && batch.length)) break;
+      batch.push(message);
+    }
+    return batch;
   }
 
   /** Removes all messages. Returns them as they were passed to `send`, oldest first. */

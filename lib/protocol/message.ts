@@ -36,7 +36,12 @@ export function bytesOf(value: unknown): Uint8Array | undefined {
   return isOfClass(value, 'ArrayBuffer') ? new Uint8Array(value as ArrayBuffer) : undefined;
 }
 
+/** Whether a value is a Blob or a File, whose bytes can only be read asynchronously. */
+export function isBlob(value: unknown): boolean {
+  return isOfClass(value, 'Blob', 'File');
+}
+
 /** Whether a value is an instance of a class of the platform, also of another window's. */
-export function isOfClass(value: unknown, ...names: string[]): boolean {
+function isOfClass(value: unknown, ...names: string[]): boolean {
   return names.some((name) => Object.prototype.toString.call(value) === `[object ${name}]`);
 }

@@ -1,4 +1,4 @@
-import { BINARY_MARK, TEXT_MARK, bytesOf, isOfClass, toJson } from '../protocol/message';
+import { BINARY_MARK, TEXT_MARK, bytesOf, isBlob, toJson } from '../protocol/message';
 import type { EncodedMessage } from '../protocol/message';
 
 /**
@@ -22,7 +22,7 @@ export function encodeMessage(message: unknown, acceptsText = false): EncodedMes
     const { buffer, byteOffset, byteLength } = bytes;
     return BINARY_MARK + Buffer.from(buffer, byteOffset, byteLength).toString('base64');
   }
-  if (isOfClass(message, 'Blob', 'File')) {
+  if (isBlob(message)) {
     throw new TypeError(
       'cannot send: a Blob is read asynchronously, send await blob.arrayBuffer()',
     );

@@ -10,7 +10,7 @@ import { openSession } from '../client/session';
 import type { DuplexSession } from '../client/session';
 import { createTransport } from '../client/transport';
 import { CloseCode } from '../protocol/close-code';
-import { bytesOf, isOfClass } from '../protocol/message';
+import { bytesOf, isBlob } from '../protocol/message';
 import { utf8Length } from '../protocol/utf8';
 import { SUBPROTOCOLS_HEADER } from '../protocol/wire';
 import type { Close } from '../protocol/wire';
@@ -51,6 +51,18 @@ export interface SseWebSocketTarget extends TypedEventTarget<SseWebSocketEventMa
 
 /** The platform's event target. {@link SseWebSocket} itself defines the `on…` properties. */
 const WebSocketTarget = EventTarget as unknown as new () => SseWebSocketTarget;
+
+/** The members of WebSocket's prototype, besides its handlers and constants. */
+const MEMBERS = [
+  'url',
+  'readyState',
+  'bufferedAmount',
+  'protocol',
+  'extensions',
+  'binaryType',
+  'send',
+  'close',
+] as const satisfies (keyof SseWebSocket)[];
 
 const READY_STATES = { CONNECTING, OPEN, CLOSING, CLOSED };
 
@@ -155,7 +167,7 @@ export class SseWebSocket extends WebSocketTarget {
 
   /** Bytes that were sent and that the server has not acknowledged. */
   get bufferedAmount(): number {
-    return this.#unacknowledged().reduce((sum, size) => sum + size, this.#discardedBytes);
+    return this.#discardedBytes + sum(this.#unacknowledged());
   }
 
   /** The subprotocol that the server has chosen, or ''. */
@@ -273,8 +285,7 @@ export class SseWebSocket extends WebSocketTarget {
 
   #onEnd({ code, reason, wasClean, unacknowledged }: SessionEnd): void {
     this.#page.abort();
-    const sizes = this.#sizes.slice(this.#sizes.length - unacknowledged.length);
-    this.#discardedBytes += sizes.reduce((sum, size) => sum + size, 0);
+    this.#discardedBytes += sum(this.#sizes.slice(this.#sizes.length - unacknowledged.length));
     this.#sizes.length = 0;
     // A side that has closed with a code has done so on purpose, also if messages were under way.
     const isAgreed = wasClean || (unacknowledged.length > 0 && code !== CloseCode.abnormal);
@@ -310,20 +321,9 @@ export class SseWebSocket extends WebSocketTarget {
 /** Defines what WebSocket's prototype has itself, and libraries look for there. */
 function defineInterface(prototype: SseWebSocket, source: SseWebSocket): void {
   defineHandlers(prototype, ['open', 'message', 'error', 'close']);
-  const own = Object.getOwnPropertyDescriptors(source);
-  const { binaryType, bufferedAmount, extensions, protocol, readyState, url, send, close } = own;
-  const members = {
-    binaryType,
-    bufferedAmount,
-    extensions,
-    protocol,
-    readyState,
-    url,
-    send,
-    close,
-  };
-  for (const [name, descriptor] of Object.entries(members)) {
-    Object.defineProperty(prototype, name, { ...descriptor, enumerable: true });
+  for (const name of MEMBERS) {
+    const member = Object.getOwnPropertyDescriptor(source, name);
+    Object.defineProperty(prototype, name, { ...member, enumerable: true });
   }
 }
 
@@ -338,12 +338,16 @@ function offerSubprotocols(request: SendRequest, offered: string[]): SendRequest
 }
 
 function isBinary(data: unknown): data is Exclude<SseWebSocketData, string> {
-  return bytesOf(data) !== undefined || isOfClass(data, 'Blob', 'File');
+  return bytesOf(data) !== undefined || isBlob(data);
 }
 
 function sizeOf(data: SseWebSocketData): number {
   if (typeof data === 'string') return utf8Length(data);
   return 'size' in data ? data.size : data.byteLength;
+}
+
+function sum(sizes: number[]): number {
+  return sizes.reduce((total, size) => total + size, 0);
 }
 
 /** Replaces lone surrogates, which UTF-8 cannot express [WebSockets: USVString]. */

@@ -1,4 +1,5 @@
 import type { EventEmitter } from 'node:events';
+import { CloseCode } from '../protocol/close-code';
 
 /** An event of a socket, with the fields of a browser's WebSocket event. */
 export interface SocketEvent {
@@ -44,8 +45,6 @@ type ListenerOf<Type extends keyof SocketEventMap> = SocketEventListener<SocketE
 
 /** A listener of any type of event. */
 type AnyListener = (event: never) => void;
-
-const ABNORMAL = 1006;
 
 /** Calls listeners that expect an event object for the events of an EventEmitter. */
 export class EventListeners {
@@ -97,7 +96,7 @@ export class EventListeners {
       if (type === 'message') {
         call({ data: second === true ? first : String(first) });
       } else if (type === 'close') {
-        call({ code: first, reason: String(second), wasClean: first !== ABNORMAL });
+        call({ code: first, reason: String(second), wasClean: first !== CloseCode.abnormal });
       } else {
         call({});
       }

@@ -1,4 +1,6 @@
 import { EventEmitter } from 'node:events';
+import { CloseCode } from '../protocol/close-code';
+import { bytesOf } from '../protocol/message';
 import type { SseConnection } from '../server/sse-connection';
 import { EventListeners } from './event-listeners';
 import type { SocketEventListener, SocketEventMap, SocketListenerOptions } from './event-listeners';
@@ -37,11 +39,6 @@ export interface SseServerSocketEvents {
 
 const READY_STATES = ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED'] as const;
 const [CONNECTING, OPEN, CLOSING, CLOSED] = [0, 1, 2, 3] as const;
-
-/** The code that the client of a terminated socket receives. */
-const GOING_AWAY = 1001;
-const NO_STATUS = 1005;
-const ABNORMAL = 1006;
 
 /** A connection with the interface of a server's WebSocket of the package `ws`. Created by `SseWebSocketServer`. */
 export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
@@ -160,7 +157,7 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
    * @param code see `SseConnection.close`. @default none, which the client receives as 1005
    * @throws RangeError if the code or the reason is invalid.
    */
-  close(code: number = NO_STATUS, reason: string | Buffer = ''): void {
+  close(code: number = CloseCode.noStatus, reason: string | Buffer = ''): void {
     this.connection.close(code, String(reason));
   }
 
@@ -168,8 +165,8 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
   terminate(): void {
     if (this.readyState === CLOSED) return;
     this.#isTerminated = true;
-    this.connection.close(GOING_AWAY);
-    process.nextTick(() => this.emit('close', ABNORMAL, Buffer.alloc(0)));
+    this.connection.close(CloseCode.goingAway);
+    process.nextTick(() => this.emit('close', CloseCode.abnormal, Buffer.alloc(0)));
   }
 
   /** Pauses the delivery of messages; back-pressure is applied to the client. */
@@ -271,8 +268,8 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
 /** Text as `ws` makes it of what it is passed; JSON of what only another client than a WebSocket can have sent. */
 function toText(data: unknown): string {
   if (typeof data === 'string') return data;
-  const isBytes = ArrayBuffer.isView(data) || data instanceof ArrayBuffer;
-  return isBytes ? toBytes(data).toString() : JSON.stringify(data);
+  const bytes = bytesOf(data);
+  return bytes ? toBytes(bytes).toString() : JSON.stringify(data);
 }
 
 function toBytes(data: SocketData): Buffer {

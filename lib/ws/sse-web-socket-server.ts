@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
+import { CloseCode } from '../protocol/close-code';
 import type { SseMiddleware } from '../server/create-sse-middleware';
 import { SseServerSocket } from './socket';
 import type { AnyConnection } from './socket';
@@ -25,10 +26,6 @@ export interface SseWebSocketServerEvents<Req> {
   /** Never emitted. */
   error: [error: Error];
 }
-
-/** Closes a connection that no socket stands for: the code of a server that goes away, or of a restart. */
-const GOING_AWAY = 1001;
-const SERVICE_RESTART = 1012;
 
 /**
  * The clients of a middleware, with the interface of a WebSocketServer of the package `ws`, for libraries that were
@@ -78,8 +75,10 @@ export class SseWebSocketServer<Req extends IncomingMessage = IncomingMessage> e
 
   #onConnection(connection: AnyConnection, request: Req): void {
     // What a library knows of a connection is in the memory of the node that had it.
-    if (connection.recovered) return connection.close(SERVICE_RESTART, 'moved to another node');
-    if (this.#isClosed) return connection.close(GOING_AWAY);
+    if (connection.recovered) {
+      return connection.close(CloseCode.serviceRestart, 'moved to another node');
+    }
+    if (this.#isClosed) return connection.close(CloseCode.goingAway);
     const socket = new SseServerSocket(connection);
     if (this.options.clientTracking !== false) this.clients.add(socket);
     this.#open++;

@@ -2,6 +2,7 @@ import { HocuspocusProvider, HocuspocusProviderWebsocket } from '@hocuspocus/pro
 import { Hocuspocus } from '@hocuspocus/server';
 import * as Y from 'yjs';
 import { run, until } from '../harness.mjs';
+import { useDocuments } from '../scenarios.mjs';
 
 await run(
   (wss) => {
@@ -25,17 +26,6 @@ await run(
       provider.attach();
     }
     await until(() => synced === 2);
-    const [a, b] = docs.map((doc) => doc.getArray('list'));
-    let count = 0;
-    while (goesOn()) {
-      a.push([`a${count}`]);
-      b.push([`b${count}`]);
-      count++;
-      await until(() => a.length === 2 * count && b.length === 2 * count);
-    }
-    const expected = [...Array(count).keys()].flatMap((n) => [`a${n}`, `b${n}`]).sort();
-    const isEqual = a.toArray().join() === b.toArray().join();
-    const isComplete = a.toArray().sort().join() === expected.join();
-    return { count, faults: isEqual && isComplete ? 0 : 1 };
+    return useDocuments(docs, goesOn);
   },
 );

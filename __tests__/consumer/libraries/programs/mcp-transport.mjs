@@ -2,6 +2,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { SseClient } from 'sse-duplex/client';
 import { run } from '../harness.mjs';
+import { useTool } from '../scenarios.mjs';
 
 /** A transport of the SDK, for both ends: over an SseClient, and over an SseConnection of the server. */
 class ChannelTransport {
@@ -40,13 +41,6 @@ await run(
     const channel = new SseClient(url.replace('ws', 'http'), { backoff: () => 10 });
     const client = new Client({ name: 'client', version: '1.0.0' });
     await client.connect(new ChannelTransport(channel));
-    let faults = 0;
-    let count = 0;
-    while (goesOn()) {
-      const { content } = await client.callTool({ name: 'greet' });
-      if (content[0].text !== 'hello') faults++;
-      count++;
-    }
-    return { count, faults };
+    return useTool(client, goesOn);
   },
 );

@@ -2,6 +2,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { WebSocketClientTransport } from '@modelcontextprotocol/sdk/client/websocket.js';
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { run } from '../harness.mjs';
+import { useTool } from '../scenarios.mjs';
 
 /** The SDK has no WebSocket transport for servers: this is one for a socket of `ws`, or of `sse-duplex/ws`. */
 class SocketTransport {
@@ -35,13 +36,6 @@ await run(
     globalThis.WebSocket = SseWebSocket; // the transport uses the global
     const client = new Client({ name: 'client', version: '1.0.0' });
     await client.connect(new WebSocketClientTransport(new URL(url)));
-    let faults = 0;
-    let count = 0;
-    while (goesOn()) {
-      const { content } = await client.callTool({ name: 'greet' });
-      if (content[0].text !== 'hello') faults++;
-      count++;
-    }
-    return { count, faults };
+    return useTool(client, goesOn);
   },
 );
