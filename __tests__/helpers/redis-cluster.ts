@@ -1,7 +1,9 @@
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Cluster } from 'ioredis';
 import { redisCluster } from '../../lib/redis/index';
@@ -38,9 +40,8 @@ export async function startShards(): Promise<Shards> {
   const ports = servers.map(({ port }) => port);
   const addresses = ports.map((port) => `127.0.0.1:${port}`);
   await run('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-yes']);
-  const cluster = connectShards(ports);
-  await waitFor(() => cluster.nodes('master').length === SHARDS);
-  cluster.disconnect();
+  // Not with a client: one that is closed while it reads the slots leaves a rejection that nobody handles.
+  for (const port of ports) while (!(await isReady(port))) await sleep(20);
   return {
     ports,
     async stop() {
@@ -50,24 +51,32 @@ export async function startShards(): Promise<Shards> {
   };
 }
 
-function connectShards(ports: number[]): Cluster {
+/** Whether a server knows that all slots have a master. */
+async function isReady(port: number): Promise<boolean> {
+  const { stdout } = await run('redis-cli', ['-p', String(port), 'cluster', 'info']);
+  return stdout.includes('cluster_state:ok') && stdout.includes(`cluster_size:${SHARDS}`);
+}
+
+/** Connects a client, and waits until it knows all shards. */
+async function connectShards(ports: number[]): Promise<Cluster> {
   const cluster = new Cluster(
     ports.map((port) => ({ host: '127.0.0.1', port })),
     { redisOptions: { maxRetriesPerRequest: null } },
   );
   cluster.on('error', () => {});
+  await once(cluster, 'ready');
+  await waitFor(() => cluster.nodes('master').length === SHARDS);
   return cluster;
 }
 
 /** Creates engines on one Redis Cluster. */
 export async function openShards({ ports }: Shards): Promise<EngineSource> {
-  const client = connectShards(ports);
-  const admin = connectShards(ports);
+  const client = await connectShards(ports);
+  const admin = await connectShards(ports);
   onTestFinished(() => {
     client.disconnect();
     admin.disconnect();
   });
-  await waitFor(() => admin.nodes('master').length === SHARDS);
   const clear = () => Promise.all(admin.nodes('master').map((node) => node.flushall()));
   await clear();
   return {
