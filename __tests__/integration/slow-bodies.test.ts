@@ -8,7 +8,7 @@ describe('A server with 1,000 clients that send their bodies byte by byte', () =
   it('responds to each with 408 and serves another client meanwhile', async () => {
     const { statuses, echoes } = await runSlowBodies(1_000, 200, { bodyTimeout: 1_000 });
     expect(statuses).toEqual({ 408: 1_000 });
-    expect(echoes).toBeGreaterThan(10);
+    expect(echoes).toBeGreaterThan(0);
   }, 60_000);
 });
 
