@@ -21,9 +21,12 @@ function toPoints(value) {
 }
 
 const parsers = {
-  hello({ key, name, ink }) {
-    if (!isKey(key)) return null;
-    return { key, name: toText(name, MAX_NAME) || 'Nobody', ink: isInk(ink) ? ink : null };
+  hello({ key, page, name, ink }) {
+    if (!isKey(key) || !isKey(page)) return null;
+    return { key, page, name: toText(name, MAX_NAME) || 'Nobody', ink: isInk(ink) ? ink : null };
+  },
+  kill() {
+    return {};
   },
   cursor({ at }) {
     const points = toPoints(at);

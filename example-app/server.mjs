@@ -1,102 +1,122 @@
-import { randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import express from 'express';
+import { createClient } from 'redis';
 import { createSseMiddleware } from 'sse-duplex';
+import { redisCluster } from 'sse-duplex/redis';
+import { MemoryLog } from './log.mjs';
 import { parse } from './parse.mjs';
 import { Board, INKS } from './public/board.mjs';
+import { RedisLog } from './redis-log.mjs';
+
+// `npm run start:cluster` starts several nodes, which share their sessions and the log in a Redis.
+const { PORT = 3000, REDIS_URL, NODE_NAME } = process.env;
+const redis = REDIS_URL === undefined ? undefined : await connectRedis(REDIS_URL);
+const log = redis ? new RedisLog(redis) : new MemoryLog();
+const sse = createSseMiddleware('/sse', redis ? { cluster: redisCluster(redis) } : {});
 
 const app = express();
-const sse = createSseMiddleware('/sse');
 app.use(sse);
 app.use(express.static(fileURLToPath(new URL('public', import.meta.url))));
 
+// The log passes each entry to this function, on every node in the same order. The node applies it to its board and
+// sends it to its pages, including that of the author: so all boards are equal.
 const board = new Board();
-const people = new Map(); // by the secret key that each page generates when it loads
+log.onentry = (entry) => {
+  board.apply(entry);
+  for (const connection of sse.connections) connection.send(entry);
+};
 
-// Only this function adds entries to the board. It numbers the entry and broadcasts it to every page,
-// including the author's, so that all pages apply the same entries in the same order.
-function publish(entry) {
-  const numbered = { seq: board.seq + 1, ...entry };
-  board.apply(numbered);
-  sse.broadcast(numbered);
+sse.on('connection', (connection) => {
+  connection.join('board');
+  connection.send({ type: 'snapshot', board, node: NODE_NAME });
+  // Another node had this session before. Its `state` came along.
+  if (connection.recovered) void welcome(connection);
+
+  connection.on('message', (message, { redelivered }) => {
+    const event = parse(message);
+    if (event?.type === 'hello') return handleHello(connection, event);
+    if (event?.type === 'kill') return kill(redelivered);
+    if (event && connection.state) return handleEvent(connection, event);
+  });
+  connection.on('disconnect', () => mark(connection, 'away'));
+  connection.on('reconnect', () => mark(connection, 'here'));
+  connection.on('close', () => mark(connection, 'gone'));
+});
+
+// A page sends `hello` when it joins, when its name or ink changes, and after a lost session. The key is secret and
+// identifies the person across sessions. The id is public.
+async function handleHello(connection, { key, page, name, ink }) {
+  const id = createHash('sha256').update(key).digest('base64url').slice(0, 8);
+  const known = board.people.get(id);
+  // This property moves with the session if another node takes it over.
+  connection.state = { id, page, name, ink: ink ?? known?.ink ?? leastUsedInk() };
+  await welcome(connection);
+  await mark(connection, 'here');
 }
 
-function broadcastPeople() {
-  const present = [...people.values()]
-    .filter(({ state }) => state !== 'gone')
-    .map(({ id, name, ink, state }) => ({ id, name, ink, state }));
-  sse.broadcast({ type: 'people', people: present });
+async function welcome(connection) {
+  if (!connection.state) return; // The page has not said hello yet.
+  const { id: by, page, ink } = connection.state;
+  const received = await log.lastOf({ by, page });
+  connection.send({ type: 'you', id: by, ink, received });
+}
+
+function handleEvent(connection, { n, ...event }) {
+  const { id: by, page, name, ink } = connection.state;
+  if (event.type === 'cursor') {
+    // Cursor positions are only forwarded: they are out of date a moment later.
+    sse.to('board').send({ ...event, by }, { except: connection });
+    return;
+  }
+  // Within a session, no message arrives twice. After a lost session, the page does not know whether its
+  // unacknowledged messages arrived. It sends them again, and the log ignores those that it has.
+  const author =
+    event.type === 'line' ? { by, page, ink } : { by, page, ink, name, at: Date.now() };
+  return log.append({ ...event, ...author, n });
+}
+
+// Puts into the log whether a person is here, away (the stream is lost) or gone.
+function mark(connection, state) {
+  if (!connection.state) return;
+  const { id, page, name, ink } = connection.state;
+  const known = board.people.get(id);
+  // The page was reloaded, and its former session ends now.
+  if (state !== 'here' && known?.page !== page) return;
+  return log.append({ type: 'person', id, page, name, ink, state });
 }
 
 // Returns the ink that the fewest people use.
 function leastUsedInk() {
   const uses = new Array(INKS).fill(0);
-  for (const person of people.values()) if (person.state !== 'gone') uses[person.ink]++;
+  for (const { ink } of board.people.values()) uses[ink]++;
   return uses.indexOf(Math.min(...uses));
 }
 
-// A page sends `hello` when it joins, when its name or ink changes, and after a lost session. The key is
-// secret and identifies the person across sessions. The id is public.
-function handleHello(connection, { key, name, ink }) {
-  const known = connection.data ?? people.get(key);
-  const person = known ?? {
-    id: randomBytes(6).toString('base64url'),
-    received: 0,
-    ink: leastUsedInk(),
-  };
-  if (!known) people.set(key, person);
-  Object.assign(person, { name, ink: ink ?? person.ink, state: 'here', connection });
-  connection.data = person;
-  connection.send({ type: 'you', id: person.id, ink: person.ink, received: person.received });
-  broadcastPeople();
-  // People who left are kept for a while, because they may come back.
-  for (const [old, { state }] of people) {
-    if (people.size > 1000 && state === 'gone') people.delete(old);
-  }
+// The button of the page that shows what happens if a node is killed. The node cannot confirm the message any more, so
+// the next node receives it again, and must not end as well.
+function kill(redelivered) {
+  if (NODE_NAME !== undefined && !redelivered) process.kill(process.pid, 'SIGKILL');
 }
 
-function handleEvent(connection, { n, ...event }) {
-  const { id: by, name, ink, received } = connection.data;
-  if (event.type === 'cursor') {
-    // Cursor positions are only forwarded: they are out of date a moment later.
-    sse.broadcast({ ...event, by }, (other) => other !== connection);
-    return;
-  }
-  // Within a session, no message arrives twice. After a lost session, the page does not know whether its
-  // unacknowledged messages arrived. It sends them again, and the server skips the numbers it has.
-  if (n <= received) return;
-  connection.data.received = n;
-  publish({ ...event, by, n, ink, ...(event.type !== 'line' && { name, at: Date.now() }) });
+async function connectRedis(url) {
+  const client = createClient({ url });
+  client.on('error', ({ message }) => console.error(message));
+  return client.connect();
 }
 
-sse.on('connection', (connection) => {
-  const mark = (state) => {
-    const person = connection.data;
-    if (person?.connection !== connection) return; // the person has reconnected in another session
-    person.state = state;
-    broadcastPeople();
-    // A line that was not finished stays on the board.
-    const hasOpenLine = state === 'gone' && board.open.has(person.id);
-    if (hasOpenLine) publish({ type: 'lift', by: person.id });
-  };
-  connection.send({ type: 'snapshot', board });
-  connection.on('message', (message) => {
-    const event = parse(message);
-    if (event?.type === 'hello') handleHello(connection, event);
-    else if (event && connection.data) handleEvent(connection, event);
-  });
-  connection.on('disconnect', () => mark('away'));
-  connection.on('reconnect', () => mark('here'));
-  connection.on('close', () => mark('gone'));
-});
-
-const server = app.listen(Number(process.env.PORT ?? 3000), (error) => {
+await log.open();
+const server = app.listen(Number(PORT), (error) => {
   if (error) throw error;
-  console.log(`The sketch board is at http://localhost:${server.address().port}`);
+  const { port } = server.address();
+  if (process.send) process.send({ port });
+  else console.log(`The sketch board is at http://localhost:${port}`);
 });
 
 async function stop() {
-  await sse.close(); // closes every session; the pages reconnect when the server is back
+  await sse.close(); // closes every session, or gives it to another node; the pages reconnect
+  log.close();
+  redis?.destroy();
   server.close();
   // Browsers open connections in advance. Node does not count one without a request as idle, and it
   // would keep the process alive for a minute.

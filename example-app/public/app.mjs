@@ -2,7 +2,7 @@ import { BOARD, Board, INKS } from './board.mjs';
 import { BoardCanvas } from './canvas.mjs';
 import { Chat } from './chat.mjs';
 import { ConnectionBadge } from './connection.mjs';
-import { recall, remember, toRandomKey, toRandomName } from './identity.mjs';
+import { recall, recallKey, remember, toRandomKey, toRandomName } from './identity.mjs';
 import { Network } from './network.mjs';
 import { Pen } from './pen.mjs';
 import { People } from './people.mjs';
@@ -18,13 +18,14 @@ const element = (id) => document.getElementById(id);
 const { body } = document;
 
 const me = {
-  key: toRandomKey(),
+  key: recallKey(),
+  page: toRandomKey(), // entries are numbered anew after each reload
   id: null,
   name: recall('name') ?? toRandomName(),
   ink: recall('ink'),
 };
 const network = new Network();
-const people = new People(element('people'), element('cursors'));
+const people = new People(element('people'), element('people-title'), element('cursors'));
 const badge = new ConnectionBadge();
 const canvas = new BoardCanvas(element('sheet'), { onstale: schedule });
 const chat = new Chat({
@@ -40,25 +41,31 @@ const shared = new SharedBoard({
     change: schedule,
     snapshot() {
       chat.reset(shared.board.chat);
+      showPeople();
+      showNode();
     },
     identified() {
       element('inks').querySelectorAll('input')[me.ink].checked = true;
-    },
-    people(present) {
-      people.show(present, me.id);
+      showPeople();
     },
     cursor(by, at) {
       people.point(by, at);
     },
     entry(entry) {
       const isMine = entry.by === me.id;
+      if (entry.type === 'person') showPeople();
       if (entry.type === 'line' && !isMine) people.point(entry.by, entry.points.slice(-2));
       if (entry.type !== 'chat' && entry.type !== 'clear') return;
       chat.add(shared.board.chat.at(-1), shared.board.chat.length);
-      if (!isMine && body.dataset.view !== 'chat') countUnread();
+      // On a phone, the last lines may be visible below the board.
+      if (!isMine && element('scroll').clientHeight < 40) countUnread();
     },
   },
 });
+
+function showPeople() {
+  people.show([...shared.board.people.values()], me.id);
+}
 
 // ---- Drawing
 
@@ -175,6 +182,19 @@ element('cut').addEventListener('click', () => {
   if (shared.line.state === 'closed') shared.join();
   else network.cut(CUT_DURATION);
   schedule();
+});
+
+// With `npm run start:cluster` there are several nodes.
+function showNode() {
+  element('kill').hidden = shared.node === undefined;
+  element('kill').textContent = `Kill ${shared.node}`;
+}
+element('kill').addEventListener('click', () => shared.killNode());
+
+// A finger cannot point at a counter to read its title.
+document.querySelector('.wire dl').addEventListener('click', ({ target }) => {
+  element('explanation').textContent = target.closest('div').title;
+  element('explanation').showPopover();
 });
 
 let alarm;

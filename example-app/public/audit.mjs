@@ -6,20 +6,21 @@ export class Audit {
   lost = 0;
   twice = 0;
   #seq = 0;
-  #byAuthor = new Map();
+  #byPage = new Map();
 
   /** Continues after a snapshot, given the number of its last entry. */
   startAfter(seq) {
     this.#seq = seq;
-    this.#byAuthor.clear();
+    this.#byPage.clear();
   }
 
-  check({ seq, by, n }) {
+  check({ seq, by, page, n }) {
     this.#count(seq, this.#seq);
     this.#seq = seq;
     if (n === undefined) return; // an entry that the server made
-    if (this.#byAuthor.has(by)) this.#count(n, this.#byAuthor.get(by));
-    this.#byAuthor.set(by, n);
+    const author = `${by}/${page}`;
+    if (this.#byPage.has(author)) this.#count(n, this.#byPage.get(author));
+    this.#byPage.set(author, n);
   }
 
   #count(number, last) {

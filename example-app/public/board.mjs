@@ -11,29 +11,30 @@ const MAX_LINES = 300;
 const MAX_COORDINATES = 4000; // per stroke
 
 /**
- * The drawing and the chat. The server and every page have one and apply the same entries in the same
- * order, so all boards are equal. No other synchronisation is necessary.
+ * The drawing, the chat and the people who are here. The server and every page have one and apply the same entries in
+ * the same order, so all boards are equal. No other synchronisation is necessary.
  */
 export class Board {
   /** Counts the times that strokes were removed. A canvas then has to redraw everything. */
   losses = 0;
 
-  constructor({ seq = 0, strokes = [], open = [], chat = [] } = {}) {
+  constructor({ seq = 0, strokes = [], open = [], chat = [], people = [] } = {}) {
     this.seq = seq;
     this.strokes = strokes;
     this.open = new Map(open.map((stroke) => [stroke.by, stroke])); // strokes in progress, by author
     this.chat = chat;
+    this.people = new Map(people.map((person) => [person.id, person]));
   }
 
   toJSON() {
-    const { seq, strokes, open, chat } = this;
-    return { seq, strokes, open: [...open.values()], chat };
+    const { seq, strokes, open, chat, people } = this;
+    return { seq, strokes, open: [...open.values()], chat, people: [...people.values()] };
   }
 
   apply(entry) {
     this.seq = entry.seq;
     if (entry.type === 'line') this.#draw(entry);
-    else if (entry.type === 'lift') this.#settle(entry.by);
+    else if (entry.type === 'person') this.#note(entry);
     else if (entry.type === 'chat') this.#say(entry);
     else if (entry.type === 'clear') this.#clear(entry);
   }
@@ -69,6 +70,15 @@ export class Board {
       this.strokes.splice(0, STROKES_DROPPED);
       this.losses++;
     }
+  }
+
+  #note({ id, page, name, ink, state }) {
+    if (state !== 'gone') {
+      this.people.set(id, { id, page, name, ink, state });
+      return;
+    }
+    this.people.delete(id);
+    this.#settle(id); // A line that was not finished stays on the board.
   }
 
   #say({ by, n, name, ink, at, text, note }) {

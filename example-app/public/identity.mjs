@@ -5,24 +5,37 @@ const pick = (list) => list[Math.floor(Math.random() * list.length)];
 
 export const toRandomName = () => `${pick(ADJECTIVES)} ${pick(BIRDS)}`;
 
-/** Returns a secret key. It identifies the page again after its session was lost. */
+/** Returns 32 random hexadecimal digits. */
 export function toRandomKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
+/**
+ * Returns the secret key of the person in this tab. It is the same after a reload. A person in another tab is another
+ * one, so that two tabs can draw together.
+ */
+export function recallKey() {
+  const key = read(() => sessionStorage, 'key') ?? toRandomKey();
+  write(() => sessionStorage, 'key', key);
+  return key;
+}
+
+export const recall = (name) => read(() => localStorage, name);
+export const remember = (name, value) => write(() => localStorage, name, value);
+
 // If the browser blocks storage for this site, the page works without remembering anything.
-export function recall(name) {
+function read(getStorage, name) {
   try {
-    return JSON.parse(localStorage.getItem(`sketch-board:${name}`));
+    return JSON.parse(getStorage().getItem(`sketch-board:${name}`));
   } catch {
     return null;
   }
 }
 
-export function remember(name, value) {
+function write(getStorage, name, value) {
   try {
-    localStorage.setItem(`sketch-board:${name}`, JSON.stringify(value));
+    getStorage().setItem(`sketch-board:${name}`, JSON.stringify(value));
   } catch {
     // Storage is blocked.
   }

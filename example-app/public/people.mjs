@@ -5,18 +5,21 @@ const IDLE_TIME = 4000; // ms after which a cursor that does not move fades out
 /** The list of the people who are here, and the cursors of the others on the sheet. */
 export class People {
   #list;
+  #title;
   #layer;
   #cursors = new Map();
   #known = new Map();
 
-  constructor(list, layer) {
+  constructor(list, title, layer) {
     this.#list = list;
+    this.#title = title;
     this.#layer = layer;
   }
 
   show(people, me) {
     const meFirst = people.toSorted((a, b) => (b.id === me) - (a.id === me));
     this.#list.replaceChildren(...meFirst.map((person) => toItem(person, person.id === me)));
+    this.#title.textContent = `Here now: ${people.length}`;
     for (const [id, { element }] of this.#cursors) {
       const person = people.find((candidate) => candidate.id === id);
       if (person?.state === 'here') dress(element, person);

@@ -15,6 +15,8 @@ export class SharedBoard {
   counts = { out: 0, in: 0 };
   audit = new Audit();
   line = { state: 'connecting' };
+  /** The name of the node that serves this page, if there are several. */
+  node = undefined;
   #me;
   #lastNumber = 0;
   #fetch;
@@ -77,9 +79,14 @@ export class SharedBoard {
     if (this.isFlowing) this.#send({ type: 'cursor', at });
   }
 
+  /** Kills the node that serves this page, to show that nothing is lost. */
+  killNode() {
+    this.#send({ type: 'kill' });
+  }
+
   sayHello() {
-    const { key, name, ink } = this.#me;
-    if (this.line.state !== 'closed') this.#send({ type: 'hello', key, name, ink });
+    const { key, page, name, ink } = this.#me;
+    if (this.line.state !== 'closed') this.#send({ type: 'hello', key, page, name, ink });
   }
 
   /** Returns the pending messages of a type in the form that they will have as entries. */
@@ -109,15 +116,16 @@ export class SharedBoard {
   #receive(message) {
     this.counts.in++;
     if (message.seq !== undefined) this.#apply(message);
-    else if (message.type === 'snapshot') this.#start(message.board);
+    else if (message.type === 'snapshot') this.#start(message);
     else if (message.type === 'you') this.#identify(message);
-    else if (message.type === 'people') this.#on.people(message.people);
     else if (message.type === 'cursor') this.#on.cursor(message.by, message.at);
     this.#on.change();
   }
 
-  #start(state) {
-    this.board = new Board(state);
+  // A node sends the board when it opens a session, or takes one over.
+  #start({ board, node }) {
+    this.board = new Board(board);
+    this.node = node;
     this.audit.startAfter(this.board.seq);
     this.#on.snapshot();
   }
@@ -131,7 +139,7 @@ export class SharedBoard {
   #apply(entry) {
     this.audit.check(entry);
     this.board.apply(entry);
-    if (entry.by === this.#me.id) {
+    if (entry.by === this.#me.id && entry.page === this.#me.page) {
       this.pending = this.pending.filter(({ message }) => message.n !== entry.n);
     }
     this.#on.entry(entry);

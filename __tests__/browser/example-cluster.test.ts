@@ -1,0 +1,46 @@
+import {
+  NO_ERRORS,
+  drawAndTalk,
+  linesOf,
+  openPage,
+  partOf,
+  range,
+  readAudit,
+  readLog,
+  settle,
+  stopServer,
+  useExampleApp,
+} from './helpers/board';
+
+useExampleApp('cluster.mjs');
+
+test('The example app on three nodes keeps two boards equal while the nodes that serve them are killed', async () => {
+  const [ada, ben] = await Promise.all([openPage('Ada'), openPage('Ben')]);
+  const names = ['Ada', 'Ben'] as const;
+  for (const round of [0, 1]) {
+    const strokes = range(round * 40, round * 40 + 40);
+    const drawing = [ada, ben].map((page, index) => drawAndTalk(page, names[index]!, strokes));
+    const killed = await ada.locator('#kill').textContent();
+    // Without a mouse, because the focus must stay where the page writes.
+    await ada.evaluate(() => document.querySelector<HTMLElement>('#kill')!.click());
+    // Another node serves the page now.
+    await ada.waitForFunction(
+      (before) => document.querySelector('#kill')?.textContent !== before,
+      killed,
+    );
+    await Promise.all(drawing);
+  }
+  await settle([ada, ben], 160, 40);
+
+  const log = await readLog(ada);
+  for (const name of names) {
+    const strokes = range(0, 80);
+    expect(partOf(name, log)).toEqual({ people: 1, strokes, chat: linesOf(name, strokes) });
+  }
+  expect(await readLog(ben)).toEqual(log);
+  for (const page of [ada, ben]) {
+    expect(await readAudit(page)).toEqual(NO_ERRORS);
+    expect(await page.locator('#people li').allTextContents()).toHaveLength(2);
+  }
+  expect(await stopServer()).toBe(0);
+}, 120_000);

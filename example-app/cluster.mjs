@@ -1,0 +1,97 @@
+// Starts the sketch board as three nodes on one Redis, behind a proxy that sends each request to another node.
+import { fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { createConnection } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { createProxy } from './proxy.mjs';
+
+const NODES = ['node 1', 'node 2', 'node 3'];
+const RESTART_DELAY = 3000; // ms
+const SERVER = fileURLToPath(new URL('server.mjs', import.meta.url));
+
+const children = new Map(); // by the name of the node
+const ports = new Map(); // of the nodes that listen, by name
+let isStopping = false;
+
+const redis = await startRedis();
+await Promise.all(NODES.map(startNode));
+
+const proxy = createProxy(() => [...ports.values()]);
+proxy.listen(Number(process.env.PORT ?? 3000), () => {
+  console.log(
+    `The sketch board is at http://localhost:${proxy.address().port}, on ${NODES.length} nodes`,
+  );
+});
+process.once('SIGTERM', stop);
+process.once('SIGINT', stop);
+
+async function startNode(name) {
+  const env = { ...process.env, PORT: '0', NODE_NAME: name, REDIS_URL: redis.url };
+  const child = fork(SERVER, { env });
+  children.set(name, child);
+  child.once('exit', async (code, signal) => {
+    children.delete(name);
+    ports.delete(name);
+    if (isStopping) return;
+    console.log(`${name} ended (${signal ?? code}), and starts again in ${RESTART_DELAY / 1000} s`);
+    await sleep(RESTART_DELAY);
+    if (!isStopping) await startNode(name);
+  });
+  const [{ port }] = await once(child, 'message');
+  ports.set(name, port);
+  console.log(`${name} listens on port ${port}`);
+}
+
+// Redis ends last, because the nodes still write to it.
+async function stop(signal) {
+  isStopping = true;
+  const ended = [...children.values()].map((child) => once(child, 'exit'));
+  // Ctrl+C reaches the nodes as well.
+  if (signal === 'SIGTERM') for (const child of children.values()) child.kill(signal);
+  await Promise.all(ended);
+  redis.process.kill();
+  proxy.close();
+  proxy.closeAllConnections();
+}
+
+/** Starts a Redis on a free port, which keeps nothing on the disk. */
+async function startRedis() {
+  const port = await findPort();
+  const options = ['--port', port, '--bind', '127.0.0.1', '--save', ''];
+  // In a process group of its own, it does not receive Ctrl+C.
+  const child = spawn('redis-server', options, { stdio: 'ignore', detached: true });
+  child.once('error', ({ code, message }) => {
+    const isMissing = code === 'ENOENT';
+    console.error(
+      isMissing
+        ? 'redis-server is not installed. Debian and Ubuntu: apt-get install redis-server. macOS: brew install redis.'
+        : message,
+    );
+    process.exit(1);
+  });
+  while (!(await isListening(port))) await sleep(20);
+  return { process: child, url: `redis://127.0.0.1:${port}` };
+}
+
+async function findPort() {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address();
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}
+
+async function isListening(port) {
+  const socket = createConnection(port, '127.0.0.1');
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
