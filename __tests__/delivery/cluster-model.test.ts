@@ -7,7 +7,7 @@ describe('Several nodes in a simulation', () => {
   it.each([23, ...seeds(1)])(
     'deliver everything once and in order, whatever fails (SEED=%d)',
     async (seed) => {
-      await runClusterModel(seed, 60); // throws if a guarantee is violated
+      await runClusterModel(seed, 30); // throws if a guarantee is violated
     },
     60_000,
   );
