@@ -1,7 +1,8 @@
 import { request as httpRequest } from 'node:http';
-import type { RequestOptions } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import type { RequestOptions } from 'node:https';
 
-/** A `fetch` for the client on top of node:http, which allows a custom agent or socket. */
+/** A `fetch` for the client on top of node:http and node:https, which allows a custom agent or socket. */
 export function httpFetch(
   url: string,
   { method, headers, body, signal }: RequestInit,
@@ -9,7 +10,8 @@ export function httpFetch(
 ): Promise<Response> {
   return new Promise((resolve, reject) => {
     const type = body ? { 'Content-Type': 'text/plain;charset=UTF-8' } : {};
-    const request = httpRequest(url, {
+    const send = url.startsWith('https:') ? httpsRequest : httpRequest;
+    const request = send(url, {
       ...options,
       method,
       headers: { ...(headers as Record<string, string>), ...type },
