@@ -51,7 +51,7 @@ module.exports = {
       displayName: 'unit',
       testMatch: [
         '<rootDir>/__tests__/*.test.ts',
-        '<rootDir>/__tests__/{protocol,server,client,dart,redis,websocket,ws}/**/*.test.ts',
+        '<rootDir>/__tests__/{protocol,server,client,dart,redis,websocket,ws,cli}/**/*.test.ts',
         '<rootDir>/__tests__/delivery/{short,cluster-model}.test.ts',
       ],
     },

@@ -85,6 +85,9 @@ function isAllowed(layer: string, file: string, { from, typeOnly, kind }: Import
       );
     case 'protocol':
       return from.startsWith('protocol/');
+    case 'cli':
+      if (from === 'index' || from === 'client/index' || from === '../package.json') return true;
+      return /^(cli|protocol)\/|^node:/.test(from);
     case 'client':
       return /^(client|protocol)\//.test(from) || from in dependencies;
     case 'dart':
@@ -230,6 +233,8 @@ describe('the layers of lib', () => {
     ['client/a.ts', "import { DartSseClient } from '../dart/dart-sse-client';"],
     ['client/a.ts', "const x = import('express');"],
     ['client/a.ts', "let x: import('../server/options').ResolvedOptions;"],
+    ['cli/a.ts', "import { Session } from '../server/session';"],
+    ['cli/a.ts', "import express from 'express';"],
     ['dart/a.ts', "import { dartDialect } from '../server/dialect';"],
     ['dart/a.ts', "import { x } from 'node:events';"],
     ['websocket/a.ts', "import type { X } from '../server/options';"],

@@ -4,6 +4,7 @@ import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import { join, posix, resolve, sep } from 'node:path';
 import { buildSync } from 'esbuild';
+import { version } from '../../package.json';
 import { INSTALL_TIME, QUICKLY, npm, plainEnvironment, run, runToEnd } from './run';
 import type { Run } from './run';
 
@@ -260,7 +261,8 @@ describe('the tarball of a fresh clone', () => {
     );
     const sources = await filesIn('lib');
     const declarations = sources
-      .filter((path) => path !== 'lib/client/global.ts') // only the drop-in script contains it
+      // Only the drop-in script and the command contain these.
+      .filter((path) => path !== 'lib/client/global.ts' && !path.startsWith('lib/cli/'))
       .map((path) => path.replace(/^lib(.*)\.ts$/, 'dist$1.d.ts'))
       .flatMap((path) => [path, `${path}.map`]);
     const expected = [
@@ -270,6 +272,7 @@ describe('the tarball of a fresh clone', () => {
       'README.md',
       'SECURITY.md',
       'package.json',
+      'dist/cli/index.js',
       'dist/client.d.ts',
       'dist/client.js',
       ...entries,
@@ -407,6 +410,12 @@ test('a bundler keeps the drop-in script that is imported for its global', () =>
     write: false,
   });
   expect(outputFiles[0]!.text).toContain('SseClient');
+});
+
+test('the command of an installed tarball prints its version', async () => {
+  const command = join(projectOf(5, 'JS'), 'node_modules/.bin/sse-duplex');
+  const { code, stdout } = await run(command, ['--version'], place, RUN_TIME);
+  expect([code, stdout]).toEqual([0, `${version}\n`]);
 });
 
 describe('the quick start of the README', () => {

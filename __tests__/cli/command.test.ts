@@ -1,0 +1,202 @@
+import { openServer } from '../delivery/open-server';
+import { findPort } from '../helpers/programs';
+import { onTestFinished } from '../helpers/on-test-finished';
+import type { Request } from 'express';
+import type { SseConnection, SseOptions } from '../../lib/index';
+import { runCommand, startCommand } from './run-command';
+
+/** Starts a server that records the messages of its clients. */
+async function open(options: SseOptions<Request> = {}) {
+  const { server, sse, port, close } = await openServer(options);
+  onTestFinished(close);
+  const received: unknown[] = [];
+  const connections: SseConnection[] = [];
+  sse.on('connection', (connection) => {
+    connections.push(connection);
+    connection.on('message', (message) => received.push(message));
+  });
+  return { server, sse, url: `http://127.0.0.1:${port}/sse`, received, connections };
+}
+
+describe('The command line', () => {
+  it('prints its help and its version', async () => {
+    expect(await runCommand('--help')).toMatchObject({ code: 0, err: '' });
+    expect((await runCommand('--help')).out).toContain('sse-duplex doctor URL');
+    expect(await runCommand('--version')).toEqual({ code: 0, out: '1.2.3\n', err: '' });
+  });
+
+  it.each([
+    [[], 'one URL is needed, not none'],
+    [['http://a/', 'http://b/'], 'one URL is needed, not 2'],
+    [['doctor'], 'one URL is needed, not none'],
+    [['ws://localhost/sse'], 'begin with http: or https:, not "ws://localhost/sse"'],
+    [['/sse'], 'must be absolute'],
+    [['--listen', 'x'], '--listen must be a number from 0 to 65535, not "x"'],
+    [['--listen', ' '], '--listen must be a number'],
+    [['--listen', '1', 'http://a/'], 'exclude each other'],
+    [['http://a/', '-w', '-2'], "'-w' argument is ambiguous"],
+    [['http://a/', '--wait=-2'], '--wait must be a number from -1 to 2147483, not "-2"'],
+    [['doctor', 'http://a/', '--idle', '4000'], '--idle must be a number from 0 to 3600'],
+    [['http://a/', '-H', 'no colon'], `'NAME: VALUE', not "no colon"`],
+    [['http://a/', '--transport', 'fast'], 'auto, stream or poll, not "fast"'],
+    [['http://a/', '--unknown'], "Unknown option '--unknown'"],
+  ])('says what is wrong with %j', async (args, text) => {
+    const { code, out, err } = await runCommand(...args);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toContain(text);
+    expect(err).toContain('See sse-duplex --help.');
+  });
+
+  it('exits with 1 if the client rejects what it was given', async () => {
+    const { code, err } = await runCommand('http://user:secret@localhost/sse');
+    expect(code).toBe(1);
+    expect(err).toContain('use the option "headers"');
+    expect(err).not.toContain('secret');
+  });
+});
+
+describe('A command that talks to a server', () => {
+  it('sends lines as JSON or text, prints what arrives as JSON, and closes at the end of its input', async () => {
+    const { url, received, connections } = await open();
+    const command = startCommand([url]);
+    await command.says('connected (stream)\n');
+    connections[0]!.send('text');
+    connections[0]!.send({ a: 1 });
+    connections[0]!.send(Buffer.from([1, 2, 3]));
+    await command.prints('AQID');
+    command.stdin.end('{"b":2}\nplain text\n"quoted"\n');
+    expect(await command.exitCode).toBe(0);
+    expect(received).toEqual([{ b: 2 }, 'plain text', 'quoted']);
+    expect(command.out).toBe('"text"\n{"a":1}\n{"base64":"AQID"}\n');
+    expect(command.err).toBe('connected (stream)\nclosed: 1000\n');
+  });
+
+  it('prints strings as they are on a terminal, and sends JSON as text with --text', async () => {
+    const { url, received, connections } = await open();
+    const command = startCommand([url, '--text'], { isTerminal: true });
+    await command.says('connected');
+    connections[0]!.send('text');
+    connections[0]!.send(['list']);
+    connections[0]!.send(Buffer.from([1, 2, 3]));
+    await command.prints('<3 bytes>');
+    command.stdin.end('{"b":2}\n');
+    expect(await command.exitCode).toBe(0);
+    expect(received).toEqual(['{"b":2}']);
+    expect(command.out).toBe('text\n["list"]\n<3 bytes>\n');
+  });
+
+  it('sends the messages of -x with the headers of -H, by polls if it is told to, and closes', async () => {
+    const { url, received, connections } = await open();
+    const args = ['-x', '1', '-x', 'two', '-H', 'X-Test: a: b', '--transport', 'poll', url];
+    expect(await runCommand(...args)).toEqual({
+      code: 0,
+      out: '',
+      err: 'connected (poll)\nclosed: 1000\n',
+    });
+    expect(received).toEqual([1, 'two']);
+    expect(connections[0]!.request.headers['x-test']).toBe('a: b');
+  });
+
+  it('stays connected after -x for as long as -w says, and for ever with -1', async () => {
+    const { url, connections } = await open();
+    const command = startCommand([url, '-x', '1', '--wait=-1']);
+    await command.says('connected');
+    connections[0]!.send('later');
+    await command.prints('"later"');
+    command.interrupt();
+    expect(await command.exitCode).toBe(0);
+    expect(await runCommand(url, '-x', '1', '-w', '0.05')).toMatchObject({ code: 0 });
+  });
+
+  it('reports that the stream was lost and is back', async () => {
+    const { url, server, connections } = await open();
+    const command = startCommand([url]);
+    await command.says('connected');
+    server.closeAllConnections();
+    await command.says('reconnected');
+    expect(command.err).toContain('disconnected: ');
+    connections[0]!.close(4001, 'the end');
+    expect(await command.exitCode).toBe(0);
+    expect(command.err).toContain('closed: 4001 the end\n');
+  });
+
+  it('exits with 1 if the session is lost', async () => {
+    const { url, server } = await open({ reconnectTimeout: 0 });
+    const command = startCommand([url]);
+    await command.says('connected');
+    server.closeAllConnections();
+    expect(await command.exitCode).toBe(1);
+    expect(command.err).toContain('closed: 1006 there is no such session on this server');
+  });
+
+  it('gives up after three failed attempts, and names the cause', async () => {
+    const { code, err } = await runCommand(`http://127.0.0.1:${await findPort()}/sse`);
+    expect(code).toBe(1);
+    expect(err.match(/error: .*ECONNREFUSED.*\n/g)).toHaveLength(3);
+    expect(err).toContain('gave up after 3 attempts\n');
+  });
+
+  it('ends at once if it was interrupted before', async () => {
+    const { url } = await open();
+    const command = startCommand([url]);
+    command.interrupt();
+    expect(await command.exitCode).toBe(1);
+  });
+
+  it('says which line was not sent', async () => {
+    const { url, connections } = await open();
+    const command = startCommand([url]);
+    await command.says('connected');
+    command.stdin.write(`${'x'.repeat(300_000)}\n`);
+    await command.says("not sent: cannot send: 300002 bytes exceed the server's maxPayload");
+    connections[0]!.close();
+    expect(await command.exitCode).toBe(0);
+  });
+});
+
+describe('A command that listens', () => {
+  /** Starts it on a free port. */
+  async function listen(isTerminal: boolean) {
+    const command = startCommand(['--listen', '0', '--path', '/channel'], { isTerminal });
+    await command.says('/channel\n');
+    const [url] = /http:\S+/.exec(command.err)!;
+    return { command, url };
+  }
+
+  it('prints the messages of its clients, and sends its lines to all of them', async () => {
+    const { command, url } = await listen(false);
+    const clients = [startCommand([url]), startCommand([url])];
+    for (const client of clients) await client.says('connected');
+    clients[0]!.stdin.write('{"a":1}\n');
+    await command.prints('"message":{"a":1}}\n');
+    command.stdin.write('to all\n');
+    for (const client of clients) await client.prints('"to all"\n');
+    command.interrupt();
+    expect(await command.exitCode).toBe(0);
+    for (const client of clients) expect(await client.exitCode).toBe(0);
+    expect(clients[0]!.err).toContain('closed: 1001 the server was interrupted');
+    expect(JSON.parse(command.out)).toEqual({
+      id: expect.stringMatching(/^sse-/) as unknown,
+      message: { a: 1 },
+    });
+  });
+
+  it('says on a terminal who sent what, who was rejected, and who has left', async () => {
+    const { command, url } = await listen(true);
+    const client = startCommand([url]);
+    client.stdin.end('hello\n');
+    await client.exitCode;
+    await command.says('closed: 1000\n');
+    expect(command.out).toMatch(/^sse-[\d-]+: hello\n$/);
+    expect((await fetch(url, { method: 'PUT' })).status).toBe(405);
+    await command.says('rejected: method-not-allowed: ');
+    expect((await fetch(url.replace('/channel', '/'))).status).toBe(404);
+  });
+
+  it('reports a port that is in use', async () => {
+    const { url } = await listen(false);
+    const { code, err } = await runCommand('--listen', new URL(url).port);
+    expect(code).toBe(1);
+    expect(err).toContain('EADDRINUSE');
+  });
+});

@@ -1,0 +1,99 @@
+import type { Finding } from './doctor';
+import type { PlainResponse } from './probe';
+
+/** What to do about an error response of this package's server, by its code. */
+const REMEDIES: Record<string, string> = {
+  forbidden:
+    'Pass what "authorize" needs with -H, and check the options "allowedHosts" and "allowedOrigins" of the server.',
+  'service-unavailable':
+    'The server is stopping, or has reached "maxConnections". Try again later.',
+  'bad-request': 'A proxy changes the request, or the versions of client and server do not match.',
+};
+
+const HTML_REMEDY =
+  'Check the path, and mount the middleware before the route that answers every path with the page.';
+const NOT_FOUND_REMEDY =
+  'Check the path: it is that of createSseMiddleware(path), below the path of its router.';
+const LOGIN_REMEDY =
+  'Something in front of the server asks for a login. Pass its header or cookie with -H.';
+const GATEWAY_REMEDY =
+  'A proxy does not reach the server. Check that it runs, and the address in the proxy.';
+
+/** Explains a response that is not the one that was asked for. */
+export function explainResponse({ status, headers, body }: PlainResponse): Finding {
+  const failure = (text: string, remedy: string): Finding => ({
+    check: 'server',
+    severity: 'failure',
+    text,
+    remedy,
+  });
+  const own = readErrorBody(body);
+  if (own) {
+    const text = `The server rejected the request: ${status} ${own.code}: ${own.message}.`;
+    return failure(text, REMEDIES[own.code] ?? 'See docs/server.md, "Rejected requests".');
+  }
+  if (status >= 300 && status < 400) {
+    return failure(
+      `The response is a redirect (${status}) to ${headers.location ?? 'nowhere'}.`,
+      'The client follows no redirects. Use the final URL. If it is a login page, pass the cookie with -H.',
+    );
+  }
+  const isPage = /\bhtml\b/i.test(headers['content-type'] ?? '');
+  if (status === 200) {
+    const kind = isPage ? 'a page' : (headers['content-type'] ?? 'nothing known');
+    return failure(`The response is ${kind} (HTTP 200), not an event stream.`, HTML_REMEDY);
+  }
+  const text = `HTTP ${status}, and not from sse-duplex${excerpt(body, isPage)}.`;
+  if (status === 401 || status === 403 || status === 407) return failure(text, LOGIN_REMEDY);
+  if (status >= 502 && status <= 504) return failure(text, GATEWAY_REMEDY);
+  return failure(text, NOT_FOUND_REMEDY);
+}
+
+/** Explains a request without a response. */
+export function explainFailure(error: unknown, { hostname, host }: URL): Finding {
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  const [text, remedy] = describe(code, message, hostname, host);
+  return { check: 'reachable', severity: 'failure', text, remedy };
+}
+
+function describe(
+  code: string,
+  message: string,
+  hostname: string,
+  host: string,
+): [text: string, remedy: string] {
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
+    return [
+      `The name ${hostname} has no address (${code}).`,
+      'Check the host in the URL, and the DNS of this machine.',
+    ];
+  }
+  if (code === 'ECONNREFUSED') {
+    return [`Nothing listens at ${host} (${code}).`, 'Start the server, or correct the port.'];
+  }
+  if (/CERT|SELF_SIGNED|ALTNAME/.test(code)) {
+    return [
+      `The certificate of ${host} is not accepted: ${message} (${code}).`,
+      'For a private certificate authority, set NODE_EXTRA_CA_CERTS to its file.',
+    ];
+  }
+  return [
+    `A request to ${host} failed: ${message}${code && ` (${code})`}.`,
+    'Check the address, the proxies and the firewalls on the way.',
+  ];
+}
+
+function readErrorBody(body: string): { code: string; message: string } | undefined {
+  try {
+    const { code, message } = Object(JSON.parse(body)) as { code?: unknown; message?: unknown };
+    if (typeof code === 'string' && typeof message === 'string') return { code, message };
+  } catch {
+    // not JSON
+  }
+  return undefined;
+}
+
+function excerpt(body: string, isPage: boolean): string {
+  const line = body.replace(/\s+/g, ' ').trim().slice(0, 100);
+  return isPage || line === '' ? '' : `: ${line}`;
+}

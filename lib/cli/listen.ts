@@ -1,0 +1,57 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createInterface } from 'node:readline';
+import { createSseMiddleware } from '../index';
+import { ExitCode, formatMessage, parseLine } from './io';
+import type { CommandIo } from './io';
+
+/** Starts a server that prints the messages of its clients, and sends lines to all of them, until it is interrupted. */
+export async function listen(
+  port: number,
+  path: string,
+  asText: boolean,
+  { stdin, stdout, stderr, signal }: CommandIo,
+): Promise<number> {
+  const sse = createSseMiddleware<unknown, unknown, IncomingMessage>(path);
+  const status = (line: string) => void stderr.write(`${line}\n`);
+  const forPerson = stdout.isTTY === true;
+
+  sse.on('connection', (connection) => {
+    const { id } = connection;
+    status(`${id}: connected`);
+    connection.on('message', (message) => {
+      const text = formatMessage(message, forPerson);
+      stdout.write(
+        forPerson ? `${id}: ${text}\n` : `{"id":${JSON.stringify(id)},"message":${text}}\n`,
+      );
+    });
+    connection.on('disconnect', () => status(`${id}: disconnected`));
+    connection.on('reconnect', () => status(`${id}: reconnected`));
+    connection.on('close', (code, reason) =>
+      status(`${id}: closed: ${code}${reason && ` ${reason}`}`),
+    );
+  });
+  sse.on('clientError', ({ code, message }) => status(`rejected: ${code}: ${message}`));
+
+  const server = createServer((request, response) => {
+    sse(request, response, () => response.writeHead(404).end());
+  });
+  server.listen(port);
+  await once(server, 'listening');
+  status(`listening at http://localhost:${(server.address() as AddressInfo).port}${path}`);
+
+  const lines = createInterface({ input: stdin });
+  lines.on('line', (line) => sse.broadcast(parseLine(line, asText)));
+  await untilAborted(signal);
+  lines.close();
+  await sse.close(1001, 'the server was interrupted');
+  server.close();
+  server.closeAllConnections();
+  return ExitCode.ok;
+}
+
+async function untilAborted(signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) await once(signal, 'abort');
+}

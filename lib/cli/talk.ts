@@ -1,0 +1,88 @@
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SseClient } from '../client/index';
+import type { SseClientOptions } from '../client/index';
+import { ExitCode, formatMessage, parseLine } from './io';
+import type { CommandIo } from './io';
+
+/** How many requests may fail before the session is open. */
+const MAX_ATTEMPTS = 3;
+
+/** Options of {@link talk}. */
+export interface TalkOptions {
+  headers: Record<string, string>;
+  transport: SseClientOptions['transport'];
+  /** Messages to send instead of the lines of the standard input. */
+  execute: string[];
+  /** Seconds to stay connected after the last message of `execute`. Negative: until interrupted. */
+  wait: number;
+  /** Whether to send every line as text, although it is JSON. */
+  text: boolean;
+}
+
+/** Talks to a server: sends lines, and prints what arrives. Resolves with the exit code when the session has ended. */
+export async function talk(
+  url: string,
+  { headers, transport = 'auto', execute, wait, text }: TalkOptions,
+  { stdin, stdout, stderr, signal }: CommandIo,
+): Promise<number> {
+  const client = new SseClient(url, { headers, transport, renewSession: false });
+  const status = (line: string) => void stderr.write(`${line}\n`);
+  const close = () => {
+    if (client.readyState < SseClient.CLOSING) client.close();
+  };
+  let failures = 0;
+  const exitCode = new Promise<number>((resolve) => {
+    client.onclose = ({ code, reason, unacknowledged, wasClean }) => {
+      const lost = unacknowledged.length > 0 ? `, ${unacknowledged.length} not acknowledged` : '';
+      status(`closed: ${code}${reason && ` ${reason}`}${lost}`);
+      resolve(wasClean ? ExitCode.ok : ExitCode.failed);
+    };
+    client.onerror = ({ message }) => {
+      status(`error: ${message}`);
+      if (++failures < MAX_ATTEMPTS) return;
+      status(`gave up after ${MAX_ATTEMPTS} attempts`);
+      close();
+      resolve(ExitCode.failed); // without the time that `close` waits for the server
+    };
+  });
+  client.onopen = () => {
+    failures = -Infinity;
+    status(`connected (${client.transport})`);
+  };
+  client.ondisconnect = ({ reason }) => status(`disconnected: ${reason}`);
+  client.onreconnect = () => status('reconnected');
+  client.onmessage = ({ data }) =>
+    void stdout.write(`${formatMessage(data, stdout.isTTY === true)}\n`);
+
+  const send = (line: string) => {
+    try {
+      client.send(parseLine(line, text));
+    } catch (error) {
+      status(`not sent: ${(error as Error).message}`);
+    }
+  };
+  const closing = new AbortController();
+  void exitCode.then(() => closing.abort());
+  const stopped = AbortSignal.any([signal, closing.signal]);
+  if (signal.aborted) close();
+  signal.addEventListener('abort', close);
+
+  if (execute.length > 0) {
+    for (const line of execute) send(line);
+    void stayConnected(wait, stopped).then(close);
+  } else {
+    const lines = createInterface({ input: stdin });
+    lines.on('line', send);
+    lines.on('close', close);
+    stopped.addEventListener('abort', () => lines.close());
+  }
+  return exitCode;
+}
+
+async function stayConnected(seconds: number, signal: AbortSignal): Promise<void> {
+  const aborted = { signal };
+  const end = seconds < 0 ? once(signal, 'abort') : sleep(seconds * 1000, undefined, aborted);
+  await end.catch(() => {}); // interrupted
+}
