@@ -3,7 +3,7 @@ import globals from 'globals';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['**/dist', 'coverage', '.stryker-tmp', 'reports'] },
+  { ignores: ['**/dist', 'api', 'coverage', '.stryker-tmp', 'reports'] },
   {
     linterOptions: { reportUnusedDisableDirectives: 'error' },
   },
