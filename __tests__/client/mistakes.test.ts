@@ -2,6 +2,8 @@ import { SseClient } from '../../lib/client/index';
 import type { SseClientOptions } from '../../lib/client/index';
 import { DartSseClient } from '../../lib/dart/index';
 import { SseWebSocket } from '../../lib/websocket/index';
+import { next } from '../helpers/client';
+import { onTestFinished } from '../helpers/on-test-finished';
 
 const URL_ = 'http://channel.example/sse';
 const OPTIONS =
@@ -52,5 +54,41 @@ describe('The URL of a client', () => {
     }
     expect(text).toContain('the URL contains a user name or a password: use');
     expect(text).not.toContain('secret');
+  });
+});
+
+describe('An error that nobody listens for', () => {
+  /** Opens a client whose first requests fail with these texts. Resolves when it has closed, with what was written. */
+  async function recordWarnings(texts: string[], prepare: (client: SseClient) => void) {
+    const warn = jest.spyOn(console, 'warn').mockImplementation(() => {});
+    onTestFinished(() => warn.mockRestore());
+    const failures = [...texts];
+    const client = new SseClient(URL_, {
+      backoff: () => 0,
+      fetch: () => {
+        const text = failures.shift();
+        if (text !== undefined) return Promise.reject(new Error(text));
+        const error = { code: 'forbidden', message: 'not authorized' };
+        return Promise.resolve(new Response(JSON.stringify(error), { status: 403 }));
+      },
+    });
+    prepare(client);
+    await next(client, 'close');
+    return warn.mock.calls.map(([text]) => text as unknown);
+  }
+
+  it('is written to the console, unless the last one was the same', async () => {
+    expect(await recordWarnings(['one', 'one', 'two'], () => {})).toEqual([
+      'sse-duplex: Error: one',
+      'sse-duplex: Error: two',
+      'sse-duplex: not authorized',
+    ]);
+  });
+
+  it.each<[string, (client: SseClient) => void]>([
+    ['onerror is set', (client) => (client.onerror = () => {})],
+    ['there is a listener', (client) => client.addEventListener('error', () => {})],
+  ])('is not written if %s', async (_, prepare) => {
+    expect(await recordWarnings(['one'], prepare)).toEqual([]);
   });
 });

@@ -34,6 +34,7 @@ function endableFetch(fetch: NonNullable<SseClientOptions['fetch']> = globalThis
 }
 
 function closeAfterTest(client: SseClient | DartSseClient, end: () => void): void {
+  client.addEventListener('error', () => {}); // else it is written to the console
   onTestFinished(async () => {
     end();
     if (client.readyState < SseClient.CLOSING) client.close();

@@ -178,10 +178,18 @@ export function defineHandlers(prototype: EventTarget, types: readonly string[])
   }
 }
 
+/** The targets whose `error` events somebody listens for. */
+const observed = new WeakSet<EventTarget>();
+
 /** An event target with an `on…` property for each of {@link EVENT_TYPES}. */
 class HandlerEventTarget extends EventTarget {
   static {
     defineHandlers(this.prototype, EVENT_TYPES);
+  }
+
+  override addEventListener(...args: Parameters<EventTarget['addEventListener']>): void {
+    if (args[0] === 'error') observed.add(this);
+    super.addEventListener(...args);
   }
 }
 
@@ -202,9 +210,17 @@ export type Dispatch = <Type extends keyof SseClientEventMap>(
   ...fields: object extends EventFields[Type] ? [] : [EventFields[Type]]
 ) => void;
 
-/** Creates the function that dispatches a client's events. */
-export function createDispatch(target: { dispatchEvent(event: Event): boolean }): Dispatch {
+/**
+ * Creates the function that dispatches a client's events. An error that nobody listens for is written to the console,
+ * unless the last one was the same.
+ */
+export function createDispatch(target: EventTarget & { onerror: unknown }): Dispatch {
+  let lastWarning: string | undefined;
   return (type, fields?: object) => {
+    if (type === 'error' && !observed.has(target) && !target.onerror) {
+      const { message } = fields as EventFields['error'];
+      if (message !== lastWarning) console.warn(`sse-duplex: ${(lastWarning = message)}`);
+    }
     target.dispatchEvent(
       type === 'message' ? new MessageEvent(type, fields) : Object.assign(new Event(type), fields),
     );
