@@ -31,6 +31,7 @@ const SCENARIOS = [
   'client',
   'browser',
   'idle',
+  'cluster',
 ];
 
 const { values, positionals } = parseArgs({

@@ -38,10 +38,7 @@ export const duplex = {
   type: 'text/plain;charset=UTF-8',
   path: ({ id }) => `/sse?sseClientId=${id}&sseProtocol=2`,
   ready: /"token":"([\w-]+)".*\n/,
-  post: (client, message) => [
-    `/sse?sseClientId=${client.id}`,
-    envelope(client, { messages: [message] }),
-  ],
+  post: (client, ...messages) => [`/sse?sseClientId=${client.id}`, envelope(client, { messages })],
   resumption: ({ key }) => ({ 'Last-Event-ID': `${key}.0` }),
   /** When the package's client acknowledges: after so many messages or bytes, or ms without a POST. */
   ackAfter: { messages: 2048, bytes: 256 * 1024, idle: 60_000 },
@@ -52,9 +49,14 @@ export const duplex = {
   ],
 };
 
-/** Returns a function that opens a client: an event stream, and a connection for its POSTs. */
+/**
+ * Returns a function that opens a client: an event stream, and a connection for its POSTs.
+ *
+ * @param acks whether it acknowledges.
+ * @param postOrigin returns where its POSTs go, if that is another server.
+ */
 export const eventStream =
-  (dialect, { acks = true } = {}) =>
+  (dialect, { acks = true, postOrigin = (origin) => origin } = {}) =>
   async (origin, id, onMessages) => {
     const client = { id, key: '', sent: 0, received: 0 };
     const acknowledges = acks && dialect.ackAfter !== undefined;
@@ -65,7 +67,7 @@ export const eventStream =
     /** Sends one POST at a time. `compose` is called when the POST before it has been answered. */
     const post = (compose) =>
       (posting = posting.then(() => {
-        poster ??= openPoster(origin, dialect.type);
+        poster ??= openPoster(postOrigin(origin), dialect.type);
         return poster.post(...compose());
       }));
 
@@ -92,9 +94,10 @@ export const eventStream =
     if (acknowledges) startKeepAlive();
 
     return {
-      send: (message) =>
-        post(() => dialect.post(client, message)).then(() => {
-          client.sent++;
+      /** Sends messages in one POST; only the duplex dialect has room for more than one. */
+      send: (...messages) =>
+        post(() => dialect.post(client, ...messages)).then(() => {
+          client.sent += messages.length;
         }),
       /** Resolves when all POSTs have been answered. */
       settled: () => posting,

@@ -7,13 +7,18 @@ import { prepareMessage } from '../message.mjs';
  * Runs a peer's server in this process. The benchmark's process sends it commands over IPC.
  *
  * @param start receives three callbacks: `onOpen` and `onClose` for a client's connection, and
- * `onMessage` for each message, with a function that sends a reply. It returns the http `server`, and
- * `broadcast`, which sends a message to every client.
+ * `onMessage` for each message, with a function that sends a reply. It returns the http `server`, or several `servers`,
+ * and `broadcast`, which sends a message to every client. It may add `commands`.
  */
 export async function serve(start) {
   const counts = { received: 0, connections: 0 };
   let echoes = false;
-  const { server, broadcast } = await start({
+  const {
+    server,
+    servers = [server],
+    broadcast,
+    commands: ownCommands,
+  } = await start({
     onOpen: () => counts.connections++,
     onClose: () => counts.connections--,
     onMessage(message, reply) {
@@ -22,14 +27,19 @@ export async function serve(start) {
     },
   });
   // No connection times out while other peers are measured: the next round would pay for new ones.
-  server.keepAliveTimeout = 0;
+  for (const each of servers) each.keepAliveTimeout = 0;
   let sent = 0;
   const delay = monitorEventLoopDelay({ resolution: 10 });
 
   const commands = {
+    ...ownCommands,
+
+    /** Returns the origins of the servers, separated by commas. */
     async listen() {
-      await new Promise((resolve) => server.listen(0, '127.0.0.1', 8192, resolve));
-      return `http://127.0.0.1:${server.address().port}`;
+      for (const each of servers) {
+        await new Promise((resolve) => each.listen(0, '127.0.0.1', 8192, resolve));
+      }
+      return servers.map((each) => `http://127.0.0.1:${each.address().port}`).join();
     },
 
     echo() {

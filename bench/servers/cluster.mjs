@@ -1,0 +1,55 @@
+import { createServer } from 'node:http';
+import { createAdapter as createPubSubAdapter } from '@socket.io/redis-adapter';
+import { createAdapter as createStreamsAdapter } from '@socket.io/redis-streams-adapter';
+import { Server } from 'socket.io';
+import { startRedis } from './redis.mjs';
+import { serve } from './serve.mjs';
+
+const DIST = new URL('../../dist/', import.meta.url);
+const [kind, build = DIST] = process.argv.slice(2);
+const NODES = 3; // all in this process, so that its CPU time is that of the three
+const connect = await startRedis();
+
+await serve(async (events) => {
+  const nodes = await Promise.all(
+    Array.from({ length: NODES }, () => (kind === 'sse-duplex' ? openNode : openSocketIo)(events)),
+  );
+  const admin = await connect();
+  const commands = {
+    async redisMemory() {
+      return Number(/^used_memory:(\d+)/m.exec(await admin.info('memory'))[1]);
+    },
+  };
+  const servers = nodes.map(({ server }) => server);
+  return { servers, broadcast: nodes[0].broadcast, commands };
+});
+
+async function openNode({ onOpen, onClose, onMessage }) {
+  const { createSseMiddleware } = await import(new URL('index.mjs', build));
+  const { redisCluster } = await import(new URL('redis/index.mjs', build));
+  const sse = createSseMiddleware('/sse', { cluster: redisCluster(await connect()) });
+  sse.on('connection', (connection) => {
+    onOpen();
+    connection.on('message', (message) => onMessage(message, (reply) => connection.send(reply)));
+    connection.on('close', onClose);
+  });
+  const server = createServer();
+  sse.attach(server);
+  return { server, broadcast: (message) => sse.broadcast(message) };
+}
+
+async function openSocketIo({ onOpen, onClose, onMessage }) {
+  const server = createServer();
+  const client = await connect();
+  const adapter =
+    kind === 'streams'
+      ? createStreamsAdapter(client)
+      : createPubSubAdapter(client, await connect());
+  const io = new Server(server, { transports: ['websocket'], adapter });
+  io.on('connection', (socket) => {
+    onOpen();
+    socket.on('message', (message) => onMessage(message, (reply) => socket.send(reply)));
+    socket.on('disconnect', onClose);
+  });
+  return { server, broadcast: (message) => io.send(message) };
+}
