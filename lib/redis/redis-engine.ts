@@ -356,17 +356,14 @@ export class RedisEngine implements ClusterEngine {
     return this.#withTimeout(name, sendCommand(this.#client, [name, ...args]));
   }
 
-  async #withTimeout<Result>(name: string, result: Promise<Result>): Promise<Result> {
+  #withTimeout<Result>(name: string, result: Promise<Result>): Promise<Result> {
     const { commandTimeout } = this.#options;
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<never>((_, reject) => {
-      const error = new Error(`Redis did not answer ${name} within ${commandTimeout} ms`);
-      timer = setTimeout(() => reject(error), commandTimeout).unref();
+    return new Promise((resolve, reject) => {
+      // The error is created only if it is needed, because its stack trace takes longer than the rest.
+      const onTimeout = () =>
+        reject(new Error(`Redis did not answer ${name} within ${commandTimeout} ms`));
+      const timer = setTimeout(onTimeout, commandTimeout).unref();
+      void result.then(resolve, reject).finally(() => clearTimeout(timer));
     });
-    try {
-      return await Promise.race([result, timeout]);
-    } finally {
-      clearTimeout(timer);
-    }
   }
 }
