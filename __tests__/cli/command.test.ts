@@ -3,6 +3,7 @@ import { findPort } from '../helpers/programs';
 import { onTestFinished } from '../helpers/on-test-finished';
 import type { Request } from 'express';
 import type { SseConnection, SseOptions } from '../../lib/index';
+import { waitFor } from '../helpers/wait-for';
 import { runCommand, startCommand } from './run-command';
 
 /** Starts a server that records the messages of its clients. */
@@ -143,6 +144,40 @@ describe('A command that talks to a server', () => {
     expect(await command.exitCode).toBe(1);
   });
 
+  it('connects, closes and exits with 0 if its input is empty', async () => {
+    const { url, connections } = await open();
+    const command = startCommand([url]);
+    command.stdin.end();
+    expect(await command.exitCode).toBe(0);
+    expect(command.err).toBe('connected (stream)\nclosed: 1000\n');
+    expect(connections).toHaveLength(1);
+  });
+
+  it('reads its input only as fast as the server accepts it', async () => {
+    const { url, received, connections } = await open();
+    const line = 'x'.repeat(50_000);
+    const command = startCommand([url]);
+    await command.says('connected');
+    connections[0]!.pause();
+    // 20 MB, in chunks as a pipe has them; the client keeps at most 16 MiB.
+    for (let i = 0; i < 400; i++) command.stdin.write(`${line}\n`);
+    command.stdin.end();
+    await waitFor(() => command.stdin.readableLength > 0);
+    connections[0]!.resume();
+    expect(await command.exitCode).toBe(0);
+    expect(command.err).not.toContain('not sent');
+    expect(received).toEqual(Array(400).fill(line));
+  }, 20_000);
+
+  it('closes the session when its output is not read any more', async () => {
+    const { url } = await open();
+    const command = startCommand([url]);
+    await command.says('connected');
+    command.stdout.destroy(new Error('write EPIPE'));
+    expect(await command.exitCode).toBe(0);
+    expect(command.err).toContain('closed: 1000\n');
+  });
+
   it('says which line was not sent', async () => {
     const { url, connections } = await open();
     const command = startCommand([url]);
@@ -191,6 +226,12 @@ describe('A command that listens', () => {
     expect((await fetch(url, { method: 'PUT' })).status).toBe(405);
     await command.says('rejected: method-not-allowed: ');
     expect((await fetch(url.replace('/channel', '/'))).status).toBe(404);
+  });
+
+  it('stops when its output is not read any more', async () => {
+    const { command } = await listen(false);
+    command.stdout.destroy(new Error('write EPIPE'));
+    expect(await command.exitCode).toBe(0);
   });
 
   it('reports a port that is in use', async () => {

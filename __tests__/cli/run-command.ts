@@ -6,6 +6,7 @@ import { waitFor } from '../helpers/wait-for';
 /** A command that runs in this process, with streams of the test. */
 export interface RunningCommand {
   stdin: PassThrough;
+  stdout: PassThrough;
   /** What it has printed so far. */
   readonly out: string;
   readonly err: string;
@@ -35,6 +36,7 @@ export function startCommand(args: string[], { isTerminal = false } = {}): Runni
   });
   return {
     stdin,
+    stdout,
     get out() {
       return out;
     },

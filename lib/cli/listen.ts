@@ -44,7 +44,7 @@ export async function listen(
 
   const lines = createInterface({ input: stdin });
   lines.on('line', (line) => sse.broadcast(parseLine(line, asText)));
-  await untilAborted(signal);
+  await untilAborted(signal, stdout);
   lines.close();
   await sse.close(1001, 'the server was interrupted');
   server.close();
@@ -52,6 +52,11 @@ export async function listen(
   return ExitCode.ok;
 }
 
-async function untilAborted(signal: AbortSignal): Promise<void> {
-  if (!signal.aborted) await once(signal, 'abort');
+/** Resolves when the user interrupts the program, or when nobody reads its output any more. */
+async function untilAborted(signal: AbortSignal, stdout: CommandIo['stdout']): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<unknown>((resolve) => {
+    signal.addEventListener('abort', resolve);
+    stdout.on('error', resolve);
+  });
 }

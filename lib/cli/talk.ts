@@ -9,6 +9,9 @@ import type { CommandIo } from './io';
 /** How many requests may fail before the session is open. */
 const MAX_ATTEMPTS = 3;
 
+/** Unacknowledged bytes from which on no further line is read. */
+const HIGH_WATER_MARK = 60_000;
+
 /** Options of {@link talk}. */
 export interface TalkOptions {
   headers: Record<string, string>;
@@ -33,6 +36,10 @@ export async function talk(
     if (client.readyState < SseClient.CLOSING) client.close();
   };
   let failures = 0;
+  /** Whether the input has ended. A client that was closed before it is open would not connect. */
+  let hasEnded = false;
+  // A program such as `head` closes the pipe when it has read enough.
+  stdout.on('error', close);
   const exitCode = new Promise<number>((resolve) => {
     client.onclose = ({ code, reason, unacknowledged, wasClean }) => {
       const lost = unacknowledged.length > 0 ? `, ${unacknowledged.length} not acknowledged` : '';
@@ -50,6 +57,7 @@ export async function talk(
   client.onopen = () => {
     failures = -Infinity;
     status(`connected (${client.transport})`);
+    if (hasEnded) close();
   };
   client.ondisconnect = ({ reason }) => status(`disconnected: ${reason}`);
   client.onreconnect = () => status('reconnected');
@@ -74,8 +82,17 @@ export async function talk(
     void stayConnected(wait, stopped).then(close);
   } else {
     const lines = createInterface({ input: stdin });
-    lines.on('line', send);
-    lines.on('close', close);
+    lines.on('line', (line) => {
+      send(line);
+      if (client.bufferedAmount >= HIGH_WATER_MARK) lines.pause();
+    });
+    client.ondrain = () => {
+      if (client.bufferedAmount < HIGH_WATER_MARK) lines.resume();
+    };
+    lines.on('close', () => {
+      hasEnded = true;
+      if (client.readyState === SseClient.OPEN) close();
+    });
     stopped.addEventListener('abort', () => lines.close());
   }
   return exitCode;
