@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { JSDOM } from 'jsdom';
+import { openChannel, until } from './harness.mjs';
+
+const { window } = new JSDOM('<main></main>');
+const { document } = window;
+Object.assign(globalThis, { window, document });
+globalThis.navigator ??= window.navigator; // Node 20 has none
+const { StrictMode, createElement: h } = await import('react');
+const { createRoot } = await import('react-dom/client');
+const { useChannel } = await import('./use-channel.mjs');
+
+const { sse, url, close } = await openChannel();
+let opened = 0;
+sse.on('connection', (connection) => {
+  opened++;
+  connection.on('message', (message) => connection.send(message));
+});
+const messages = [];
+let channel;
+function Page({ prefix }) {
+  channel = useChannel(url, (message) => messages.push(`${prefix} ${message}`));
+  return h('p', null, channel.state);
+}
+const root = createRoot(document.querySelector('main'));
+const render = (prefix) => root.render(h(StrictMode, null, h(Page, { prefix })));
+render('first');
+const text = () => document.querySelector('main').textContent;
+await until(() => text() === 'open', text);
+channel.send(1);
+await until(() => messages.length === 1);
+render('second'); // the handler of the last render is called
+await until(() => text() === 'open');
+await new Promise((resolve) => setTimeout(resolve, 20));
+channel.send(2);
+await until(() => messages.length === 2);
+assert.deepEqual(messages, ['first 1', 'second 2']);
+assert.equal(opened, 1); // StrictMode has mounted twice
+root.unmount();
+await until(() => sse.connections.size === 0);
+await close();
+process.exit();

@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict';
+import { openChannel } from './harness.mjs';
+import { Rpc } from './rpc.mjs';
+
+const { sse, server, open, close } = await openChannel();
+let serverRpc;
+sse.on('connection', (connection) => {
+  serverRpc = new Rpc(connection, {
+    add: ({ a, b }) => a + b,
+    async fail() {
+      throw new Error('out of paper');
+    },
+    never: () => new Promise(() => {}),
+  });
+});
+const { client } = await open();
+const rpc = new Rpc(client, { name: () => 'a page' });
+assert.equal(await rpc.call('add', { a: 1, b: 2 }), 3);
+assert.equal(await serverRpc.call('name'), 'a page');
+await assert.rejects(rpc.call('fail'), /out of paper/);
+await assert.rejects(rpc.call('toString'), /unknown method toString/);
+await assert.rejects(rpc.call('never', null, 20), /no response to never in 20 ms/);
+server.closeAllConnections(); // the request survives a dropped connection
+assert.equal(await rpc.call('add', { a: 3, b: 4 }), 7);
+const pending = rpc.call('never');
+const pendingAtServer = serverRpc.call('never-answered');
+await Promise.all([
+  assert.rejects(pending, /the session has ended/),
+  assert.rejects(pendingAtServer, /unknown method never-answered/),
+  new Promise((resolve) => setTimeout(resolve, 100)).then(() => client.close()),
+]);
+await close();
