@@ -268,25 +268,45 @@ describe('The doctor', () => {
     ]);
   });
 
-  it('warns of compression, and notes that binary messages are not accepted', async () => {
-    const hello = { token: 't', heartbeat: 10, ackAfter: { idle: 50 } };
+  /** Starts a server that sends nothing after `hello`. */
+  async function openSilent(heartbeat: number, headers: object = {}): Promise<string> {
+    const hello = { token: 't', heartbeat, ackAfter: { idle: 50 } };
     const origin = await serve((request, response) => {
       if (request.method === 'POST') return void response.end('{"received":0}');
-      response.writeHead(200, {
-        'Content-Type': 'text/event-stream',
-        'Content-Encoding': 'identity',
-      });
+      response.writeHead(200, { 'Content-Type': 'text/event-stream', ...headers });
       response.write(`event: hello\ndata: ${JSON.stringify(hello)}\n\n`);
     });
-    const { findings, severe } = await examine(`http://${origin}/sse`);
+    return `http://${origin}/sse`;
+  }
+
+  it('warns of compression, and notes that binary messages are not accepted', async () => {
+    const url = await openSilent(60_000, { 'Content-Encoding': 'identity' });
+    const { findings, severe } = await examine(url);
     expect(severe).toMatchObject([{ check: 'stream' }]);
     expect(severe[0]!.text).toContain('is compressed (identity)');
     expect(findings).toContainEqual(expect.objectContaining({ check: 'binary', severity: 'note' }));
+  });
 
-    const watched = await runCommand('doctor', `http://${origin}/sse`, '--idle', '0.1');
-    expect(watched.out).toContain(
-      'No heartbeat arrived in 0.1 s, although one is sent every 10 ms.',
-    );
+  it('warns if no heartbeat arrives', async () => {
+    const { out } = await runCommand('doctor', await openSilent(10), '--idle', '0.1');
+    expect(out).toContain('No heartbeat arrived in 0.1 s, although one is sent every 10 ms.');
+  });
+
+  it('recognises that something else answers a POST with 200', async () => {
+    const url = await openChannel({}, (request, response) => {
+      const isPost = request.method === 'POST';
+      if (isPost) response.writeHead(200, { 'Content-Type': 'text/html' }).end('<h1>Login</h1>');
+      return isPost;
+    });
+    const { code, severe } = await examine(url);
+    expect(code).toBe(1);
+    expect(severe).toMatchObject([{ check: 'post', severity: 'failure' }]);
+  });
+
+  it('recognises a port that does not speak TLS', async () => {
+    const url = await openChannel();
+    const { severe } = await examine(url.replace('http:', 'https:'));
+    expect(severe[0]!.text).toContain('does not speak TLS (EPROTO)');
   });
 
   it('says that there was no response at all', async () => {

@@ -1,5 +1,5 @@
 import type { Envelope } from '../protocol/wire';
-import { explainFailure, explainResponse } from './explain';
+import { explainFailure, explainResponse, parseObject } from './explain';
 import { ExitCode } from './io';
 import type { CommandIo } from './io';
 import { Prober } from './probe';
@@ -29,6 +29,8 @@ export interface DoctorOptions {
 /** Milliseconds that a client waits for the first event of a stream before it tries a poll. */
 const FIRST_EVENT_TIMEOUT = 3_000;
 const REQUEST_TIMEOUT = 10_000;
+/** How many intervals may pass until the first heartbeat. With the defaults, that is less than the time of watching. */
+const HEARTBEAT_TOLERANCE = 1.2;
 /** POSTs on connections of their own, which a proxy may send to different servers. */
 const POSTS = 4;
 
@@ -155,13 +157,18 @@ async function checkPosts(
   const first = await prober.post(id, envelope, REQUEST_TIMEOUT);
   const time = Math.round(performance.now() - startedAt);
   const more = Array.from({ length: POSTS - 1 }, () => prober.post(id, envelope, REQUEST_TIMEOUT));
-  const rejected = [first, ...(await Promise.all(more))].find(({ status }) => status !== 200);
+  const rejected = [first, ...(await Promise.all(more))].find((response) => !isAccepted(response));
   report(
     rejected
       ? explainPost(rejected)
       : { check: 'post', severity: 'ok', text: `A POST was answered after ${time} ms.` },
   );
   return !rejected;
+}
+
+/** Whether a response to a POST comes from the server. A page of a proxy has the status 200 as well. */
+function isAccepted({ status, body }: PlainResponse): boolean {
+  return status === 200 && parseObject(body)?.received !== undefined;
 }
 
 function explainPost(response: PlainResponse): Finding {
@@ -240,7 +247,7 @@ async function watch(
         `or set the server's heartbeatInterval to less.`,
     });
   }
-  if (events === 0 && passed > heartbeat * 1.5) {
+  if (events === 0 && passed > heartbeat * HEARTBEAT_TOLERANCE) {
     return report({
       check: 'idle',
       severity: 'warning',

@@ -1,13 +1,26 @@
+import type { SseErrorCode } from '../protocol/wire';
 import type { Finding } from './doctor';
 import type { PlainResponse } from './probe';
 
-/** What to do about an error response of this package's server, by its code. */
-const REMEDIES: Record<string, string> = {
+const AGAIN = 'Try again later. If it happens often, see "Rejected requests" in docs/server.md.';
+const CHANGED =
+  'A proxy changes the request, or the versions of client and server do not match. See docs/server.md.';
+
+/** What to do about an error response of this package's server. */
+const REMEDIES: Record<SseErrorCode, string> = {
+  'bad-request': CHANGED,
   forbidden:
     'Pass what "authorize" needs with -H, and check the options "allowedHosts" and "allowedOrigins" of the server.',
+  'unknown-session': AGAIN,
+  'method-not-allowed': CHANGED,
+  'request-timeout': AGAIN,
+  'session-conflict': AGAIN,
+  'out-of-window': AGAIN,
+  'session-closed': 'The application closes new sessions at once. See the code and the reason.',
+  'content-too-large': 'Raise the option "maxPayload" of the server.',
+  'unsupported-media-type': CHANGED,
   'service-unavailable':
-    'The server is stopping, or has reached "maxConnections". Try again later.',
-  'bad-request': 'A proxy changes the request, or the versions of client and server do not match.',
+    'The server is stopping, has reached "maxConnections", or does not reach its cluster. Try again later.',
 };
 
 const HTML_REMEDY =
@@ -30,7 +43,7 @@ export function explainResponse({ status, headers, body }: PlainResponse): Findi
   const own = readErrorBody(body);
   if (own) {
     const text = `The server rejected the request: ${status} ${own.code}: ${own.message}.`;
-    return failure(text, REMEDIES[own.code] ?? 'See docs/server.md, "Rejected requests".');
+    return failure(text, REMEDIES[own.code]);
   }
   if (status >= 300 && status < 400) {
     return failure(
@@ -71,7 +84,13 @@ function describe(
   if (code === 'ECONNREFUSED') {
     return [`Nothing listens at ${host} (${code}).`, 'Start the server, or correct the port.'];
   }
-  if (/CERT|SELF_SIGNED|ALTNAME/.test(code)) {
+  if (code === 'EPROTO') {
+    return [
+      `The server at ${host} does not speak TLS (${code}).`,
+      'Use http: instead of https:, or the port of HTTPS.',
+    ];
+  }
+  if (/CERT|SELF_SIGNED|ALTNAME|VERIFY/.test(code)) {
     return [
       `The certificate of ${host} is not accepted: ${message} (${code}).`,
       'For a private certificate authority, set NODE_EXTRA_CA_CERTS to its file.',
@@ -83,14 +102,22 @@ function describe(
   ];
 }
 
-function readErrorBody(body: string): { code: string; message: string } | undefined {
+function readErrorBody(body: string): { code: SseErrorCode; message: string } | undefined {
+  const { code, message } = parseObject(body) ?? {};
+  return isErrorCode(code) && typeof message === 'string' ? { code, message } : undefined;
+}
+
+function isErrorCode(code: unknown): code is SseErrorCode {
+  return typeof code === 'string' && Object.hasOwn(REMEDIES, code);
+}
+
+/** Parses the members of a JSON object. Returns undefined if it is none. */
+export function parseObject(json: string): Record<string, unknown> | undefined {
   try {
-    const { code, message } = Object(JSON.parse(body)) as { code?: unknown; message?: unknown };
-    if (typeof code === 'string' && typeof message === 'string') return { code, message };
+    return Object(JSON.parse(json)) as Record<string, unknown>;
   } catch {
-    // not JSON
+    return undefined;
   }
-  return undefined;
 }
 
 function excerpt(body: string, isPage: boolean): string {

@@ -7,11 +7,18 @@ import { createSseMiddleware } from '../index';
 import { ExitCode, formatMessage, parseLine } from './io';
 import type { CommandIo } from './io';
 
+/** Options of {@link listen}. */
+export interface ListenOptions {
+  port: number;
+  host: string;
+  path: string;
+  /** Whether to send every line as text, although it is JSON. */
+  asText: boolean;
+}
+
 /** Starts a server that prints the messages of its clients, and sends lines to all of them, until it is interrupted. */
 export async function listen(
-  port: number,
-  path: string,
-  asText: boolean,
+  { port, host, path, asText }: ListenOptions,
   { stdin, stdout, stderr, signal }: CommandIo,
 ): Promise<number> {
   const sse = createSseMiddleware<unknown, unknown, IncomingMessage>(path);
@@ -38,9 +45,9 @@ export async function listen(
   const server = createServer((request, response) => {
     sse(request, response, () => response.writeHead(404).end());
   });
-  server.listen(port);
+  server.listen(port, host);
   await once(server, 'listening');
-  status(`listening at http://localhost:${(server.address() as AddressInfo).port}${path}`);
+  status(`listening at http://${host}:${(server.address() as AddressInfo).port}${path}`);
 
   const lines = createInterface({ input: stdin });
   lines.on('line', (line) => sse.broadcast(parseLine(line, asText)));

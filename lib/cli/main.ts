@@ -20,6 +20,7 @@ printed as one line of JSON. What happens to the connection is written to the st
       --text                  sends every line as text, although it is JSON
       --transport NAME        auto (default), stream or poll
       --path PATH             with --listen: the path of the channel (default /sse)
+      --host HOST             with --listen: the address to listen at (default 127.0.0.1)
       --idle SECONDS          with doctor: how long to watch an idle stream, 0 to 3600 (default 20)
       --json                  with doctor: prints one array of JSON
       --help, --version
@@ -35,6 +36,7 @@ const OPTIONS = {
   transport: { type: 'string' },
   listen: { type: 'string' },
   path: { type: 'string' },
+  host: { type: 'string' },
   idle: { type: 'string' },
   json: { type: 'boolean' },
   help: { type: 'boolean' },
@@ -61,9 +63,11 @@ async function execute(args: string[], version: string, io: CommandIo): Promise<
   }
   const asText = values.text ?? false;
   if (values.listen !== undefined) {
+    checkOptions('--listen', values, ['listen', 'path', 'host', 'text']);
     if (positionals.length > 0) throw new UsageError('--listen and a URL exclude each other');
     const port = parseNumber('--listen', values.listen, 0, 65_535);
-    return listen(port, values.path ?? '/sse', asText, io);
+    const { path = '/sse', host = '127.0.0.1' } = values;
+    return listen({ port, host, path, asText }, io);
   }
   const isDoctor = positionals[0] === 'doctor';
   const [url, ...more] = isDoctor ? positionals.slice(1) : positionals;
@@ -73,9 +77,11 @@ async function execute(args: string[], version: string, io: CommandIo): Promise<
   checkUrl(url);
   const headers = Object.fromEntries((values.header ?? []).map(parseHeader));
   if (isDoctor) {
+    checkOptions('doctor', values, ['header', 'idle', 'json']);
     const idle = parseNumber('--idle', values.idle ?? '20', 0, 3_600);
     return examine(url, { headers, idle }, values.json ?? false, io);
   }
+  checkOptions('a URL', values, ['header', 'execute', 'wait', 'text', 'transport']);
   const options = {
     headers,
     transport: parseTransport(values.transport ?? 'auto'),
@@ -86,9 +92,19 @@ async function execute(args: string[], version: string, io: CommandIo): Promise<
   return talk(url, options, io);
 }
 
+function checkOptions(command: string, values: object, allowed: string[]): void {
+  const other = Object.keys(values).find((name) => !allowed.includes(name));
+  if (other !== undefined) throw new UsageError(`--${other} does not go with ${command}`);
+}
+
 function checkUrl(url: string): void {
-  if (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)) return;
-  throw new UsageError(`the URL must be absolute and begin with http: or https:, not "${url}"`);
+  const { protocol, username, password } = URL.canParse(url) ? new URL(url) : { protocol: '' };
+  if (!/^https?:$/.test(protocol)) {
+    throw new UsageError(`the URL must be absolute and begin with http: or https:, not "${url}"`);
+  }
+  if (username || password) {
+    throw new UsageError('the URL contains a user name or a password: pass a header with -H');
+  }
 }
 
 function parseNumber(name: string, value: string, min: number, max: number): number {

@@ -18,7 +18,7 @@ export interface TalkOptions {
   transport: SseClientOptions['transport'];
   /** Messages to send instead of the lines of the standard input. */
   execute: string[];
-  /** Seconds to stay connected after the last message of `execute`. Negative: until interrupted. */
+  /** Seconds to stay connected after the messages of `execute` were acknowledged. Negative: until interrupted. */
   wait: number;
   /** Whether to send every line as text, although it is JSON. */
   text: boolean;
@@ -36,6 +36,7 @@ export async function talk(
     if (client.readyState < SseClient.CLOSING) client.close();
   };
   let failures = 0;
+  let isAllSent = true;
   /** Whether the input has ended. A client that was closed before it is open would not connect. */
   let hasEnded = false;
   // A program such as `head` closes the pipe when it has read enough.
@@ -44,7 +45,7 @@ export async function talk(
     client.onclose = ({ code, reason, unacknowledged, wasClean }) => {
       const lost = unacknowledged.length > 0 ? `, ${unacknowledged.length} not acknowledged` : '';
       status(`closed: ${code}${reason && ` ${reason}`}${lost}`);
-      resolve(wasClean ? ExitCode.ok : ExitCode.failed);
+      resolve(wasClean && isAllSent ? ExitCode.ok : ExitCode.failed);
     };
     client.onerror = ({ message }) => {
       status(`error: ${message}`);
@@ -68,6 +69,7 @@ export async function talk(
     try {
       client.send(parseLine(line, text));
     } catch (error) {
+      isAllSent = false;
       status(`not sent: ${(error as Error).message}`);
     }
   };
@@ -79,7 +81,9 @@ export async function talk(
 
   if (execute.length > 0) {
     for (const line of execute) send(line);
-    void stayConnected(wait, stopped).then(close);
+    void whenAcknowledged(client, stopped)
+      .then(() => stayConnected(wait, stopped))
+      .then(close);
   } else {
     const lines = createInterface({ input: stdin });
     lines.on('line', (line) => {
@@ -96,6 +100,14 @@ export async function talk(
     stopped.addEventListener('abort', () => lines.close());
   }
   return exitCode;
+}
+
+/** Resolves when the server has all messages, or when the signal is aborted. */
+async function whenAcknowledged(client: SseClient, signal: AbortSignal): Promise<void> {
+  const aborted = once(signal, 'abort').catch(() => {});
+  while (client.bufferedAmount > 0 && !signal.aborted) {
+    await Promise.race([aborted, once(client, 'drain', { signal }).catch(() => {})]);
+  }
 }
 
 async function stayConnected(seconds: number, signal: AbortSignal): Promise<void> {
