@@ -1,5 +1,9 @@
-import { EventEmitter } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { createServer } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { connect, createServer as createHttp2Server } from 'node:http2';
+import type { Http2Server } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import express from 'express';
 import type { Request } from 'express';
 import { createSseMiddleware } from '../../lib/index';
@@ -26,6 +30,17 @@ async function openServer(options: SseOptions<Request> = {}, mount?: string) {
   else app.use(mount, sse);
   const { origin } = await listen(app);
   return { sse, origin, url: `${origin}/sse` };
+}
+
+/** Sends a GET over HTTP/2 without TLS, and returns the status of the response. */
+async function sendHttp2Request(url: string): Promise<{ status: unknown }> {
+  const { origin, pathname, search } = new URL(url);
+  const session = connect(origin);
+  onTestFinished(() => session.destroy());
+  const [headers] = (await once(session.request({ ':path': pathname + search }), 'response')) as [
+    Record<string, unknown>,
+  ];
+  return { status: headers[':status'] };
 }
 
 const badRequest = (url: string) => sendRequest(`${url}?sseClientId=`);
@@ -108,6 +123,42 @@ describe('A middleware that is mounted at its own path', () => {
     await waitFor(() => sse.connections.size === 1);
     expect(warnings).toEqual([]);
   });
+});
+
+describe('A framework that answers a request although it has called the middleware', () => {
+  const HTTP1 = { create: () => createServer(), send: sendRequest, version: 'HTTP/1.1' };
+  const HTTP2 = { create: () => createHttp2Server(), send: sendHttp2Request, version: 'HTTP/2' };
+
+  it.each([
+    { ...HTTP1, when: 'immediately', turns: 0 },
+    { ...HTTP2, when: 'immediately', turns: 0 },
+    { ...HTTP1, when: 'while the session is opened', turns: 1 },
+    { ...HTTP2, when: 'while the session is opened', turns: 1 },
+  ])(
+    'causes one process warning that names the remedy: $version, $when',
+    async ({ create, send, turns }) => {
+      const warnings = recordWarnings();
+      const sse = createSse<IncomingMessage>({ warnings: true });
+      const errors: unknown[] = [];
+      const server: Server | Http2Server = create();
+      server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+        sse(request, response, (error) => errors.push(error));
+        const answer = () => void response.writeHead(404).end();
+        if (turns === 0) answer();
+        else queueMicrotask(answer);
+      });
+      await once(server.listen(0, '127.0.0.1'), 'listening');
+      onTestFinished(() => server.close());
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/sse`;
+      for (const id of ['a', 'b']) {
+        const { status } = await send(`${addressOf(url, id)}&sseProtocol=2`);
+        expect(status).toBe(404);
+      }
+      expect(warnings).toEqual([expect.stringContaining('ctx.respond = false')]);
+      expect(errors).toEqual([]);
+      expect(sse.stats()).toMatchObject({ opened: turns === 0 ? 0 : 2, connections: 0 });
+    },
+  );
 });
 
 describe('A middleware', () => {

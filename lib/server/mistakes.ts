@@ -75,6 +75,15 @@ export class Warnings {
     );
   }
 
+  /** Other code has sent a response, while the channel was about to send one. */
+  onAnswered(): void {
+    this.#warn(
+      'answered',
+      `a request to ${this.#path} was answered by other code than the channel: do not send a response after the ` +
+        'channel was called. In Koa set ctx.respond = false, in Fastify call reply.hijack(): see docs/frameworks.md',
+    );
+  }
+
   #warn(kind: string, text: string): void {
     if (!this.#isEnabled || this.#emitted.has(kind)) return;
     this.#emitted.add(kind);

@@ -46,6 +46,12 @@ export function isAborted(response: ServerResponse): boolean {
   return stateOf(response).destroyed;
 }
 
+/** Whether the head of a response could not be written because other code has sent one. */
+export function isAlreadyAnswered(error: unknown): boolean {
+  const { code } = Object(error) as { code?: unknown };
+  return code === 'ERR_HTTP_HEADERS_SENT' || code === 'ERR_HTTP2_HEADERS_SENT';
+}
+
 /** The object that knows a response's state; that of HTTP/2's compatibility API is incomplete. */
 function stateOf(response: MaybeHttp2Response): Writable {
   return response.stream ?? response;

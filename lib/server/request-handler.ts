@@ -7,8 +7,8 @@ import { diagnose } from './diagnostics';
 import { dartDialect, duplexDialect } from './dialect';
 import { emit } from './emit';
 import type { Warnings } from './mistakes';
-import { IncompleteBodyError, discardBody, isAborted, openEventStream } from './node-http';
-import { sendEventStream, sendJson } from './node-http';
+import { IncompleteBodyError, discardBody, isAborted, isAlreadyAnswered } from './node-http';
+import { openEventStream, sendEventStream, sendJson } from './node-http';
 import { PollStream } from './poll-stream';
 import {
   parseEnvelope,
@@ -78,6 +78,7 @@ export class RequestHandler {
       else if (request.method === 'OPTIONS') this.#policy.answerPreflight(request, response);
       else throw methodNotAllowed(request.method);
     } catch (error) {
+      if (isAlreadyAnswered(error)) return this.#warnings.onAnswered(); // an error response would fail, too
       if (!(error instanceof SseRequestError)) return onError(error);
       try {
         this.#reject(error, request, response);
@@ -96,7 +97,7 @@ export class RequestHandler {
   ): Promise<void> {
     const streamRequest = parseStreamRequest(request, query);
     const principal = this.#policy.allowsAnyone ? undefined : await this.#policy.authorize(request);
-    if (isAborted(response)) return; // the client disconnected in the meantime
+    if (this.#isOver(response)) return;
 
     const { id, dialect, isPoll, acceptsBinary, resumption, hasLastEventId } = streamRequest;
     if (this.#registry.cluster && dialect === dartDialect) throw dartDialectInCluster();
@@ -105,7 +106,7 @@ export class RequestHandler {
         ? new PollStream(response, owner, dialect.headers)
         : openEventStream(response, owner, dialect.headers);
     const session = await this.#findForStream(streamRequest, principal, request, response);
-    if (isAborted(response)) {
+    if (this.#isOver(response)) {
       if (session && !session.connected) session.waitForClient();
       return;
     }
@@ -164,6 +165,12 @@ export class RequestHandler {
     const { connection } = opened;
     diagnose('sse-duplex:connect', { path, connection, dialect: dialect.name });
     emit(this.#emitter, 'connection', connection, request);
+  }
+
+  /** Whether the client has disconnected, or other code has answered, while this handler waited. */
+  #isOver(response: ServerResponse): boolean {
+    if (response.headersSent) this.#warnings.onAnswered();
+    return response.headersSent || isAborted(response);
   }
 
   /** Returns the session with the id of the request. In a cluster this node becomes its owner if it may. */
