@@ -3,8 +3,10 @@ import { createClient } from 'redis';
 import { onTestFinished } from '../helpers/on-test-finished';
 import { seeds } from '../helpers/random';
 import { runClusterChaos } from './cluster-chaos';
-import type { ChaosCluster, ChaosOptions } from './cluster-chaos';
+import type { ChaosCluster, ChaosOptions, ChaosReport } from './cluster-chaos';
+import { createDatabase } from './database';
 import { RedisProcess } from './redis-process';
+import { SentinelGroup } from './sentinel';
 import { StallingProxy } from './stalling-proxy';
 import type { Partition } from './stalling-proxy';
 
@@ -12,12 +14,12 @@ import type { Partition } from './stalling-proxy';
 
 /** Runs 12 clients while `faults` happens, and expects that nothing is lost, doubled or reordered. */
 async function expectNoViolations(
-  redisPort: number,
+  redisPort: number | string,
   faults: (cluster: ChaosCluster) => Promise<void>,
   options: Partial<ChaosOptions> = {},
-): Promise<void> {
+): Promise<ChaosReport> {
   const [seed] = seeds(1) as [number];
-  const { sent, echoes, violations, sessionsLost } = await runClusterChaos({
+  const report = await runClusterChaos({
     seed,
     redisPort,
     clients: 12,
@@ -31,9 +33,11 @@ async function expectNoViolations(
       await sleep(300);
     },
   });
+  const { sent, echoes, violations, sessionsLost } = report;
   expect({ seed, violations, sessionsLost }).toEqual({ seed, violations: [], sessionsLost: 0 });
   expect(sent).toBeGreaterThan(0);
   expect(echoes).toBe(sent);
+  return report;
 }
 
 async function startRedis(args: string[] = []): Promise<RedisProcess> {
@@ -65,6 +69,28 @@ describe('No message is lost, doubled or reordered, and no session is lost,', ()
     },
     60_000,
   );
+
+  it('when listeners write to a database with (session id, number) as key, and the nodes are killed', async () => {
+    const redis = await startRedis();
+    const database = createDatabase();
+    onTestFinished(() => database.remove());
+    const kill = async (cluster: ChaosCluster) => {
+      for (let node = 0; node < 3; node++) {
+        await cluster.replace(node, 100);
+        await sleep(cluster.random.integer(100, 500));
+      }
+    };
+    const options = { interval: 300, database: database.file };
+    const { sent } = await expectNoViolations(redis.port, kill, options);
+    expect(database.read()).toMatchObject({ rows: sent, complete: 12 });
+  }, 60_000);
+
+  it('when Sentinel promotes a replica that lacks the last writes', async () => {
+    const group = await SentinelGroup.start();
+    onTestFinished(() => group.stop());
+    const failOver = () => group.failOver(300);
+    await expectNoViolations(group.ports, failOver, { library: 'sentinel' });
+  }, 60_000);
 
   it('when each node is shut down and started again', async () => {
     const redis = await startRedis();

@@ -18,18 +18,27 @@ import type { Down, Up } from './chain';
 /** What to do while clients send and receive. */
 export interface ChaosOptions {
   seed: number;
-  redisPort: number;
+  /** With the library `'sentinel'`, the ports of the Sentinels, separated by commas. */
+  redisPort: number | string;
   /** Ports of Redis as the nodes see it, if they are not to use the same. */
   portOf?: (node: number) => number;
-  library?: RedisLibrary;
+  library?: RedisLibrary | 'sentinel';
+  /** Arguments of Node.js for a node. */
+  execArgvOf?: (node: number) => string[];
+  /** Receives all requests as long as it runs. By default each request is sent to a random node. */
+  preferredNode?: number;
+  /** The longest back-off of the clients in milliseconds. */
+  maxBackoff?: number;
   nodes?: number;
   clients: number;
   /** Milliseconds between two messages of a client. */
   interval: number;
-  /** Every how many messages one is sent to the room of all clients. */
+  /** Every how many messages one is sent to the room of all clients. 0: none. */
   sharedEvery?: number;
   engine?: RedisClusterOptions;
   sse?: SseOptions;
+  /** File of a database in which the listeners of the nodes write each message. */
+  database?: string;
   /** Injects the faults. The traffic ends afterwards. */
   faults: (cluster: ChaosCluster) => Promise<void>;
 }
@@ -76,22 +85,28 @@ export async function runClusterChaos(options: ChaosOptions): Promise<ChaosRepor
   const violate = (text: string) => {
     if (violations.length < MAX_VIOLATIONS) violations.push(text);
   };
+  const isShared = (number: number) => sharedEvery > 0 && number % sharedEvery === 0;
   const nodes: (ChildProcess | undefined)[] = [];
   const ports: (number | undefined)[] = [];
   const compiled = compileProcess('__tests__/cluster/processes/node.ts');
   const start = async (node: number) => {
-    const { process: child, ready } = await compiled.start([
+    const args = [
       options.portOf?.(node) ?? options.redisPort,
       options.library ?? 'redis',
       JSON.stringify(options.engine ?? {}),
       JSON.stringify(options.sse ?? {}),
-    ]);
+      options.database ?? '',
+    ];
+    const { process: child, ready } = await compiled.start(args, options.execArgvOf?.(node));
     nodes[node] = child;
     ports[node] = ready as number;
   };
   for (let node = 0; node < nodeCount; node++) await start(node);
   const balancer = await startBalancer(() => {
     const alive = ports.filter((port) => port !== undefined);
+    const preferred =
+      options.preferredNode === undefined ? undefined : ports[options.preferredNode];
+    if (preferred !== undefined) return preferred;
     return alive.length === 0 ? 1 : random.pick(alive);
   });
 
@@ -102,10 +117,11 @@ export async function runClusterChaos(options: ChaosOptions): Promise<ChaosRepor
     const client = new SseClient<Down, Up>(balancer.url, {
       // With fetch, some of many requests to one server at a time wait for a second.
       fetch: (url, init) => httpFetch(url, init, { agent }),
-      backoff: (attempt) => Math.min(500, 10 * 2 ** attempt),
+      backoff: (attempt) => Math.min(options.maxBackoff ?? 500, 10 * 2 ** attempt),
     });
     const state: TestClient = { client, sent: 0, echoes: 0, chain: '', shared: new Map() };
     let lostAt = 0;
+    client.onerror = () => {}; // the faults are expected
     client.ondisconnect = () => (lostAt = performance.now());
     client.onreconnect = () => away.push(performance.now() - lostAt);
     client.onsessionlost = ({ reason }) => {
@@ -148,7 +164,7 @@ export async function runClusterChaos(options: ChaosOptions): Promise<ChaosRepor
     await sleep(random.integer(0, options.interval));
     while (!stop.signal.aborted && state.client.readyState !== SseClient.CLOSED) {
       const number = state.sent++;
-      state.client.send({ client: index, number, isShared: number % sharedEvery === 0 });
+      state.client.send({ client: index, number, isShared: isShared(number) });
       await sleep(options.interval);
     }
   });
@@ -182,7 +198,9 @@ export async function runClusterChaos(options: ChaosOptions): Promise<ChaosRepor
         if (!isComplete(state)) violate(`client ${index}: ${state.echoes} of ${state.sent} echoes`);
       });
     });
-    const lastShared = testClients.map(({ sent }) => sent - 1 - ((sent - 1) % sharedEvery));
+    const lastShared = (sharedEvery === 0 ? [] : testClients).map(
+      ({ sent }) => sent - 1 - ((sent - 1) % sharedEvery),
+    );
     const hasShared = ({ shared }: TestClient) =>
       lastShared.every((number, index) => shared.get(index) === number);
     await waitFor(() => testClients.every(hasShared), 20_000).catch(() => {

@@ -74,6 +74,7 @@ export async function runChaos({
     backoff: (attempt) => Math.min(200, 5 * 2 ** attempt),
     fetch: impatientFetch(1_000),
   });
+  client.onerror = () => {}; // the faults are expected
   client.onmessage = ({ data }) => down.receive(data);
   client.onsessionlost = ({ reason }) => end(`sessionlost: ${reason}`);
   client.onclose = ({ code, reason }) => end(`client: ${code} ${reason}`);

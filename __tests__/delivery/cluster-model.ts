@@ -152,6 +152,7 @@ class ClusterSimulation {
       backoff: (attempt) => Math.min(200, 5 * 2 ** attempt),
     });
     const state: ModelClient = { client, sent: 0, echoes: 0, chain: 0, broadcasts: new Map() };
+    client.onerror = () => {}; // the faults are expected
     client.onmessage = ({ data }) => this.#receive(index, state, data);
     client.onsessionlost = ({ reason }) => this.violations.push(`client ${index} lost: ${reason}`);
     client.onclose = ({ code, reason }) => {

@@ -68,6 +68,7 @@ export class Simulation {
     });
     this.client = client;
     this.#openSession();
+    client.onerror = () => {}; // the faults are expected
     client.onmessage = ({ data }) => this.#receive(this.session, this.connections, data);
     const end = (event: SessionEndEvent<Message>) => {
       const { session } = this;

@@ -1,10 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { createEventStreamDecoder } from '../../lib/protocol/event-stream';
 import { seeds } from '../helpers/random';
 import { soakProxies } from '../integration/proxies/soak';
 import { runSlowBodies } from '../integration/slow-bodies';
-import { runClusterChaos } from '../cluster/cluster-chaos';
-import { RedisProcess } from '../cluster/redis-process';
+import { clusterSoaks } from '../cluster/soak';
 import { runChaos } from './chaos';
 import { runChurn } from './churn';
 import { runClusterModel } from './cluster-model';
@@ -12,12 +10,10 @@ import { cutResponsesToDartClient, cutResponsesToDuplexClient } from './cut-resp
 import { runKills } from './kill';
 import { countClosedSessions, measureReorderBuffer } from './memory';
 import { runModel } from './model';
+import type { Result } from './soak-result';
 import { runStalled } from './stalled';
 import { peakToMean, runStop } from './stop';
 import { runSuspension } from './suspend';
-
-/** A requirement, whether it is met, and what was measured. */
-export type Result = [what: string, isMet: boolean, measured: unknown];
 
 const MIB = 1024 * 1024;
 
@@ -55,32 +51,7 @@ const soaks: Record<string, () => AsyncGenerator<Result>> = {
     }
   },
 
-  async *cluster() {
-    const redis = await RedisProcess.start();
-    for (const seed of seeds(1)) {
-      const report = await runClusterChaos({
-        seed,
-        redisPort: redis.port,
-        clients: 200,
-        interval: 1_000,
-        sharedEvery: 100,
-        async faults(cluster) {
-          for (let kill = 0; kill < 60; kill++) {
-            await cluster.replace(kill % 3, 300);
-            await sleep(cluster.random.integer(1_000, 2_000));
-          }
-        },
-      });
-      const isMet = report.violations.length === 0 && report.sessionsLost === 0;
-      yield [
-        `SEED=${seed}: each of 3 nodes killed 20 times: nothing lost, doubled or reordered`,
-        isMet,
-        report,
-      ];
-      yield ['95 % of the streams are back within 1 s', report.away.p95 < 1_000, report.away];
-    }
-    await redis.remove();
-  },
+  ...clusterSoaks,
 
   async *'cut-responses'() {
     for (const cutResponses of [cutResponsesToDartClient, cutResponsesToDuplexClient]) {

@@ -8,6 +8,7 @@ import { redisCluster } from '../../../lib/redis/index';
 import type { RedisClusterOptions } from '../../../lib/redis/index';
 import { link } from '../chain';
 import type { Down, Up } from '../chain';
+import { recordHandled } from '../database';
 
 interface State {
   count: number;
@@ -17,32 +18,42 @@ interface State {
 /**
  * A node of the cluster tests. It answers each message with a link of the chain that is in the state of its session.
  *
- * Arguments: the port of Redis, the library, options of the engine and of the middleware as JSON.
+ * Arguments: the port of Redis, or those of its Sentinels, the library, options of the engine and of the middleware as JSON, and
+ * optionally the file of a SQLite database in which the listener writes each message before it answers.
  */
 async function main(): Promise<void> {
-  const [redisPort, library, engineOptions, options] = process.argv.slice(2) as [
+  const [redisPort, library, engineOptions, options, database] = process.argv.slice(2) as [
+    string,
     string,
     string,
     string,
     string,
   ];
   const url = `redis://127.0.0.1:${redisPort}`;
-  const client =
-    library === 'ioredis'
-      ? new Redis(url, { maxRetriesPerRequest: null })
-      : createClient({ url, socket: { reconnectStrategy: 100 } });
+  const connect = () => {
+    if (library === 'ioredis') return new Redis(url, { maxRetriesPerRequest: null });
+    if (library !== 'sentinel') return createClient({ url, socket: { reconnectStrategy: 100 } });
+    const sentinels = redisPort
+      .split(',')
+      .map((port) => ({ host: '127.0.0.1', port: Number(port) }));
+    return new Redis({ sentinels, name: 'main', maxRetriesPerRequest: null });
+  };
+  const client = connect();
   client.on('error', () => {});
-  if ('connect' in client && library !== 'ioredis') await client.connect();
+  if (!(client instanceof Redis)) await client.connect();
   const cluster = redisCluster(client, JSON.parse(engineOptions) as RedisClusterOptions);
   const sse = createSseMiddleware<Up, Down>('/sse', {
     ...(JSON.parse(options) as SseOptions),
     cluster,
   });
   let closes = 0;
+  let moved = 0;
   sse.on('connection', (connection) => {
     connection.join('all');
     connection.on('close', () => closes++);
-    connection.on('message', ({ client: from, number, isShared }) => {
+    connection.on('moved', () => moved++);
+    connection.on('message', ({ client: from, number, isShared }, { number: key }) => {
+      if (database) recordHandled(database, connection.id, key, number);
       const { count, chain } = (connection.state ?? { count: 0, chain: '' }) as State;
       const state: State = { count: count + 1, chain: link(chain, number) };
       connection.state = state;
@@ -56,7 +67,7 @@ async function main(): Promise<void> {
   server.listen(0, '127.0.0.1', () => process.send!((server.address() as AddressInfo).port));
   process.once('disconnect', () => process.exit());
   process.on('message', (message) => {
-    if (message === 'stats') process.send!({ ...sse.stats(), closes });
+    if (message === 'stats') process.send!({ ...sse.stats(), closes, moved });
   });
   process.once('SIGTERM', () => {
     void sse.close().then(() => process.exit());

@@ -1,5 +1,5 @@
 import { seeds } from '../../helpers/random';
-import type { Result } from '../../delivery/soak';
+import type { Result } from '../../delivery/soak-result';
 import { startHaproxy } from './haproxy';
 import { startNginx } from './nginx';
 import { measureFirstMessages, runSilence, runTraffic } from './traffic';
