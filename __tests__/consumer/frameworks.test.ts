@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { CERTIFICATE_FILE, certificate } from '../helpers/certificate';
@@ -70,6 +71,13 @@ async function start(file: string): Promise<string> {
   const isSecure = file === 'https.mjs' || file === 'http2.mjs';
   return `${isSecure ? 'https' : 'http'}://localhost:${port}/sse`;
 }
+
+test('Each section of docs/frameworks.md about a framework has a program that is run', () => {
+  const page = readFileSync(join(ROOT, 'docs/frameworks.md'), 'utf8');
+  const sections = [...page.matchAll(/^## (.*)$/gm)].map(([, section]) => section);
+  const without = sections.filter((section) => FILES.every((file) => file.section !== section));
+  expect(without).toEqual(['What all have in common', 'Next.js']);
+});
 
 describe('The program of docs/frameworks.md', () => {
   test.each(FILES.map(({ file, section }) => [file, section]))(
