@@ -231,6 +231,21 @@ describe('A command that listens', () => {
     expect(await command.exitCode).toBe(0);
   });
 
+  it('says who is disconnected', async () => {
+    const { command, url } = await listen(false);
+    const address = `${url}?sseClientId=by-hand`;
+    const stream = new AbortController();
+    await fetch(address, { signal: stream.signal });
+    stream.abort();
+    await command.says('by-hand: disconnected\n');
+  });
+
+  it('ends if it is interrupted before it listens', async () => {
+    const command = startCommand(['--listen', '0']);
+    command.interrupt();
+    expect(await command.exitCode).toBe(0);
+  });
+
   it('reports a port that is in use', async () => {
     const { url } = await listen(false);
     const { code, err } = await runCommand('--listen', new URL(url).port);

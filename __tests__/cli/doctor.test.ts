@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { RequestListener } from 'node:http';
+import type { IncomingMessage, RequestListener } from 'node:http';
 import { createSecureServer } from 'node:http2';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -11,7 +11,7 @@ import { certificate } from '../helpers/certificate';
 import { createSse } from '../helpers/channel';
 import { onTestFinished } from '../helpers/on-test-finished';
 import { findPort } from '../helpers/programs';
-import { runCommand } from './run-command';
+import { runCommand, startCommand } from './run-command';
 
 /** Starts a server, and returns its origin. */
 async function serve(listener: RequestListener, create = createServer): Promise<string> {
@@ -148,6 +148,27 @@ describe('The doctor', () => {
     expect(findings.at(-1)!.text).toBe('Clients will poll (transport "poll").');
   });
 
+  it.each<[string, (request: IncomingMessage) => boolean]>([
+    ['a poll', ({ url: path }) => path!.includes('ssePoll=1')],
+    ['a POST', ({ method }) => method === 'POST'],
+  ])('says that %s is rejected where no event of a stream arrives', async (_, isRejected) => {
+    const url = await openChannel({}, (request, response) => {
+      if (isRejected(request)) response.writeHead(503).end('busy');
+      return isRejected(request) || !request.url!.includes('ssePoll=1');
+    });
+    const { code, findings } = await examine(url);
+    expect(code).toBe(1);
+    expect(findings.at(-1)!.text).toBe('HTTP 503, and not from sse-duplex: busy.');
+  });
+
+  it('ends early if it is interrupted while it watches the stream', async () => {
+    const command = startCommand(['doctor', await openChannel(), '--idle', '3600']);
+    await command.prints('Browsers use HTTP/1.1');
+    command.interrupt();
+    expect(await command.exitCode).toBe(0);
+    expect(command.out).toContain('transport "stream"');
+  });
+
   it('says after how long an idle stream was cut', async () => {
     const url = await openChannel({}, ({ method }, response) => {
       if (method === 'GET') setTimeout(() => response.destroy(), 300);
@@ -191,6 +212,35 @@ describe('The doctor', () => {
       'HTTP 502, and not from sse-duplex.',
       (_, response) =>
         response.writeHead(502, { 'Content-Type': 'text/html' }).end('<h1>Bad Gateway</h1>'),
+    ],
+    [
+      'a redirect without an address',
+      'a redirect (304) to nowhere',
+      (_, response) => response.writeHead(304).end(),
+    ],
+    ['nothing at all', 'nothing known (HTTP 200)', (_, response) => response.end()],
+    [
+      'an error of its own form',
+      'HTTP 418, and not from sse-duplex: {"code":"teapot","message":"short"}',
+      (_, response) => response.writeHead(418).end('{"code":"teapot","message":"short"}'),
+    ],
+    [
+      'an error code of sse-duplex without a message',
+      'HTTP 403, and not from sse-duplex',
+      (_, response) => response.writeHead(403).end('{"code":"forbidden"}'),
+    ],
+    [
+      'a long text',
+      `HTTP 404, and not from sse-duplex: ${'x'.repeat(100)}.`,
+      (_, response) => response.writeHead(404).end('x'.repeat(100_000)),
+    ],
+    [
+      'a hello without a token',
+      'not one of sse-duplex (its first event: hello)',
+      (_, response) =>
+        response
+          .writeHead(200, { 'Content-Type': 'text/event-stream' })
+          .end('event: hello\ndata: {}\n\n'),
     ],
     [
       'a firewall',

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Envelope } from '../protocol/wire';
 import { explainFailure, explainResponse, parseObject } from './explain';
 import { ExitCode } from './io';
@@ -225,16 +226,13 @@ async function watch(
   const { heartbeat } = stream.hello;
   const startedAt = performance.now();
   let events = 0;
-  let timer: NodeJS.Timeout | undefined;
+  const over = new AbortController();
+  const time = AbortSignal.any([signal, over.signal]);
   const isCut = await Promise.race([
     stream.whenEnded(() => events++).then(() => true),
-    new Promise<false>((resolve) => {
-      timer = setTimeout(() => resolve(false), idle * 1000);
-      if (signal.aborted) resolve(false);
-      signal.addEventListener('abort', () => resolve(false));
-    }),
+    sleep(idle * 1000, false, { signal: time }).catch(() => false), // interrupted
   ]);
-  clearTimeout(timer);
+  over.abort();
   const passed = performance.now() - startedAt;
   const seconds = (passed / 1000).toFixed(passed < 10_000 ? 1 : 0);
   if (isCut) {

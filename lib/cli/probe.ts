@@ -14,6 +14,7 @@ import {
   YES,
 } from '../protocol/wire';
 import type { Envelope, Hello } from '../protocol/wire';
+import { parseObject } from './explain';
 
 const MAX_EVENT_LENGTH = 1_000_000; // characters
 const EXCERPT_LENGTH = 2_000; // characters
@@ -176,10 +177,6 @@ function readFirstEvent(
 }
 
 function parseHello(data: string): Hello | undefined {
-  try {
-    const hello = JSON.parse(data) as Partial<Hello> | null;
-    return typeof hello?.token === 'string' ? (hello as Hello) : undefined;
-  } catch {
-    return undefined;
-  }
+  const hello: Partial<Hello> | undefined = parseObject(data);
+  return typeof hello?.token === 'string' ? (hello as Hello) : undefined;
 }

@@ -15,7 +15,7 @@ const HIGH_WATER_MARK = 60_000;
 /** Options of {@link talk}. */
 export interface TalkOptions {
   headers: Record<string, string>;
-  transport: SseClientOptions['transport'];
+  transport: NonNullable<SseClientOptions['transport']>;
   /** Messages to send instead of the lines of the standard input. */
   execute: string[];
   /** Seconds to stay connected after the messages of `execute` were acknowledged. Negative: until interrupted. */
@@ -27,7 +27,7 @@ export interface TalkOptions {
 /** Talks to a server: sends lines, and prints what arrives. Resolves with the exit code when the session has ended. */
 export async function talk(
   url: string,
-  { headers, transport = 'auto', execute, wait, text }: TalkOptions,
+  { headers, transport, execute, wait, text }: TalkOptions,
   { stdin, stdout, stderr, signal }: CommandIo,
 ): Promise<number> {
   const client = new SseClient(url, { headers, transport, renewSession: false });
@@ -76,7 +76,6 @@ export async function talk(
   const closing = new AbortController();
   void exitCode.then(() => closing.abort());
   const stopped = AbortSignal.any([signal, closing.signal]);
-  if (signal.aborted) close();
   signal.addEventListener('abort', close);
 
   if (execute.length > 0) {
