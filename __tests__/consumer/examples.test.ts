@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { launchChromium } from '../browser/helpers/chromium';
-import { messagesOf, openClient } from '../helpers/client';
+import { messagesOf, next, openClient } from '../helpers/client';
 import { onTestFinished } from '../helpers/on-test-finished';
 import { findPort } from '../helpers/programs';
 import { waitFor } from '../helpers/wait-for';
@@ -91,6 +91,21 @@ test('Each example has a README with its command, and is tested', () => {
     expect(readFileSync(join(EXAMPLES, 'README.md'), 'utf8')).toContain(`[${folder}](${folder})`);
   }
 });
+
+test.each(['chat', 'progress', 'rpc'])(
+  'The server of %s continues after messages of any form',
+  async (folder) => {
+    const url = await serve(folder);
+    const client = openClient(`${url}/sse`);
+    const odd = { toString: 1, valueOf: 1 };
+    const messages = [null, 7, 'text', [], { join: odd, name: odd }, { say: odd }, { watch: odd }];
+    for (const message of [...messages, { id: 1, method: odd }, { id: 1, method: 'add' }])
+      client.send(message);
+    client.close(3000);
+    expect(await next(client, 'close')).toMatchObject({ code: 3000, wasClean: true });
+    expect((await fetch(url)).status).toBe(200);
+  },
+);
 
 test('The example chat shows who is present, and what is said', async () => {
   const url = await serve('chat');

@@ -7,15 +7,20 @@ const sse = createSseMiddleware('/sse');
 app.use(sse);
 
 sse.on('connection', (connection) => {
-  connection.on('message', ({ join, name, say }) => {
-    if (join && name) enter(connection, String(join), String(name));
-    else if (say && connection.data) {
+  connection.on('message', (message) => {
+    const { join, name, say } = message ?? {}; // a client may send anything, also null
+    if (isText(join) && isText(name)) enter(connection, join, name);
+    else if (isText(say) && connection.data) {
       const { room, name: from } = connection.data;
-      sse.to(room).send({ from, say: String(say).slice(0, 500) });
+      sse.to(room).send({ from, say });
     }
   });
   connection.on('close', () => leave(connection));
 });
+
+function isText(value) {
+  return typeof value === 'string' && value !== '' && value.length <= 500;
+}
 
 function enter(connection, room, name) {
   leave(connection);

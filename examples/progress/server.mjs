@@ -14,8 +14,10 @@ app.use(sse);
 const jobs = new Map();
 
 sse.on('connection', (connection) => {
-  connection.on('message', ({ start, watch }) => {
-    const id = start ? startJob() : String(watch);
+  connection.on('message', (message) => {
+    const { start, watch } = message ?? {}; // a client may send anything, also null
+    const id = start ? startJob() : watch;
+    if (typeof id !== 'string') return;
     connection.join(`job:${id}`);
     connection.send({ id, percent: jobs.get(id) ?? null });
   });
@@ -34,6 +36,7 @@ async function work(id) {
     sse.to(`job:${id}`).send({ id, percent });
     await sleep(STEP);
   }
+  setTimeout(() => jobs.delete(id), 60_000).unref();
 }
 
 const page = fileURLToPath(new URL('index.html', import.meta.url));

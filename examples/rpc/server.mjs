@@ -15,10 +15,12 @@ const sse = createSseMiddleware('/sse');
 app.use(sse);
 
 sse.on('connection', (connection) => {
-  connection.on('message', async ({ id, method, params }) => {
+  connection.on('message', async (message) => {
+    const { id, method, params } = message ?? {}; // a client may send anything, also null
     let response;
     try {
-      if (!Object.hasOwn(methods, method)) throw new Error(`unknown method "${method}"`);
+      if (!Object.hasOwn(methods, method))
+        throw new Error(`unknown method ${JSON.stringify(method)}`);
       response = { id, result: await methods[method](params) };
     } catch (error) {
       response = { id, error: error.message };

@@ -17,4 +17,8 @@ const sent = {
 send(sent);
 await until(() => values.length === 1);
 assert.deepEqual(values, [sent]);
+
+client.send('text'); // is not MessagePack
+const { code } = await new Promise((resolve) => (client.onclose = resolve));
+assert.equal(code, 1007);
 await close();
