@@ -109,7 +109,7 @@ describe('The doctor', () => {
     });
   });
 
-  it('recognises HTTP/2', async () => {
+  it.each(['127.0.0.1', 'localhost'])('recognises HTTP/2 at %s', async (host) => {
     const { connect } = tls;
     const trust = (options: tls.ConnectionOptions) => connect({ ...options, ca: certificate });
     jest.spyOn(tls, 'connect').mockImplementation(trust as typeof connect);
@@ -123,7 +123,8 @@ describe('The doctor', () => {
     const origin = await serve((request, response) => {
       sse(request, response, () => response.writeHead(404).end());
     }, create as never);
-    const { code, findings } = await examine(`https://${origin}/sse`);
+    const address = `https://${origin.replace('127.0.0.1', host)}/sse`;
+    const { code, findings } = await examine(address);
     expect(code).toBe(0);
     expect(findings).toContainEqual({
       check: 'connections',
@@ -288,6 +289,8 @@ describe('The doctor', () => {
   it('says that nothing listens, or that a name has no address', async () => {
     const { severe } = await examine(`http://127.0.0.1:${await findPort()}/sse`);
     expect(severe[0]!.text).toMatch(/^Nothing listens at 127.0.0.1:\d+ \(ECONNREFUSED\)\.$/);
+    const { code } = await runCommand('doctor', `http://127.0.0.1:${await findPort()}/sse`);
+    expect(code).toBe(1);
     const unknown = await examine('http://name.invalid/sse');
     expect(unknown.severe[0]!.text).toContain('The name name.invalid has no address');
   });

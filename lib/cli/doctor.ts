@@ -234,7 +234,7 @@ async function watch(
   ]);
   over.abort();
   const passed = performance.now() - startedAt;
-  const seconds = (passed / 1000).toFixed(passed < 10_000 ? 1 : 0);
+  const seconds = (passed / 1000).toFixed(1);
   if (isCut) {
     return report({
       check: 'idle',

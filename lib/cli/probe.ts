@@ -137,8 +137,8 @@ async function readResponse(response: IncomingMessage): Promise<PlainResponse> {
     body += text as string;
     if (body.length > EXCERPT_LENGTH) break;
   }
-  const { statusCode = 0, headers } = response;
-  return { status: statusCode, headers, body: body.slice(0, EXCERPT_LENGTH) };
+  const { statusCode, headers } = response;
+  return { status: Number(statusCode), headers, body: body.slice(0, EXCERPT_LENGTH) };
 }
 
 function readFirstEvent(
