@@ -1,11 +1,10 @@
 // Starts the sketch board as three nodes on one Redis, behind a proxy that sends each request to another node.
-import { fork, spawn } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:http';
-import { createConnection } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createProxy } from './proxy.mjs';
+import { startRedis } from './redis-server.mjs';
 
 const NODES = ['node 1', 'node 2', 'node 3'];
 const RESTART_DELAY = 3000; // ms
@@ -15,7 +14,10 @@ const children = new Map(); // by the name of the node
 const ports = new Map(); // of the nodes that listen, by name
 let isStopping = false;
 
-const redis = await startRedis();
+const redis = await startRedis().catch(({ message }) => {
+  console.error(message);
+  process.exit(1);
+});
 await Promise.all(NODES.map(startNode));
 
 const proxy = createProxy(() => [...ports.values()]);
@@ -51,47 +53,7 @@ async function stop(signal) {
   // Ctrl+C reaches the nodes as well.
   if (signal === 'SIGTERM') for (const child of children.values()) child.kill(signal);
   await Promise.all(ended);
-  redis.process.kill();
+  redis.stop();
   proxy.close();
   proxy.closeAllConnections();
-}
-
-/** Starts a Redis on a free port, which keeps nothing on the disk. */
-async function startRedis() {
-  const port = await findPort();
-  const options = ['--port', port, '--bind', '127.0.0.1', '--save', ''];
-  // In a process group of its own, it does not receive Ctrl+C.
-  const child = spawn('redis-server', options, { stdio: 'ignore', detached: true });
-  child.once('error', ({ code, message }) => {
-    const isMissing = code === 'ENOENT';
-    console.error(
-      isMissing
-        ? 'redis-server is not installed. Debian and Ubuntu: apt-get install redis-server. macOS: brew install redis.'
-        : message,
-    );
-    process.exit(1);
-  });
-  while (!(await isListening(port))) await sleep(20);
-  return { process: child, url: `redis://127.0.0.1:${port}` };
-}
-
-async function findPort() {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
-
-async function isListening(port) {
-  const socket = createConnection(port, '127.0.0.1');
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    return false;
-  } finally {
-    socket.destroy();
-  }
 }

@@ -1,14 +1,17 @@
 import { createServer } from 'node:http';
 import { createAdapter as createPubSubAdapter } from '@socket.io/redis-adapter';
 import { createAdapter as createStreamsAdapter } from '@socket.io/redis-streams-adapter';
+import { createClient } from 'redis';
 import { Server } from 'socket.io';
-import { startRedis } from './redis.mjs';
+import { startRedis } from '../../example-app/redis-server.mjs';
 import { serve } from './serve.mjs';
 
 const DIST = new URL('../../dist/', import.meta.url);
 const [kind, build = DIST] = process.argv.slice(2);
 const NODES = 3; // all in this process, so that its CPU time is that of the three
-const connect = await startRedis();
+const redis = await startRedis();
+process.once('exit', redis.stop);
+const connect = () => createClient({ url: redis.url }).connect();
 
 await serve(async (events) => {
   const nodes = await Promise.all(
