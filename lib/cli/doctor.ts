@@ -35,6 +35,12 @@ const HEARTBEAT_TOLERANCE = 1.2;
 /** POSTs on connections of their own, which a proxy may send to different servers. */
 const POSTS = 4;
 
+const IS_SSE_DUPLEX: Finding = {
+  check: 'server',
+  severity: 'ok',
+  text: 'The server is a server of sse-duplex.',
+};
+
 /** Examines the path to a server, prints what it has found, and resolves with the exit code. */
 export async function examine(
   url: string,
@@ -71,17 +77,16 @@ async function runChecks(
     if (outcome.type === 'foreign-stream') return report(foreignStream(outcome.event));
     if (outcome.type === 'silent') return await checkPoll(prober, `${id}-poll`, report);
     const { stream } = outcome;
-    report({ check: 'server', severity: 'ok', text: 'The server is a server of sse-duplex.' });
+    report(IS_SSE_DUPLEX);
     reportStream(stream, report);
-    const { token, ackAfter } = stream.hello;
-    const envelope = { token, id: 0, ack: 0, messages: [] };
+    const envelope = emptyEnvelope(stream);
     if (!(await checkPosts(prober, id, envelope, report))) return stream.abort();
     reportBinary(stream, report);
     await reportConnections(prober, url, report);
     // A server ends a stream whose client sends nothing for too long.
     const keepAlive = setInterval(() => {
       prober.post(id, envelope, REQUEST_TIMEOUT).catch(() => {});
-    }, ackAfter.idle);
+    }, stream.hello.ackAfter.idle);
     await watch(stream, idle, report, signal);
     clearInterval(keepAlive);
     await close(prober, id, envelope);
@@ -118,8 +123,8 @@ async function checkPoll(
       remedy: 'The server is blocked, or a proxy waits for a server that does not answer.',
     });
   }
-  const envelope = { token: outcome.stream.hello.token, id: 0, ack: 0, messages: [] };
-  report({ check: 'server', severity: 'ok', text: 'The server is a server of sse-duplex.' });
+  const envelope = emptyEnvelope(outcome.stream);
+  report(IS_SSE_DUPLEX);
   report({
     check: 'stream',
     severity: 'warning',
@@ -145,6 +150,11 @@ function reportStream({ headers, openedAfter }: OpenStream, report: (finding: Fi
     text: `The stream is compressed (${encoding}), so that messages may be late.`,
     remedy: 'Exclude this path from the compression of your application or proxy.',
   });
+}
+
+/** A POST without messages, of which the application notices nothing. */
+function emptyEnvelope({ hello }: OpenStream): Envelope {
+  return { token: hello.token, id: 0, ack: 0, messages: [] };
 }
 
 /** Returns whether the POSTs were accepted. */
@@ -242,7 +252,7 @@ async function watch(
       text: `The stream was cut after ${seconds} s. The client reconnects each time, and loses no message.`,
       remedy:
         `A timeout on the way is shorter than the heartbeat interval (${heartbeat} ms): raise the timeout, ` +
-        `or set the server's heartbeatInterval to less.`,
+        "or set the server's heartbeatInterval to less.",
     });
   }
   if (events === 0 && passed > heartbeat * HEARTBEAT_TOLERANCE) {
@@ -254,7 +264,7 @@ async function watch(
         'A proxy holds back what follows the first event: turn its buffering off for this path.',
     });
   }
-  const heard = events === 0 ? '' : `, and heartbeats arrived`;
+  const heard = events === 0 ? '' : ', and heartbeats arrived';
   report({
     check: 'idle',
     severity: 'ok',

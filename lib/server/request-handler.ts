@@ -167,7 +167,9 @@ export class RequestHandler {
     emit(this.#emitter, 'connection', connection, request);
   }
 
-  /** Whether the client has disconnected, or other code has answered, while this handler waited. */
+  /**
+   * Whether the client has disconnected, or other code has answered, while this handler waited. Warns of the latter.
+   */
   #isOver(response: ServerResponse): boolean {
     if (response.headersSent) this.#warnings.onAnswered();
     return response.headersSent || isAborted(response);
