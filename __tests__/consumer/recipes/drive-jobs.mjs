@@ -19,18 +19,22 @@ const storage = {
 const seen = [];
 const openPage = () => {
   const client = new SseClient(url);
-  watchJob(client, 'report', storage, (progress) => seen.push(progress));
-  return client;
+  const start = watchJob(client, storage, (progress) => seen.push(progress));
+  return { client, start };
 };
 const page = openPage();
+page.client.send({ unknown: true }); // starts nothing
+page.start('report');
 await until(() => seen.length === 1);
 report(50);
 await until(() => seen.length === 2);
-page.close();
+page.client.close();
 const reloaded = openPage();
 await until(() => seen.length === 3);
 finish();
 await until(() => seen.length === 4);
-assert.deepEqual(seen, [0, 'report 50', 'report 50', 'done']);
-reloaded.close();
+reloaded.start('another');
+await until(() => seen.length === 5);
+assert.deepEqual(seen, [0, 'report 50', 'report 50', 'done', 0]);
+reloaded.client.close();
 await close();

@@ -29,6 +29,7 @@ send({ text: 'three' });
 await until(() => received.length === 5);
 assert.deepEqual(received, ['1 join', '1 one', '2 join', '2 two', '2 three']);
 
+assert.deepEqual([isNew({}), isNew(null), isNew({})], [true, true, true]);
 assert.deepEqual([isNew({ id: 'x' }), isNew({ id: 'x' })], [true, false]);
 for (const id of ['a', 'b', 'c']) isNew({ id });
 assert.equal(isNew({ id: 'x' }), true); // forgotten
