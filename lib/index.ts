@@ -3,7 +3,7 @@ export type {
   SseMiddleware,
   SseMiddlewareEvents,
   SseRoom,
-  SseRoomSendOptions,
+  SseRoomOptions,
   SseSessionReference,
 } from './server/create-sse-middleware';
 export type { SseConnections, SseStats } from './server/session-registry';

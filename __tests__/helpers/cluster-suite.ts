@@ -194,6 +194,50 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       ]);
     });
 
+    it('close the members of a room and one session at any node, after what was sent before', async () => {
+      const nodes = await startNodes(2, (connection) => connection.join('all'));
+      const clients = [0, 1, 1].map((node) => connect(nodes, { get: node, post: node }));
+      const messages = clients.map(messagesOf);
+      const closes = clients.map((client) => next(client, 'close'));
+      await Promise.all(clients.map((client) => next(client, 'open')));
+      const [{ sse }] = nodes as [FaultyNode];
+      const [spared] = nodes[1]!.connections as [NodeConnection];
+      sse.to('all').send('last');
+      sse.to('all').close(4001, 'signed out', { except: spared });
+      await waitFor(() => clients.filter(({ readyState }) => readyState === 3).length === 2);
+      expect(spared.readyState).toBe(1);
+      sse.session('nobody').close();
+      sse.session(spared.id).close(4002, 'replaced');
+      const ends = (await Promise.all(closes)).map(({ code, reason }) => `${code} ${reason}`);
+      expect(ends.sort()).toEqual(['4001 signed out', '4001 signed out', '4002 replaced']);
+      expect(messages).toEqual([['last'], ['last'], ['last']]);
+      expect(() => sse.to('all').close(1006)).toThrow(RangeError);
+      expect(() => sse.session('a').close(1006)).toThrow(RangeError);
+    });
+
+    it('close a session whose node is killed before it has recorded the close', async () => {
+      const nodes = await startNodes(2, (connection) => connection.join('all'));
+      const [first, second] = nodes as [FaultyNode, FaultyNode];
+      const route = { get: 0, post: 0 };
+      const client = connect(nodes, route);
+      const messages = messagesOf(client);
+      const closed = next(client, 'close');
+      await next(client, 'open');
+      second.sse.to('all').send('sent');
+      await waitFor(() => messages.length === 1); // the room is recorded
+      first.engine.fault = (method) => (method === 'commit' ? 'lose' : 'none');
+      const [connection] = first.connections as [NodeConnection];
+      connection.send('not recorded'); // holds the close event back
+      second.sse.to('all').close(4001, 'signed out');
+      await waitFor(() => connection.readyState === 2);
+      route.get = route.post = 1;
+      first.kill();
+      const { code, reason, wasClean } = await closed;
+      expect([code, reason, wasClean]).toEqual([4001, 'signed out', true]);
+      expect(messages).toEqual(['sent']);
+      await waitForAsync(async () => (await source.countSessions()) === 0);
+    });
+
     it('reject the Dart dialect', async () => {
       const [{ url }] = (await startNodes(1)) as [FaultyNode];
       const response = await fetch(addressOf(url, 'a'));

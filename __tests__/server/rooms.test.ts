@@ -120,6 +120,43 @@ describe('A connection', () => {
     expect(connection.rooms).toEqual(['chat']);
   });
 
+  it('is closed with the other members of a room, after what was sent before', async () => {
+    const { sse, clients, connections } = await openClients(3);
+    const [first, second, third] = connections;
+    for (const connection of [first, second]) connection.join('user:anna');
+    second.send('before');
+    sse.to('user:anna').close(4001, 'signed out', { except: first });
+    expect(connections.map(({ readyState }) => readyState)).toEqual([1, 2, 1]);
+    expect(await clients[1]!.stream.takeData()).toBe('before');
+    expect(await clients[1]!.stream.take()).toMatchObject({
+      event: 'close',
+      data: JSON.stringify({ code: 4001, reason: 'signed out' }),
+    });
+    sse.to('user:anna').close();
+    expect(await clients[0]!.stream.take()).toMatchObject({
+      data: JSON.stringify({ code: 1000, reason: '' }),
+    });
+    expect(third.readyState).toBe(1);
+  });
+
+  it('is closed by its session id', async () => {
+    const { sse, clients, connections } = await openClients(2);
+    sse.session('nobody').close();
+    sse.session('client1').close(4002, 'replaced');
+    expect(connections.map(({ readyState }) => readyState)).toEqual([1, 2]);
+    expect(await clients[1]!.stream.take()).toMatchObject({
+      data: JSON.stringify({ code: 4002, reason: 'replaced' }),
+    });
+  });
+
+  it('stays open if the code or the reason of the close is invalid', async () => {
+    const { sse, connections } = await openClients(1);
+    connections[0].join('board');
+    expect(() => sse.to('board').close(1006)).toThrow(RangeError);
+    expect(() => sse.session('client0').close(1000, 'x'.repeat(124))).toThrow(RangeError);
+    expect(connections[0].readyState).toBe(1);
+  });
+
   it('does not join a room while it closes', async () => {
     const { connections } = await openClients(1);
     const [connection] = connections;

@@ -28,7 +28,7 @@ describe('SessionLog', () => {
   it('has the messages, the broadcasts and the rooms in the order of the calls', () => {
     const log = new SessionLog(START);
     log.addMessage('"x"', 10);
-    log.addBroadcast('11', 11);
+    log.addBroadcast(broadcast(11));
     log.addRoom('join', 'a room', 11);
     log.addRoom('join', 'b', 11);
     log.addRoom('leave', 'b', 12);
@@ -42,11 +42,11 @@ describe('SessionLog', () => {
   it('releases the messages before the first entry that is not recorded', () => {
     const log = new SessionLog(START);
     expect(log.released).toBe(Infinity);
-    log.addBroadcast('11', 11);
+    log.addBroadcast(broadcast(11));
     log.addMessage('"x"', 11);
-    log.addBroadcast('12', 12);
+    log.addBroadcast(broadcast(12));
     log.addRoom('join', 'room', 12);
-    log.addBroadcast('13', 13);
+    log.addBroadcast(broadcast(13));
     expect(log.released).toBe(1);
     log.onRecorded(1);
     expect([log.released, log.unrecorded]).toEqual([3, { firstEntry: 1, log: ['12 j"room"'] }]);
@@ -58,7 +58,7 @@ describe('SessionLog', () => {
     const log = new SessionLog(START);
     log.addRoom('join', 'room', 10);
     log.addMessage('"x"', 12);
-    log.addBroadcast('13', 13);
+    log.addBroadcast(broadcast(13));
     log.addMessage('"y"', 15);
     expect(log.acknowledge(2)).toBe(false); // nothing is recorded
     log.onRecorded(2);
@@ -83,7 +83,7 @@ describe('SessionLog', () => {
   it('has a checkpoint up to the position before its first step', () => {
     const log = new SessionLog(START);
     expect(log.checkpointAt(15).position).toBe(15);
-    log.addBroadcast('17', 17);
+    log.addBroadcast(broadcast(17));
     expect(log.checkpointAt(20).position).toBe(16);
     const other = new SessionLog(START);
     other.addMessage('"x"', 17);
@@ -132,12 +132,35 @@ describe('SessionLog', () => {
   it('turns broadcasts into messages when their log is lost', () => {
     const log = new SessionLog(START);
     log.addRoom('join', 'room', 10);
-    log.addBroadcast('11', 11);
+    log.addBroadcast(broadcast(11));
     log.addRoom('leave', 'other', 11);
     log.onRecorded(2);
     const without = log.withoutBroadcasts(1_000);
     expect([without.messages, without.sent, without.released]).toEqual([['11'], 1, 0]);
     expect(without.unrecorded.log).toEqual(['1000 j"room"', '1000 m11', '1000 l"other"']);
     expect(without.checkpointAt(1_000)).toEqual({ ...START, position: 1_000 });
+  });
+
+  describe('with a broadcast that closes the session', () => {
+    const close = { code: 4001, reason: 'signed out' };
+    const closing = { ...broadcast(12), message: undefined, close };
+
+    it('ends with it', () => {
+      const log = restore({ log: [] }, [broadcast(11), closing, broadcast(13)]);
+      expect([log.close, log.messages, log.sent]).toEqual([close, ['11'], 1]);
+      expect(restore({ log: [] }, [{ ...closing, except: 'a' }, broadcast(13)]).close).toBe(
+        undefined,
+      );
+    });
+
+    it('keeps its checkpoint before it, so that another owner finds it', () => {
+      const log = new SessionLog(START);
+      log.addBroadcast(broadcast(11));
+      log.addBroadcast(closing);
+      expect([log.sent, log.close]).toEqual([1, close]);
+      log.acknowledge(1);
+      expect(log.checkpointAt(20)).toMatchObject({ acknowledged: 1, position: 11 });
+      expect([log.acknowledge(1), log.close]).toEqual([false, close]);
+    });
   });
 });

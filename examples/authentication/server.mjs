@@ -41,9 +41,7 @@ app.post('/sign-out', (request, response, next) => {
   request.session.destroy((error) => {
     if (error) return next(error);
     // Their streams are open already, so the cookie alone does not end them.
-    for (const connection of sse.connections) {
-      if (connection.principal === user) connection.close(4401, 'signed out');
-    }
+    sse.to(`user:${user}`).close(4401, 'signed out');
     response.sendStatus(204);
   });
 });

@@ -1,4 +1,5 @@
 import type { EncodedMessage } from '../protocol/message';
+import type { Close } from '../protocol/wire';
 
 /**
  * The storage that the nodes of a cluster share: an interface, so that it can be implemented on different
@@ -244,10 +245,14 @@ export interface RecordedMessages {
   close: ClientClose | undefined;
 }
 
-/** A message for sessions of all nodes: exactly those that match all of its conditions. */
+/**
+ * A message for sessions of all nodes, or the order to close them: for exactly those that match all of its conditions.
+ */
 export interface Broadcast {
   /** The message, encoded. */
-  message: EncodedMessage;
+  message?: EncodedMessage;
+  /** Present instead of a message if the sessions are to be closed. */
+  close?: Close;
   /** Only for the members of this room. */
   room?: string;
   /** Only for the session with this id. */

@@ -187,8 +187,8 @@ export class ClusterSessions implements NodeSessions {
       firstNumber: 0,
       cluster: { node: this.node, start, isRecovered: stored.sequence > 0 },
     });
-    const ending = close && { code: close.code, reason: close.reason };
-    if (ending && close.isClosed) {
+    const ending = close ? { code: close.code, reason: close.reason } : log.close;
+    if (ending && close?.isClosed) {
       session.lifecycle.restoreClosed(ending);
       return session;
     }

@@ -29,13 +29,13 @@ export interface SseMiddlewareEvents<Incoming, Outgoing, Req> {
   clientError: [error: SseRequestError, request: Req];
 }
 
-/** Options of {@link SseRoom.send}. */
-export interface SseRoomSendOptions<Connection> {
-  /** A member that does not get the message, such as the connection that it came from. @default none */
+/** Options of {@link SseRoom.send} and {@link SseRoom.close}. */
+export interface SseRoomOptions<Connection> {
+  /** A member that is left out, such as the connection that the message came from. @default none */
   except?: Connection;
 }
 
-/** Sends to the members of a room. Returned by `sse.to(room)`. */
+/** Sends to the members of a room, and closes them. Returned by `sse.to(room)`. */
 export interface SseRoom<Outgoing, Connection> {
   /**
    * Sends a message to all members of the room at the time of the call. As with `broadcast`, the message is
@@ -44,10 +44,23 @@ export interface SseRoom<Outgoing, Connection> {
    * @param message any JSON-serialisable value.
    * @throws TypeError if the message is not JSON-serialisable.
    */
-  send(message: Outgoing, options?: SseRoomSendOptions<Connection>): void;
+  send(message: Outgoing, options?: SseRoomOptions<Connection>): void;
+
+  /**
+   * Closes the connections of all members of the room at the time of the call, as `connection.close` does: each
+   * client receives everything that was sent before, then the code and the reason, and does not reconnect. For
+   * example when a user signs out. A request that is being authorized at that time can open a new connection:
+   * `authorize` must reject the user already.
+   *
+   * @param code default 1000; 1000 to 1003 and 1007 to 1014 as RFC 6455 §7.4.1 defines them, or 3000 to
+   * 4999 for the application's own.
+   * @param reason default ''; at most 123 bytes of UTF-8.
+   * @throws RangeError if the code or the reason is invalid; no connection is closed then.
+   */
+  close(code?: number, reason?: string, options?: SseRoomOptions<Connection>): void;
 }
 
-/** Sends to one session. Returned by `sse.session(id)`. */
+/** Sends to one session, and closes it. Returned by `sse.session(id)`. */
 export interface SseSessionReference<Outgoing> {
   /**
    * Sends a message to the session, if it exists; else the message is discarded. In a cluster the session may belong
@@ -57,6 +70,15 @@ export interface SseSessionReference<Outgoing> {
    * @throws TypeError if the message is not JSON-serialisable.
    */
   send(message: Outgoing): void;
+
+  /**
+   * Closes the session, if it exists, as `connection.close` does. In a cluster the session may belong to any node.
+   *
+   * @param code see {@link SseRoom.close}.
+   * @param reason see {@link SseRoom.close}.
+   * @throws RangeError if the code or the reason is invalid.
+   */
+  close(code?: number, reason?: string): void;
 }
 
 /** Express middleware with an event API, returned by {@link createSseMiddleware}. */
@@ -92,7 +114,7 @@ export interface SseMiddleware<Incoming, Outgoing, Req> {
   ): void;
 
   /**
-   * Returns an object that sends to the members of a room: see `connection.join`.
+   * Returns an object that sends to the members of a room, or closes them: see `connection.join`.
    *
    * @param room any string but ''. A room exists as long as it has members.
    * @throws TypeError if the name of the room is not such a string.
@@ -100,7 +122,7 @@ export interface SseMiddleware<Incoming, Outgoing, Req> {
   to(room: string): SseRoom<Outgoing, SseConnection<Incoming, Outgoing, Req>>;
 
   /**
-   * Returns an object that sends to the session with this id.
+   * Returns an object that sends to the session with this id, or closes it.
    *
    * @param id as `connection.id`.
    * @throws TypeError if the id is not a string.
@@ -214,13 +236,22 @@ export function createSseMiddleware<
     to(room: string) {
       checkRoom(room);
       return {
-        send: (message: unknown, { except }: SseRoomSendOptions<SseConnection> = {}) =>
+        send: (message: unknown, { except }: SseRoomOptions<SseConnection> = {}) =>
           registry.sendToRoom(room, message, except),
+        close: (
+          code: number = CloseCode.normal,
+          reason = '',
+          { except }: SseRoomOptions<SseConnection> = {},
+        ) => registry.closeRoom(room, { code, reason }, except),
       };
     },
     session(id: string) {
       if (typeof id !== 'string') throw new TypeError(`a session id is a string, not ${typeof id}`);
-      return { send: (message: unknown) => registry.sendToSession(id, message) };
+      return {
+        send: (message: unknown) => registry.sendToSession(id, message),
+        close: (code: number = CloseCode.normal, reason = '') =>
+          registry.closeSession(id, { code, reason }),
+      };
     },
     close: (code: number = CloseCode.serviceRestart, reason = '') => registry.close(code, reason),
     stats: () => registry.stats(),

@@ -165,8 +165,8 @@ export class Journal {
     return isRepeated(broadcast, this.#lastNumbers);
   }
 
-  recordBroadcast(message: EncodedMessage, position: number): void {
-    this.#log.addBroadcast(message, position);
+  recordBroadcast(broadcast: PositionedBroadcast): void {
+    this.#log.addBroadcast(broadcast);
   }
 
   recordRoom(change: 'join' | 'leave', room: string): void {

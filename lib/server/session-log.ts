@@ -1,9 +1,10 @@
 import type { EncodedMessage } from '../protocol/message';
+import type { Close } from '../protocol/wire';
 import type { Checkpoint, PositionedBroadcast, StoredSession } from './cluster-engine';
 
 /**
  * What happened in a session, in the order in which its client sees it: messages, broadcasts, and changes of its
- * rooms, which decide what broadcasts it receives.
+ * rooms, which decide what broadcasts it receives. The last one may be a broadcast that closes it.
  */
 interface Step {
   /** Position of the last broadcast before the step, or of the broadcast itself. */
@@ -16,6 +17,8 @@ interface Step {
   entry?: string;
   joins?: string;
   leaves?: string;
+  /** How the session is to be closed, if the step is such a broadcast. */
+  close?: Close;
 }
 
 /** The first character of an entry, after its position. The encoded message follows, or the room's name as JSON. */
@@ -58,11 +61,13 @@ export class SessionLog {
     let next = 0;
     const addBroadcasts = (until: number) => {
       for (let broadcast; (broadcast = broadcasts[next]); next++) {
-        const { position, message } = broadcast;
-        if (position > until) break;
+        const { position } = broadcast;
+        if (position > until || steps.at(-1)?.close) break; // nothing follows the close
         const isMissed = position > checkpoint.position && !isRepeated(broadcast, lastNumbers);
-        if (isMissed && matches(broadcast, id, rooms))
-          steps.push({ position, before: before++, message });
+        if (isMissed && matches(broadcast, id, rooms)) {
+          steps.push(toStep(broadcast, before));
+          if (broadcast.message !== undefined) before++;
+        }
       }
     };
     for (const step of entries) {
@@ -93,6 +98,11 @@ export class SessionLog {
     return [...rooms];
   }
 
+  /** How a broadcast has closed the session, if one has. */
+  get close(): Close | undefined {
+    return this.#steps.at(-1)?.close;
+  }
+
   /** Number of messages that may be written: those before the first step that the engine does not have. */
   get released(): number {
     return this.#unrecorded[0]?.before ?? Infinity;
@@ -109,8 +119,9 @@ export class SessionLog {
     this.#addEntry({ position, before: this.#sent, entry, ...roomChange });
   }
 
-  addBroadcast(message: EncodedMessage, position: number): void {
-    this.#steps.push({ position, before: this.#sent++, message });
+  addBroadcast(broadcast: PositionedBroadcast): void {
+    this.#steps.push(toStep(broadcast, this.#sent));
+    if (broadcast.message !== undefined) this.#sent++;
   }
 
   #addEntry(step: Step): void {
@@ -136,7 +147,8 @@ export class SessionLog {
     let moved = 0;
     for (const step of this.#steps) {
       const after = step.before + (step.message === undefined ? 0 : 1);
-      if (step === unrecorded || after > count) break;
+      // A new owner must find the close, even if the present one could not record it.
+      if (step === unrecorded || after > count || step.close) break;
       moved++;
     }
     if (moved === 0) return false;
@@ -200,6 +212,11 @@ export function matches(
     (session === undefined || session === id) &&
     except !== id
   );
+}
+
+/** @param before number of messages before the broadcast. */
+function toStep({ position, message, close }: PositionedBroadcast, before: number): Step {
+  return message === undefined ? { position, before, close } : { position, before, message };
 }
 
 function applyTo(rooms: Set<string>, { joins, leaves }: Step): void {

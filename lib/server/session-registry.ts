@@ -1,5 +1,6 @@
 import { CloseCode, validateClose } from '../protocol/close-code';
 import type { EncodedMessage } from '../protocol/message';
+import type { Close } from '../protocol/wire';
 import { PreparedMessage } from './batch';
 import type { Broadcast, PositionedBroadcast } from './cluster-engine';
 import { ClusterSessions } from './cluster-sessions';
@@ -173,14 +174,41 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
     return sessions;
   }
 
+  /**
+   * Closes the sessions of the members of a room.
+   *
+   * @throws RangeError if the code or the reason is invalid.
+   */
+  closeRoom(room: string, close: Close, except?: SseConnection): void {
+    checkClose(close);
+    if (this.cluster) {
+      const broadcast: Broadcast = { close, room };
+      if (except) broadcast.except = except.id;
+      return this.cluster.node.broadcast(broadcast);
+    }
+    for (const session of this.#membersOf(room, except?.id)) session.lifecycle.close(close);
+  }
+
+  /**
+   * Closes the session with this id, if there is one.
+   *
+   * @throws RangeError if the code or the reason is invalid.
+   */
+  closeSession(id: string, close: Close): void {
+    checkClose(close);
+    if (this.cluster) this.cluster.node.broadcast({ close, session: id });
+    else this.find(id)?.lifecycle.close(close);
+  }
+
   deliverBroadcast(broadcast: PositionedBroadcast): void {
-    const { message, room } = broadcast;
+    const { message, close, room } = broadcast;
     const candidates = room === undefined ? this : this.#membersOf(room);
     const inRoom = { has: () => true };
     const sessions = [...candidates].filter(
       (each) => matches(broadcast, each.id, inRoom) && each.recordBroadcast(broadcast),
     );
-    this.#sendToAll(message, sessions);
+    if (message !== undefined) this.#sendToAll(message, sessions);
+    if (close) for (const { lifecycle } of sessions) lifecycle.close(close);
   }
 
   #sendToAll(message: EncodedMessage, sessions: Iterable<Session>): void {
@@ -196,8 +224,7 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
 
   /** @throws RangeError if the code or the reason is invalid. */
   async close(code: number, reason: string): Promise<void> {
-    const error = validateClose(code, reason);
-    if (error !== undefined) throw new RangeError(error);
+    checkClose({ code, reason });
     this.#isClosing = true;
     const isRestart = code === CloseCode.serviceRestart;
     // Other nodes continue the sessions.
@@ -236,6 +263,12 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
     }
     return { connections: this.#connections.size, connected, bufferedAmount, ...this.counts };
   }
+}
+
+/** @throws RangeError if the code or the reason is invalid. */
+function checkClose({ code, reason }: Close): void {
+  const error = validateClose(code, reason);
+  if (error !== undefined) throw new RangeError(error);
 }
 
 function filterInCluster(): TypeError {

@@ -206,10 +206,10 @@ export class Session
     return !this.lifecycle.isOpen || this.#sender.sendPrepared(message);
   }
 
-  /** In a cluster: records a broadcast before {@link sendPrepared}. Returns false if it is not to be sent. */
+  /** In a cluster: records a broadcast before it takes effect. Returns false if it has none on this session. */
   recordBroadcast(broadcast: PositionedBroadcast): boolean {
     if (!this.lifecycle.isOpen || this.journal?.hasReceived(broadcast)) return false;
-    this.journal?.recordBroadcast(broadcast.message, broadcast.position);
+    this.journal?.recordBroadcast(broadcast);
     return true;
   }
 
