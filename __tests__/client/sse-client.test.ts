@@ -362,18 +362,39 @@ describe('The end of an SseClient', () => {
     expect(() => client.close(1)).toThrow(RangeError);
   });
 
-  it('closes at once when it is not open yet and has nothing to send', async () => {
+  it('leaves no session on the server when it is closed before it is open', async () => {
     const { url, sse } = await openChannel();
     const client = openClient(url);
     const opens = eventsOf(client, 'open');
     client.close();
+    expect(client.readyState).toBe(2);
     expect(await next(client, 'close')).toMatchObject({
       code: 1000,
-      wasClean: false,
+      wasClean: true,
       unacknowledged: [],
     });
     expect(opens).toEqual([]);
-    await waitFor(() => sse.stats().connected === 0);
+    expect([sse.stats().opened, sse.stats().connections]).toEqual([1, 0]);
+  });
+
+  it('closes when its GET fails, if it is closed before it is open', async () => {
+    const requests: ((error: Error) => void)[] = [];
+    const client = openClient('http://127.0.0.1:1/sse', {
+      fetch: () => new Promise((_, reject) => requests.push(reject)),
+    });
+    await waitFor(() => requests.length === 1);
+    client.close(4000, 'done');
+    requests[0]?.(new Error('no network'));
+    const { code, reason, wasClean } = await next(client, 'close');
+    expect([code, reason, wasClean, requests.length]).toEqual([4000, 'done', false, 1]);
+  });
+
+  it('closes at once between two attempts to open a session', async () => {
+    const fetching = () => Promise.reject(new Error('no network'));
+    const client = openClient('http://127.0.0.1:1/sse', { fetch: fetching, backoff: () => 60_000 });
+    await next(client, 'error');
+    client.close();
+    expect(await next(client, 'close')).toMatchObject({ code: 1000, wasClean: false });
   });
 
   it('reports the code and reason of a server that closes', async () => {

@@ -46,6 +46,8 @@ export function createEventStream(handler: EventStreamHandler) {
   /** Whether messages arrive now: a stream is open, or one poll follows another. */
   let isConnected = false;
   let openedAt = 0;
+  /** Whether a GET is under way. */
+  let isRequesting = false;
   /** What the present response, or the last one, has been so far. */
   let progress = newProgress();
   let maxSilence = 0;
@@ -56,7 +58,14 @@ export function createEventStream(handler: EventStreamHandler) {
   let watchdog: ReturnType<typeof setTimeout> | undefined;
   let rearmWatchdog = () => {};
 
-  return { isOpen: () => progress.isOpen, run, onOpen, abort, wake: delay.end };
+  return {
+    isOpen: () => progress.isOpen,
+    isRequesting: () => isRequesting,
+    run,
+    onOpen,
+    abort,
+    wake: delay.end,
+  };
 
   /**
    * Sends GETs, as long as they are wanted.
@@ -128,6 +137,7 @@ export function createEventStream(handler: EventStreamHandler) {
     minDelay = 0;
     const timeout = transport.timeout(maxSilence);
     armWatchdog(timeout, 'buffered by a proxy or 6 streams open on HTTP/1.1');
+    isRequesting = true;
     try {
       const response = await handler.request(signal);
       const { body } = response;
@@ -165,6 +175,7 @@ export function createEventStream(handler: EventStreamHandler) {
     } catch (error) {
       return abortReason || describeError(error);
     } finally {
+      isRequesting = false;
       clearTimeout(watchdog);
       controller.abort(); // closes the connection, also after a response that was not read
     }

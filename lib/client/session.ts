@@ -79,13 +79,15 @@ export function openSession(
     ...host,
     transport,
     backoff,
-    isWanted: () => readyState !== CLOSED && !(session && closing),
+    isWanted: () => readyState !== CLOSED && !(closing && (session || !buffer.length)),
     request: requestStream,
     onEvent,
     onError,
     fail,
   });
-  void stream.run(minDelay);
+  void stream.run(minDelay).then(() => {
+    if (closing && !session) end(closing); // closed before it was open, and the GET has failed
+  });
 
   return {
     get readyState() {
@@ -176,7 +178,7 @@ export function openSession(
     queue.onAck(hello); // by the stream's request
     queue.wake();
     queue.flush();
-    if (isConnecting) dispatch(type);
+    if (isConnecting && !closing) dispatch(type);
     return true;
   }
 
@@ -215,8 +217,10 @@ export function openSession(
   function closingHandshake(close: Close): void {
     closing = close;
     stream.wake(); // no other stream is opened
-    // Without a session there is nothing to wait for, unless there are messages to send in it.
-    const timeout = session || buffer.length ? CLOSE_TIMEOUT : 0;
+    // Without a session there is nothing to wait for, unless there are messages to send in it, or a GET is under way:
+    // it may have opened one, which would stay on the server if it was not closed.
+    const isWaiting = session || buffer.length || stream.isRequesting();
+    const timeout = isWaiting ? CLOSE_TIMEOUT : 0;
     clearTimeout(closeTimer);
     closeTimer = setTimeout(() => end(close), timeout);
     queue.close(close);
