@@ -64,6 +64,8 @@ export interface ChaosReport {
   sessionsLost: number;
   /** Streams that were lost, and the milliseconds until they were back. */
   away: { count: number; p50: number; p95: number; max: number };
+  /** When streams were lost, in milliseconds on the monotonic clock, in order. */
+  lostAt: number[];
 }
 
 interface TestClient {
@@ -112,6 +114,7 @@ export async function runClusterChaos(options: ChaosOptions): Promise<ChaosRepor
 
   const agent = new Agent({ keepAlive: true });
   const away: number[] = [];
+  const allLostAt: number[] = [];
   let sessionsLost = 0;
   const testClients = Array.from({ length: count }, (_, index): TestClient => {
     const client = new SseClient<Down, Up>(balancer.url, {
@@ -122,7 +125,7 @@ export async function runClusterChaos(options: ChaosOptions): Promise<ChaosRepor
     const state: TestClient = { client, sent: 0, echoes: 0, chain: '', shared: new Map() };
     let lostAt = 0;
     client.onerror = () => {}; // the faults are expected
-    client.ondisconnect = () => (lostAt = performance.now());
+    client.ondisconnect = () => allLostAt.push((lostAt = performance.now()));
     client.onreconnect = () => away.push(performance.now() - lostAt);
     client.onsessionlost = ({ reason }) => {
       sessionsLost++;
@@ -231,5 +234,6 @@ export async function runClusterChaos(options: ChaosOptions): Promise<ChaosRepor
     violations,
     sessionsLost,
     away: { count: away.length, p50: quantile(0.5), p95: quantile(0.95), max: quantile(1) },
+    lostAt: allLostAt,
   };
 }

@@ -49,6 +49,7 @@ export const clusterSoaks: Record<string, () => AsyncGenerator<Result>> = {
 
   async *'cluster-deploy'() {
     const reconnectJitter = 5_000;
+    const restartedAt: number[] = [];
     const report = await runOnRedis({
       clients: 1_000,
       interval: 10_000,
@@ -56,6 +57,7 @@ export const clusterSoaks: Record<string, () => AsyncGenerator<Result>> = {
       sse: { reconnectJitter },
       async faults(cluster) {
         for (let node = 0; node < 3; node++) {
+          restartedAt.push(performance.now());
           await cluster.restart(node);
           await sleep(reconnectJitter + 1_000);
         }
@@ -63,6 +65,20 @@ export const clusterSoaks: Record<string, () => AsyncGenerator<Result>> = {
     });
     yield judge('each of 3 nodes shut down and started again', report);
     yield ['95 % of the streams are back within 1 s', report.away.p95 < 1_000, report.away];
+    for (const start of restartedAt) {
+      const tenths = new Array<number>(10).fill(0);
+      for (const time of report.lostAt) {
+        const tenth = Math.floor(((time - start) / reconnectJitter) * 10);
+        if (tenth in tenths) tenths[tenth]!++;
+      }
+      const total = tenths.reduce((sum, count) => sum + count);
+      const isSpread = total > 100 && Math.max(...tenths) < total / 5;
+      yield [
+        'the streams end over all of reconnectJitter, under 20 % of them in a tenth',
+        isSpread,
+        { tenths },
+      ];
+    }
   },
 
   async *'cluster-suspend'() {
@@ -181,7 +197,12 @@ function run(options: SoakOptions & Pick<ChaosOptions, 'redisPort'>): Promise<Ch
 
 /** Whether nothing was lost, doubled or reordered, and no session ended. */
 function judge(what: string, report: ChaosReport): Result {
-  const { seed, sent, echoes, violations, sessionsLost } = report;
+  const { lostAt, ...figures } = report;
+  const { seed, sent, echoes, violations, sessionsLost } = figures;
   const isMet = sent > 0 && echoes === sent && violations.length === 0 && sessionsLost === 0;
-  return [`SEED=${seed}: ${what}: nothing lost, doubled or reordered`, isMet, report];
+  return [
+    `SEED=${seed}: ${what}: nothing lost, doubled or reordered`,
+    isMet,
+    { ...figures, streamsLost: lostAt.length },
+  ];
 }

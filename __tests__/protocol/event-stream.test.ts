@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import {
+  EMPTY_COMMENT,
   createEventStreamDecoder,
   encodeEvent,
   encodeFields,
@@ -154,6 +155,17 @@ describe('createEventStreamDecoder', () => {
     expect(decode('\uFEFFdata: a\n\n')).toEqual([]);
     const bytes = new TextEncoder().encode('\uFEFFdata: a\n\n');
     expect(decode(new TextDecoder().decode(bytes))).toEqual([event('a')]);
+  });
+
+  it('dispatches nothing for a comment, and accepts an empty piece', () => {
+    expect(decode(EMPTY_COMMENT, '\n')).toEqual([]);
+    expect(decode('data: a\n', EMPTY_COMMENT)).toEqual([event('a')]);
+    expect(createEventStreamDecoder(() => {}, 0)('')).toBe(true);
+  });
+
+  it('treats a line feed at the beginning as a line of its own', () => {
+    expect(decode('\ndata: a\n\n')).toEqual([event('a')]);
+    expect(decode('data: a\n', '\n')).toEqual([event('a')]);
   });
 
   it('dispatches an event before it returns', () => {

@@ -1,6 +1,28 @@
 import fc from 'fast-check';
 import { nanoid } from 'nanoid';
+import * as wire from '../../lib/protocol/wire';
 import { formatLastEventId, isCount, parseLastEventId } from '../../lib/protocol/wire';
+
+/** What two programs that have different versions of this package must agree on: PROTOCOL.md. */
+it('The names and values of the wire format are those of version 2', () => {
+  const constants = Object.entries(wire).filter(([, value]) => typeof value !== 'function');
+  expect(Object.fromEntries(constants)).toEqual({
+    PROTOCOL_VERSION: '2',
+    PROTOCOL_HEADER: 'Sse-Protocol',
+    SUBPROTOCOLS_HEADER: 'Sse-Subprotocols',
+    CLIENT_ID: 'sseClientId',
+    MESSAGE_ID: 'messageId',
+    LAST_EVENT_ID: 'lastEventId',
+    PROTOCOL: 'sseProtocol',
+    POLL: 'ssePoll',
+    BINARY: 'sseBinary',
+    YES: '1',
+    EventName: { hello: 'hello', ping: 'ping', close: 'close', control: 'control' },
+    CONTROL_CLOSE: 'close',
+    MISSED_INTERVALS: 2.5,
+    ENVELOPE_ALLOWANCE: 1024,
+  });
+});
 
 describe('Last-Event-ID', () => {
   it('is formatted as the token, a dot and the count', () => {
