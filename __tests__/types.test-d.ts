@@ -10,7 +10,13 @@ import type { Request } from 'express';
 import { SseClient } from '../lib/client/index';
 import { DartSseClient } from '../lib/dart/index';
 import { SseRequestError, createSseMiddleware } from '../lib/index';
-import type { SseErrorCode, SseConnection, SseMiddleware, SseOptions } from '../lib/index';
+import type {
+  SseConnection,
+  SseErrorCode,
+  SseMiddleware,
+  SseOptions,
+  SseRoomOptions,
+} from '../lib/index';
 
 interface Question {
   ask: string;
@@ -85,6 +91,16 @@ export function serverTypes(app: express.Express): void {
   sse.broadcast({ ask: 'x' });
   // @ts-expect-error a filter says yes or no
   sse.broadcast({ answer: 1 }, (connection) => connection.id);
+
+  const room = sse.to('room');
+  expectTypeOf(room.send).parameter(0).toEqualTypeOf<Answer>();
+  // @ts-expect-error what is left out is a connection of this middleware
+  room.send({ answer: 1 }, { except: 'x' });
+  expectTypeOf(room.close)
+    .parameter(2)
+    .toEqualTypeOf<SseRoomOptions<SseConnection<Question, Answer, Request>> | undefined>();
+  expectTypeOf(sse.session('a').send).parameters.toEqualTypeOf<[Answer]>();
+  expectTypeOf(sse.session('a').close).parameters.toEqualTypeOf<[code?: number, reason?: string]>();
 
   for (const connection of sse.connections) {
     expectTypeOf(connection).toEqualTypeOf<SseConnection<Question, Answer, Request>>();
