@@ -1,11 +1,10 @@
 import type { Request } from 'express';
-import { SseClient } from '../../lib/client/index';
 import type { SseOptions } from '../../lib/index';
 import { resolveOptions } from '../../lib/server/options';
 import { SseRequestError } from '../../lib/server/request-error';
 import { RequestPolicy } from '../../lib/server/request-policy';
 import { addressOf, openChannel, openDuplex, record } from '../helpers/channel';
-import { eventsOf, openClient } from '../helpers/client';
+import { eventsOf, next, openClient } from '../helpers/client';
 import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
 import { openStream, post, sendRequest } from '../helpers/http';
 import { waitFor } from '../helpers/wait-for';
@@ -287,6 +286,29 @@ describe('RequestPolicy', () => {
       expect((errors[0]![0] as Error).cause).toBe(cause);
     });
 
+    it.each<[string, unknown, number]>([
+      ['status 503', { status: 503 }, 503],
+      ['statusCode 500', { statusCode: 500 }, 503],
+      ['status 499', { status: 499 }, 403],
+      ['a status that is no number', { status: 'down' }, 403],
+      ['no object', undefined, 403],
+    ])(
+      'that throws with %s rejects the request, with cause %j, with status %i',
+      async (_, thrown, status) => {
+        const authorize = () => {
+          throw thrown;
+        };
+        const { url, sse } = await openChannel({ authorize });
+        const errors = record(sse, 'clientError');
+        const { status: actual, headers } = await sendRequest(addressOf(url, 'a'));
+        expect([actual, headers['retry-after']]).toEqual([
+          status,
+          status === 503 ? '1' : undefined,
+        ]);
+        expect(errors.map(([error]) => (error as Error).cause)).toEqual([thrown]);
+      },
+    );
+
     it('is called with the request for each GET and each POST', async () => {
       const authorize = jest.fn((request: Request) => request.headers['x-user'] === 'ann');
       const { url } = await openChannel({ authorize });
@@ -302,7 +324,7 @@ describe('RequestPolicy', () => {
       expect([reply.status, reply.json]).toEqual([403, FORBIDDEN]);
     });
 
-    it('leads to 403 if it does not settle within 5 s', async () => {
+    it('leads to 503 if it does not settle within 5 s', async () => {
       const authorize = jest.fn(() => new Promise<boolean>(() => {}));
       const { url } = await openChannel({ authorize });
       useFakeTimeouts();
@@ -313,28 +335,29 @@ describe('RequestPolicy', () => {
       await sendRequest(url); // a whole exchange later
       expect(hasResponse).toBe(false);
       jest.advanceTimersByTime(1);
-      expect((await reply).status).toBe(403);
+      expect((await reply).status).toBe(503);
     });
 
-    it('that never settles leads to 403 before the client gives up', async () => {
+    it('that never settles is answered before the client gives up, and the client tries again', async () => {
       const authorize = jest.fn(() => new Promise<boolean>(() => {}));
       const { url, sse } = await openChannel({ authorize });
       const errors = record(sse, 'clientError');
       useFakeTimeouts();
       const client = openClient(url, { transport: 'stream' });
       const clientErrors = eventsOf(client, 'error');
-      const closes = eventsOf(client, 'close');
       await waitFor(() => authorize.mock.calls.length > 0);
       jest.advanceTimersByTime(4_999);
       await sendRequest(url); // a whole exchange later
-      expect([errors.length, closes.length]).toEqual([1, 0]); // that of the exchange
+      expect([errors.length, clientErrors.length]).toEqual([1, 0]); // that of the exchange
       jest.advanceTimersByTime(1); // the client itself gives up after 10 s
-      await waitFor(() => closes.length > 0);
-      expect(clientErrors).toMatchObject([{ message: 'not authorized' }]);
-      expect(closes).toMatchObject([{ code: 1006, reason: 'not authorized', wasClean: false }]);
-      expect(client.readyState).toBe(SseClient.CLOSED);
+      await waitFor(() => clientErrors.length > 0);
+      const message = 'the request cannot be authorized now: send it again later';
+      expect(clientErrors).toMatchObject([{ message }]);
+      authorize.mockResolvedValue(true);
+      jest.advanceTimersByTime(1_000); // Retry-After
+      await next(client, 'open');
       expect(errors[1]![0]).toMatchObject({
-        code: 'forbidden',
+        code: 'service-unavailable',
         cause: new Error('authorize did not settle within 5000 ms'),
       });
     });

@@ -98,8 +98,9 @@ export interface SseOptions<Req extends IncomingMessage = IncomingMessage> {
   /**
    * Called for each GET and each POST, before the body is read. Return `true`, or a string that
    * identifies the user (the principal), to authorize the request. `false` and every other value, an
-   * exception, a rejected promise and a promise that does not settle within 5 s reject it with 403. All
-   * requests of a session must have the same principal; for a different one the session is unknown (404).
+   * exception and a rejected promise reject it with 403, which ends the client. A promise that does not settle
+   * within 5 s, and an error whose `status` or `statusCode` is 500 or more, reject it with 503: the client tries
+   * again. All requests of a session must have the same principal; for a different one the session is unknown (404).
    * @default every request is authorized
    */
   authorize?: (request: Req) => boolean | string | Promise<boolean | string>;

@@ -97,6 +97,15 @@ export function sessionClosed({ code, reason }: Close): SseRequestError {
   });
 }
 
+/** The error response while what `authorize` depends on does not work. The client repeats its request. */
+export function cannotAuthorizeNow(cause: unknown): SseRequestError {
+  return new SseRequestError(
+    'service-unavailable',
+    'the request cannot be authorized now: send it again later',
+    { headers: { 'Retry-After': '1' }, cause },
+  );
+}
+
 /** The error response while the engine of the cluster does not answer. The client repeats its request. */
 export function engineUnavailable(cause?: unknown): SseRequestError {
   return new SseRequestError(

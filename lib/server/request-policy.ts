@@ -3,7 +3,7 @@ import { PROTOCOL_HEADER } from '../protocol/wire';
 import { Deadline } from './deadline';
 import { hostOf } from './node-http';
 import type { ResolvedOptions } from './options';
-import { SseRequestError } from './request-error';
+import { SseRequestError, cannotAuthorizeNow } from './request-error';
 
 /** Timeout of `authorize` in milliseconds: shorter than the 10 s after which a client gives up. */
 const AUTHORIZE_TIMEOUT = 5_000;
@@ -84,7 +84,8 @@ export class RequestPolicy {
 
   /**
    * Calls the application's `authorize`. Only `true` and a string authorize the request; every other
-   * value, an exception, a rejection and a timeout reject it.
+   * value, an exception, a rejection and a timeout reject it; the client sends it again later after a timeout and
+   * after an exception with a status of 500 or more.
    *
    * @returns the principal, if the application returned a string.
    * @throws SseRequestError if the request is not authorized.
@@ -95,6 +96,7 @@ export class RequestPolicy {
     try {
       result = authorize === undefined || (await withTimeout(authorize(request)));
     } catch (cause) {
+      if (isServerError(cause)) throw cannotAuthorizeNow(cause);
       throw new SseRequestError('forbidden', 'not authorized', { cause });
     }
     if (typeof result === 'string') return result;
@@ -131,11 +133,18 @@ function isSameHost(origin: string, host: string): boolean {
   return URL.canParse(own) && new URL(own).host === originHost;
 }
 
+/** Whether an exception has the status of a server error, which Express reads from it as well. */
+function isServerError(error: unknown): boolean {
+  const { status, statusCode } = Object(error) as { status?: unknown; statusCode?: unknown };
+  return [status, statusCode].some((value) => Number(value) >= 500);
+}
+
 async function withTimeout<T>(result: T | Promise<T>): Promise<T> {
   let deadline: Deadline | undefined;
   const timeout = new Promise<never>((_, reject) => {
     deadline = new Deadline(AUTHORIZE_TIMEOUT, () => {
-      reject(new Error(`authorize did not settle within ${AUTHORIZE_TIMEOUT} ms`));
+      const error = new Error(`authorize did not settle within ${AUTHORIZE_TIMEOUT} ms`);
+      reject(Object.assign(error, { status: 503 }));
     });
   });
   try {
