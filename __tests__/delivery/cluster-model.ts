@@ -71,6 +71,8 @@ class ClusterSimulation {
   publishedShare = 1;
   faultShare = 0;
   mayKill = true;
+  /** The code that the sessions are closed with at the end. */
+  closeCode = 1000;
 
   constructor(seed: number) {
     this.random = createRandom(seed);
@@ -136,7 +138,7 @@ class ClusterSimulation {
       connection.send({ echo: number, chain });
     });
     connection.on('close', (code, reason) => {
-      const isExpected = node.isKilled || code === 1000;
+      const isExpected = node.isKilled || code === this.closeCode;
       if (!isExpected) this.violations.push(`${node.name} closed a session: ${code} ${reason}`);
     });
     if (this.random.next() < 0.1) {
@@ -156,7 +158,8 @@ class ClusterSimulation {
     client.onmessage = ({ data }) => this.#receive(index, state, data);
     client.onsessionlost = ({ reason }) => this.violations.push(`client ${index} lost: ${reason}`);
     client.onclose = ({ code, reason }) => {
-      if (code !== 1000) this.violations.push(`client ${index} closed: ${code} ${reason}`);
+      if (code !== this.closeCode)
+        this.violations.push(`client ${index} closed: ${code} ${reason}`);
     };
     this.clients.push(state);
   }
@@ -246,6 +249,25 @@ class ClusterSimulation {
     }
   }
 
+  /** Closes all sessions from one node, while the engine is slow and another node may be killed. */
+  async #closeRoom(): Promise<void> {
+    this.closeCode = 4000;
+    this.faultShare = this.random.pick([0, 0.5]);
+    this.publishedShare = this.random.pick([0, 0.5, 1]);
+    const [sender, other] = this.alive as [ModelNode, ModelNode?];
+    sender.sse.to('room').close(this.closeCode);
+    await this.clock.advance(this.random.magnitude(1, 3_000));
+    if (other) this.kill(other);
+    await this.clock.advance(this.random.magnitude(1, 3_000));
+    this.faultShare = 0;
+    this.publishedShare = 1;
+    await this.clock.advance(15_000);
+    this.clients.forEach(({ client }, index) => {
+      const { readyState } = client;
+      if (readyState !== SseClient.CLOSED) this.violations.push(`client ${index} is not closed`);
+    });
+  }
+
   async finish(): Promise<void> {
     this.#boundary = undefined;
     this.publishedShare = 1;
@@ -274,8 +296,12 @@ class ClusterSimulation {
         }
       });
     }
-    for (const { client } of this.clients) client.close();
-    await this.clock.advance(5_000);
+    if (this.random.next() < 0.5) {
+      for (const { client } of this.clients) client.close();
+      await this.clock.advance(5_000);
+    } else {
+      await this.#closeRoom();
+    }
     for (const { sse, engine } of this.nodes) {
       void sse.close();
       await this.clock.advance(10);
