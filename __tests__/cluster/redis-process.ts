@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { findPort, requireProgram, waitUntilListening } from '../helpers/programs';
+import { findPort, redisServer, waitUntilListening } from '../helpers/programs';
 
 /** A Redis that can be killed, stopped and started again on the same port. */
 export class RedisProcess {
@@ -27,7 +27,7 @@ export class RedisProcess {
 
   async start(): Promise<void> {
     this.#child = spawn(
-      requireProgram('/usr/bin/redis-server', 'redis-server'),
+      redisServer(),
       [
         ...['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#folder],
         ...['--save', '', '--loglevel', 'warning', ...this.#args],

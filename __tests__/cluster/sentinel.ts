@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from 'redis';
-import { findPort, requireProgram, waitUntilListening } from '../helpers/programs';
+import { findPort, redisServer, waitUntilListening } from '../helpers/programs';
 import { RedisProcess } from './redis-process';
 
 /** A primary with one replica and three Sentinels that watch them under the name `main`. */
@@ -53,8 +53,7 @@ sentinel down-after-milliseconds main 1000
 sentinel failover-timeout main 5000
 `,
     );
-    const program = requireProgram('/usr/bin/redis-server', 'redis-server');
-    this.#sentinels.push(spawn(program, [file, '--sentinel'], { stdio: 'ignore' }));
+    this.#sentinels.push(spawn(redisServer(), [file, '--sentinel'], { stdio: 'ignore' }));
     await waitUntilListening(port);
     return port;
   }

@@ -23,6 +23,11 @@ export function requireProgram(path: string, debianPackage: string): string {
   return path;
 }
 
+/** Returns the path of the server that the tests use as Redis: Debian's, or that in the variable REDIS_SERVER. */
+export function redisServer(): string {
+  return requireProgram(process.env.REDIS_SERVER ?? '/usr/bin/redis-server', 'redis-server');
+}
+
 /**
  * Starts a server on a free port and waits until it listens.
  *

@@ -9,7 +9,7 @@ import { Cluster } from 'ioredis';
 import { redisCluster } from '../../lib/redis/index';
 import type { EngineSource } from './cluster-suite';
 import { onTestFinished } from './on-test-finished';
-import { findPort, requireProgram, startProgram } from './programs';
+import { findPort, redisServer, startProgram } from './programs';
 import type { Program } from './programs';
 import { waitFor } from './wait-for';
 
@@ -24,7 +24,7 @@ export interface Shards {
 
 /** Starts a Redis Cluster of three masters without replicas. */
 export async function startShards(): Promise<Shards> {
-  const path = requireProgram('/usr/bin/redis-server', 'redis-server');
+  const path = redisServer();
   const folder = mkdtempSync(join(tmpdir(), 'sse-duplex-redis-cluster-'));
   const servers: Program[] = [];
   for (let shard = 0; shard < SHARDS; shard++) {

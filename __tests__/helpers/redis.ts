@@ -4,15 +4,15 @@ import { redisCluster } from '../../lib/redis/index';
 import type { RedisClusterOptions } from '../../lib/redis/index';
 import type { EngineSource } from './cluster-suite';
 import { onTestFinished } from './on-test-finished';
-import { requireProgram, startProgram } from './programs';
+import { redisServer, startProgram } from './programs';
 import type { Program } from './programs';
 
 /** The client libraries that the tests use. */
 export type RedisLibrary = 'redis' | 'ioredis';
 
 /** Starts a Redis without files on a free port. */
-export function startRedis(program = '/usr/bin/redis-server'): Promise<Program> {
-  return startProgram(requireProgram(program, 'redis-server'), (port) => [
+export function startRedis(): Promise<Program> {
+  return startProgram(redisServer(), (port) => [
     ...['--port', String(port), '--bind', '127.0.0.1', '--loglevel', 'warning'],
     ...['--save', '', '--appendonly', 'no'],
   ]);

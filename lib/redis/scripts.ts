@@ -156,5 +156,5 @@ if not generation then return false end
 local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)
 return {
   generation, oldest[1] and oldest[1][1] or string.format('%.0f', position + 1),
-  redis.call('XRANGE', KEYS[2], '(' .. ARGV[1] .. '-0', '+')
+  redis.call('XRANGE', KEYS[2], string.format('%.0f', ARGV[1] + 1), '+')
 }`;

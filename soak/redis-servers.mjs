@@ -1,0 +1,49 @@
+// Runs the tests of several nodes with other versions of Redis, and with Valkey: `npm run soak:redis`, or
+// `npm run soak:redis valkey` for one of them. Installs the servers of other Debian releases into /var/tmp, and needs
+// root and debootstrap for that. Exits with 1 if a test fails.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+const TESTS = ['redis', 'redis-engine', 'redis-cluster', 'adoption', 'chaos'];
+const SERVERS = [
+  // Version 6.0 has no option --cluster-port, which lets the shards of the test use any free port.
+  { release: 'bullseye', program: 'redis-server', tests: ['redis', 'redis-engine', 'adoption'] },
+  { release: 'trixie', program: 'redis-server', tests: TESTS },
+  { release: 'trixie', program: 'valkey-server', tests: TESTS },
+];
+
+function run(command, args, env = {}) {
+  const { status } = spawnSync(command, args, {
+    stdio: 'inherit',
+    env: { ...process.env, ...env },
+  });
+  return status === 0;
+}
+
+/** Installs a server. Returns the folder of its release, and a script that starts it there. */
+function install({ release, program }) {
+  const root = `/var/tmp/sse-duplex-${release}-${program}`;
+  if (!existsSync(join(root, 'usr/bin', program))) {
+    const options = ['--variant=minbase', `--include=${program}`];
+    if (!run('debootstrap', [...options, release, root])) throw new Error('debootstrap failed');
+  }
+  // The server finds the files of the tests, whose names begin with the folder, by the same names.
+  const self = join(root, root);
+  mkdirSync(dirname(self), { recursive: true });
+  if (!existsSync(self)) symlinkSync('/', self);
+  const script = join(root, `${program}.sh`);
+  writeFileSync(script, `#!/bin/sh\nexec chroot ${root} ${program} "$@"\n`, { mode: 0o755 });
+  return { root, script };
+}
+
+const chosen = SERVERS.filter(({ release, program }) =>
+  `${program} of ${release}`.includes(process.argv[2] ?? ''),
+);
+for (const server of chosen) {
+  const { root, script } = install(server);
+  run(script, ['--version']);
+  const tests = server.tests.map((name) => `__tests__/cluster/${name}.test.ts`);
+  const jest = ['jest', ...tests, '--selectProjects', 'cluster', '--runInBand'];
+  if (!run('npx', jest, { REDIS_SERVER: script, TMPDIR: join(root, 'tmp') })) process.exitCode = 1;
+}
