@@ -22,6 +22,7 @@ const read = (page: string) => readFileSync(join(ROOT, page), 'utf8');
 /** The tests that run the files of a page, or compare its code with programs that they run. */
 const RUN_BY: Record<string, string> = {
   'README.md': 'consumer/consumer.test.ts',
+  'docs/getting-started.md': 'consumer/getting-started.test.ts',
   'docs/frameworks.md': 'consumer/frameworks.test.ts',
   'docs/observability.md': 'server/diagnostics.test.ts',
   'docs/recipes.md': 'consumer/recipes.test.ts',

@@ -4,6 +4,15 @@ import { openChannel, until } from './harness.mjs';
 
 const { sse, open, close } = await openChannel();
 addChat(sse);
+const hostile = await open();
+for (const message of [
+  null,
+  7,
+  { join: '', name: 'Eve' },
+  { join: 'lobby', name: '' },
+  { say: 'x' },
+])
+  hostile.client.send(message);
 const [ada, window, ben, other] = [await open(), await open(), await open(), await open()];
 ada.client.send({ join: 'lobby', name: 'Ada' });
 await until(() => ada.messages.length === 1);
