@@ -47,6 +47,7 @@ function announce(room) {
 const page = fileURLToPath(new URL('index.html', import.meta.url));
 app.get('/', (request, response) => response.sendFile(page));
 
-const server = app.listen(process.env.PORT ?? 3000, () => {
+const server = app.listen(process.env.PORT ?? 3000, (error) => {
+  if (error) throw error;
   console.log(`Open http://localhost:${server.address().port}`);
 });

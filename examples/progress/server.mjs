@@ -42,6 +42,7 @@ async function work(id) {
 const page = fileURLToPath(new URL('index.html', import.meta.url));
 app.get('/', (request, response) => response.sendFile(page));
 
-const server = app.listen(process.env.PORT ?? 3000, () => {
+const server = app.listen(process.env.PORT ?? 3000, (error) => {
+  if (error) throw error;
   console.log(`Open http://localhost:${server.address().port}`);
 });
