@@ -41,7 +41,8 @@ describe('The engine on Redis', () => {
       await engine.stop();
       expect(warn.mock.calls).toEqual([
         [
-          `sse-duplex: the "maxmemory-policy" of Redis is "${policy}", so that it may discard sessions: use "noeviction"`,
+          `the "maxmemory-policy" of Redis is "${policy}", so that it may discard sessions: use "noeviction"`,
+          'SseDuplexWarning',
         ],
       ]);
     },

@@ -91,9 +91,13 @@ describe('resolveOptions', () => {
     ['clientScript', 'yes', 'option "clientScript" must be a boolean, not string'],
     ['subpaths', 1, 'option "subpaths" must be a boolean, not number'],
     ['clientScript', null, 'option "clientScript" must be a boolean, not object'],
-    ['allowedOrigins', 'https://a.example', 'option "allowedOrigins" must be an array of strings'],
-    ['allowedOrigins', [/a/], 'option "allowedOrigins" must be an array of strings'],
-    ['allowedOrigins', null, 'option "allowedOrigins" must be an array of strings'],
+    [
+      'allowedOrigins',
+      'https://a.example',
+      'option "allowedOrigins" must be an array of strings, or a function',
+    ],
+    ['allowedOrigins', [/a/], 'option "allowedOrigins" must be an array of strings, or a function'],
+    ['allowedOrigins', null, 'option "allowedOrigins" must be an array of strings, or a function'],
     [
       'allowedOrigins',
       ['*'],

@@ -11,7 +11,9 @@ import { exchange } from '../security/raw-socket';
 
 const UNKNOWN = {
   code: 'unknown-session',
-  message: 'there is no such session on this server, or it is not yours: open a new one',
+  message:
+    'there is no such session on this server: it has ended, it belongs to another user, or another process has it ' +
+    '(see the option "cluster"). Open a new one',
 };
 
 async function openOne(options: Parameters<typeof openChannel>[0] = {}) {
@@ -388,9 +390,9 @@ describe('RequestHandler', () => {
     it.each<[string, string, string | undefined, number, string, string]>([
       ['GET', '', undefined, 400, 'bad-request', '"sseClientId" must be the session id'],
       ['POST', '?sseClientId=a&messageId=-1', '1', 400, 'bad-request', '"messageId"'],
-      ['POST', '?sseClientId=a&messageId=0', '', 404, 'unknown-session', 'open a new one'],
-      ['POST', '?sseClientId=a&messageId=0', '{', 404, 'unknown-session', 'open a new one'],
-      ['POST', '?sseClientId=a&messageId=0', '1', 404, 'unknown-session', 'open a new one'],
+      ['POST', '?sseClientId=a&messageId=0', '', 404, 'unknown-session', 'Open a new one'],
+      ['POST', '?sseClientId=a&messageId=0', '{', 404, 'unknown-session', 'Open a new one'],
+      ['POST', '?sseClientId=a&messageId=0', '1', 404, 'unknown-session', 'Open a new one'],
       ['PUT', '?sseClientId=a', undefined, 405, 'method-not-allowed', 'method "PUT"'],
     ])(
       'reports %s %s with the body %p as status %i, as a clientError and in the statistics',
@@ -448,7 +450,7 @@ describe('RequestHandler', () => {
       const reply = await sendRequest(addressOf(url, 'a'), { headers });
       expect([reply.status, JSON.parse(reply.text)]).toEqual([
         403,
-        { code: 'forbidden', message: 'not allowed' },
+        { code: 'forbidden', message: 'origin "https://foreign.example" is not allowed' },
       ]);
       expect(errors).toMatchObject([[{ code: 'forbidden', cause }, {}]]);
     });

@@ -114,7 +114,8 @@ export class RedisEngine implements ClusterEngine {
     const policy = Array.isArray(reply) ? String(reply[1]) : 'noeviction';
     if (policy === 'noeviction') return;
     process.emitWarning(
-      `sse-duplex: the "maxmemory-policy" of Redis is "${policy}", so that it may discard sessions: use "noeviction"`,
+      `the "maxmemory-policy" of Redis is "${policy}", so that it may discard sessions: use "noeviction"`,
+      'SseDuplexWarning',
     );
   }
 

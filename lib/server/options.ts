@@ -273,7 +273,7 @@ function resolveOrigins(
     const isAllowed: (origin: string) => unknown = allowedOrigins;
     return (origin) => isAllowed(origin) === true; // a Promise, for example, does not allow
   }
-  const allowed = new Set(checkStrings('allowedOrigins', allowedOrigins));
+  const allowed = new Set(checkStrings('allowedOrigins', allowedOrigins, ', or a function'));
   for (const origin of allowed) {
     if (!isOrigin(origin)) {
       throw new TypeError(
@@ -305,9 +305,9 @@ function isOrigin(text: string): boolean {
   return text === (origin === 'null' ? `${protocol}//${host}` : origin);
 }
 
-function checkStrings(name: string, value: unknown): string[] {
+function checkStrings(name: string, value: unknown, alternative = ''): string[] {
   if (!Array.isArray(value) || !value.every((item) => typeof item === 'string')) {
-    throw new TypeError(`option "${name}" must be an array of strings`);
+    throw new TypeError(`option "${name}" must be an array of strings${alternative}`);
   }
   return value;
 }

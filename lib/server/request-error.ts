@@ -68,7 +68,8 @@ export class SseRequestError extends Error {
 export function unknownSession(): SseRequestError {
   return new SseRequestError(
     'unknown-session',
-    'there is no such session on this server, or it is not yours: open a new one',
+    'there is no such session on this server: it has ended, it belongs to another user, or another process has it ' +
+      '(see the option "cluster"). Open a new one',
   );
 }
 

@@ -73,7 +73,9 @@ export class RequestPolicy {
     try {
       return this.#options.isAllowedOrigin(origin);
     } catch (cause) {
-      throw new SseRequestError('forbidden', 'not allowed', { cause });
+      throw new SseRequestError('forbidden', `origin ${JSON.stringify(origin)} is not allowed`, {
+        cause,
+      });
     }
   }
 
