@@ -362,10 +362,19 @@ describe('The end of an SseClient', () => {
     expect(() => client.close(1)).toThrow(RangeError);
   });
 
+  it('sends no request when it is closed in the turn in which it was created', async () => {
+    const fetching = jest.fn(() => Promise.reject(new Error('no network')));
+    const client = openClient('http://127.0.0.1:1/sse', { fetch: fetching });
+    client.close();
+    expect(await next(client, 'close')).toMatchObject({ code: 1000, wasClean: false });
+    expect(fetching).not.toHaveBeenCalled();
+  });
+
   it('leaves no session on the server when it is closed before it is open', async () => {
     const { url, sse } = await openChannel();
     const client = openClient(url);
     const opens = eventsOf(client, 'open');
+    await Promise.resolve(); // the GET is sent
     client.close();
     expect(client.readyState).toBe(2);
     expect(await next(client, 'close')).toMatchObject({

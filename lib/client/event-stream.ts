@@ -75,7 +75,8 @@ export function createEventStream(handler: EventStreamHandler) {
    */
   async function run(firstDelay?: number): Promise<void> {
     let attempt = 0;
-    if (firstDelay !== undefined) await wait(firstDelay);
+    // Even without a delay not at once: a client that is closed in the same turn sends no request.
+    await (firstDelay === undefined || wait(firstDelay));
     while (isWanted()) {
       const isPoll = transport.current === 'poll';
       const startedAt = performance.now();
