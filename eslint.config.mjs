@@ -58,6 +58,7 @@ export default tseslint.config(
     files: [
       'example-app/public/**/*.mjs',
       'bench/clients/page.mjs',
+      'examples/websocket-library/page.mjs',
       '__tests__/browser/helpers/network-first-worker.mjs',
       '__tests__/consumer/project/page.mjs',
     ],

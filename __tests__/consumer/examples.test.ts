@@ -9,7 +9,7 @@ import type { Browser, Page } from 'playwright-core';
 import { launchChromium } from '../browser/helpers/chromium';
 import { messagesOf, next, openClient } from '../helpers/client';
 import { onTestFinished } from '../helpers/on-test-finished';
-import { findPort } from '../helpers/programs';
+import { findPort, requireProgram } from '../helpers/programs';
 import { waitFor } from '../helpers/wait-for';
 import { QUICKLY, npm, pack, plainEnvironment, runToEnd } from './run';
 
@@ -60,13 +60,28 @@ function start(folder: string, args: string[], env: NodeJS.ProcessEnv = {}): Chi
   return child;
 }
 
-/** Starts the server of an example, and returns its address. */
+/** Starts an example with the command of its README, and returns the address that it prints. */
 async function serve(folder: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
   const port = await findPort();
-  const child = start(folder, ['server.mjs'], { PORT: String(port), ...env });
-  const [text] = (await once(child.stdout!, 'data')) as [Buffer];
-  expect(text.toString()).toContain(`http://localhost:${port}`);
-  return `http://localhost:${port}`;
+  const child = spawn('npm', ['start', '--silent'], {
+    cwd: join(project, folder),
+    env: { ...plainEnvironment(), PORT: String(port), ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true, // a process group of its own: npm starts the server in another process
+  });
+  const exit = once(child, 'exit');
+  onTestFinished(async () => {
+    process.kill(-child.pid!, 'SIGTERM');
+    await exit;
+  });
+  let printed = '';
+  child.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()));
+  const url = `http://localhost:${port}`;
+  await Promise.race([
+    waitFor(() => printed.includes(url), 30_000),
+    exit.then(() => Promise.reject(new Error(`"npm start" ended: ${printed}`))),
+  ]);
+  return url;
 }
 
 async function openPage(url: string, title: string): Promise<Page> {
@@ -90,6 +105,11 @@ test('Each example has a README with its command, and is tested', () => {
     );
     expect(readFileSync(join(EXAMPLES, 'README.md'), 'utf8')).toContain(`[${folder}](${folder})`);
   }
+});
+
+test('The example react has the hook of the recipes', () => {
+  const hook = readFileSync(join(EXAMPLES, 'react/src/use-channel.mjs'), 'utf8');
+  expect(readFileSync(join(ROOT, 'docs/recipes.md'), 'utf8')).toContain(hook);
 });
 
 test.each(['chat', 'progress', 'rpc'])(
@@ -179,4 +199,55 @@ test('The example progress continues after a reload', async () => {
   await page.waitForFunction(() => document.querySelector('progress')!.value > 0);
   await page.reload();
   await page.getByText('100 %').waitFor();
+});
+
+test('The example react counts the people and their votes', async () => {
+  const url = await serve('react');
+  const [first, second] = [await openPage(url, 'Vote'), await openPage(url, 'Vote')];
+  for (const page of [first, second]) await page.getByText('People on this page: 2').waitFor();
+  await first.getByRole('button', { name: 'yes: 0' }).click();
+  await second.getByRole('button', { name: 'yes: 1' }).click();
+  await first.getByRole('button', { name: 'yes: 2' }).waitFor();
+  await second.close();
+  await first.getByText('People on this page: 1').waitFor();
+});
+
+test('The example redis-cluster counts each press once, whichever node is killed', async () => {
+  requireProgram('/usr/bin/redis-server', 'redis-server');
+  const url = await serve('redis-cluster');
+  const page = await openPage(url, 'Three nodes');
+  const press = (name: string) => page.getByRole('button', { name, exact: true }).click();
+  for (let kill = 0; kill < 2; kill++) {
+    for (let i = 0; i < 5; i++) await press('Count');
+    await press('Kill this node');
+    for (let i = 0; i < 5; i++) await press('Count');
+    const counted = (kill + 1) * 10;
+    await page.getByText(`${counted} of ${counted} presses counted`).waitFor();
+  }
+  await page.getByText('Another node goes on.').nth(1).waitFor();
+  expect(await page.getByText('The session is lost.').count()).toBe(0);
+});
+
+test('The example websocket-library makes lists equal that were edited without a connection', async () => {
+  const url = await serve('websocket-library');
+  const [first, second] = [
+    await openPage(url, 'Shopping list'),
+    await openPage(url, 'Shopping list'),
+  ];
+  const add = async (page: Page, item: string) => {
+    await page.getByLabel('Item').fill(item);
+    await page.getByRole('button', { name: 'Add' }).click();
+  };
+  await add(first, 'bread');
+  await second.getByText('bread').waitFor();
+  await second.context().setOffline(true);
+  await add(second, 'salt');
+  await add(first, 'rice');
+  await second.context().setOffline(false);
+  for (const page of [first, second]) {
+    for (const item of ['bread', 'rice', 'salt']) await page.getByText(item).waitFor();
+  }
+  const lists = [first, second].map((page) => page.getByRole('listitem').allTextContents());
+  const [one, other] = await Promise.all(lists);
+  expect(one).toEqual(other);
 });

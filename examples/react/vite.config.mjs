@@ -1,0 +1,4 @@
+export default {
+  esbuild: { jsx: 'automatic' },
+  server: { proxy: { '/sse': 'http://localhost:3000' } },
+};

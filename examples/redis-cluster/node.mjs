@@ -1,0 +1,38 @@
+// One node: a worker of start.mjs.
+import { fileURLToPath } from 'node:url';
+import express from 'express';
+import { createClient } from 'redis';
+import { createSseMiddleware } from 'sse-duplex';
+import { redisCluster } from 'sse-duplex/redis';
+
+const { NODE_NAME: node, REDIS_URL: address } = process.env;
+const redis = createClient(
+  address.includes('://') ? { url: address } : { socket: { path: address } },
+);
+redis.on('error', () => {}); // The client connects again by itself.
+await redis.connect();
+
+const app = express();
+const sse = createSseMiddleware('/sse', { cluster: redisCluster(redis) });
+app.use(sse);
+
+sse.on('connection', (connection) => {
+  connection.on('message', (message, { redelivered }) => {
+    if (message === 'kill') {
+      // The node that is killed has not handled the message, so the next one receives it again.
+      if (!redelivered) process.kill(process.pid, 'SIGKILL');
+      return;
+    }
+    // What a listener does is recorded together with the message: all of it happens, or nothing.
+    connection.state = (connection.state ?? 0) + 1;
+    connection.send({ count: connection.state, node });
+  });
+});
+
+const page = fileURLToPath(new URL('index.html', import.meta.url));
+app.get('/', (request, response) => response.sendFile(page));
+
+const server = app.listen(process.env.PORT ?? 3000, (error) => {
+  if (error) throw error;
+  console.log(`${node}: open http://localhost:${server.address().port}`);
+});
