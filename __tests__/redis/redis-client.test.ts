@@ -43,6 +43,19 @@ describe('A client of node-redis', () => {
     expect(await sendCommand(client, ['GET', 'key'])).toEqual(['GET', 'key']);
     expect(isRedisClient(client)).toBe(true);
   });
+
+  it('lets a command without a timeout only into the queue of a connected client', async () => {
+    const client = {
+      isReady: true,
+      sendCommand: (_args: string[], options?: object) => Promise.resolve(options),
+      duplicate: () => {
+        throw new Error('unused');
+      },
+    };
+    expect(await sendCommand(client, ['PING'])).toEqual({ timeout: 0 });
+    client.isReady = false;
+    expect(await sendCommand(client, ['PING'])).toBeUndefined();
+  });
 });
 
 describe('A client of ioredis', () => {

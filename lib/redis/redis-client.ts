@@ -1,7 +1,9 @@
 /** What this package uses of a client of `redis` (node-redis), version 4 or later. */
 export interface NodeRedisClient {
+  /** Whether it is connected. */
+  readonly isReady?: boolean;
   /** Sends a command. */
-  sendCommand(args: string[]): Promise<unknown>;
+  sendCommand(args: string[], options?: object): Promise<unknown>;
   /** Creates a client with the same options, for the subscriptions. */
   duplicate(): NodeRedisSubscriber;
 }
@@ -51,9 +53,14 @@ export function isCluster(client: RedisClient): boolean {
   return (client as { isCluster?: unknown }).isCluster === true;
 }
 
+const WITHOUT_TIMEOUT = { timeout: 0 };
+
 /** Sends a command with a client of any library. */
 export function sendCommand(client: RedisClient, args: [string, ...string[]]): Promise<unknown> {
-  return 'call' in client ? client.call(...args) : client.sendCommand(args);
+  if ('call' in client) return client.call(...args);
+  // Version 6 creates an AbortSignal for each command, to remove it from the queue if it is not written within 5 s. That
+  // takes longer than the rest of the command, and a client that is connected writes it at once.
+  return client.sendCommand(args, client.isReady ? WITHOUT_TIMEOUT : undefined);
 }
 
 /**
