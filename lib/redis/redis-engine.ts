@@ -364,7 +364,9 @@ export class RedisEngine implements ClusterEngine {
       const onTimeout = () =>
         reject(new Error(`Redis did not answer ${name} within ${commandTimeout} ms`));
       const timer = setTimeout(onTimeout, commandTimeout).unref();
-      void result.then(resolve, reject).finally(() => clearTimeout(timer));
+      const stop = () => clearTimeout(timer);
+      result.then(stop, stop);
+      result.then(resolve, reject);
     });
   }
 }

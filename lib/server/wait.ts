@@ -7,18 +7,16 @@ export function wait(milliseconds: number): Promise<void> {
  * Resolves or rejects as `promise` does, or with the result of `onTimeout` after so many milliseconds. Does not keep
  * the process alive.
  */
-export async function waitAtMost<Result>(
+export function waitAtMost<Result>(
   milliseconds: number,
   promise: Promise<Result>,
   onTimeout: () => Result,
 ): Promise<Result> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, milliseconds).unref();
-  }).then(onTimeout);
-  try {
-    return await Promise.race([promise, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
+  return new Promise((resolve, reject) => {
+    const expire = () => resolve(Promise.resolve().then(onTimeout));
+    const timer = setTimeout(expire, milliseconds).unref();
+    const stop = () => clearTimeout(timer);
+    promise.then(stop, stop);
+    promise.then(resolve, reject);
+  });
 }
