@@ -1,22 +1,52 @@
 import type {
   Checkpoint,
   PositionedBroadcast,
+  SessionChanges,
   StoredClose,
   StoredSession,
   TakeResult,
 } from '../server/cluster-engine';
 
-/** Returns the names and values of the fields that a commit sets. */
-export function formatFields(changes: {
-  handled: number;
-  checkpoint: Checkpoint;
-  close?: StoredClose | undefined;
-}): string[] {
-  const { acknowledged, position, rooms, logStart } = changes.checkpoint;
-  const fields = ['h', String(changes.handled), 'a', String(acknowledged), 'b', String(position)];
-  fields.push('i', String(logStart), 'g', rooms.length === 0 ? '' : JSON.stringify(rooms));
-  if (changes.close) fields.push('c', JSON.stringify(changes.close));
-  return fields;
+/** Returns the arguments of the script COMMIT that say what has changed. */
+export function formatChanges(changes: SessionChanges): (string | number)[] {
+  const { sequence, received, handled, checkpoint, close, state, messages, log } = changes;
+  const { acknowledged, position, logStart } = checkpoint;
+  return [
+    ...[sequence, received, handled, acknowledged, position, formatRooms(checkpoint), logStart],
+    ...[close ? JSON.stringify(close) : '', state ?? '-'],
+    ...[changes.firstMessage, messages.length, changes.firstEntry],
+    ...messages,
+    ...log,
+  ];
+}
+
+/** Returns the names and values of the fields of a session that is restored. */
+export function formatSession(session: StoredSession, owner: string): string[] {
+  const { tokenHash, dialect, principal, epoch, sequence, received, handled, checkpoint } = session;
+  const { acknowledged, position, logStart } = checkpoint;
+  const fields = {
+    t: tokenHash,
+    d: dialect === 'duplex' ? undefined : dialect,
+    p: principal === undefined ? undefined : JSON.stringify(principal),
+    o: owner,
+    e: epoch,
+    q: sequence,
+    r: received,
+    h: handled,
+    a: acknowledged,
+    b: position,
+    g: formatRooms(checkpoint),
+    i: logStart,
+    c: session.close && JSON.stringify(session.close),
+    y: session.lastNumbers && JSON.stringify(session.lastNumbers),
+  };
+  return Object.entries(fields).flatMap(([name, value]) =>
+    value === undefined ? [] : [name, String(value)],
+  );
+}
+
+function formatRooms({ rooms }: Checkpoint): string {
+  return rooms.length === 0 ? '' : JSON.stringify(rooms);
 }
 
 /** Parses the reply of the script CLAIM. */

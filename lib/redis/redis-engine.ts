@@ -17,7 +17,8 @@ import type {
   TakenBatch,
 } from '../server/cluster-engine';
 import {
-  formatFields,
+  formatChanges,
+  formatSession,
   parseBroadcast,
   parseNumbers,
   parsePrincipal,
@@ -166,17 +167,11 @@ export class RedisEngine implements ClusterEngine {
   }
 
   async restore(id: string, session: StoredSession): Promise<void> {
-    const { dialect, tokenHash, principal, epoch, sequence } = session;
-    const { received, handled, close, checkpoint } = session;
-    const fields = ['t', tokenHash, 'o', this.#nodeId, 'e', String(epoch)];
-    fields.push('q', String(sequence), 'r', String(received));
-    if (dialect !== 'duplex') fields.push('d', dialect);
-    if (principal !== undefined) fields.push('p', JSON.stringify(principal));
-    if (session.lastNumbers) fields.push('y', JSON.stringify(session.lastNumbers));
-    fields.push(...formatFields({ handled, close, checkpoint }));
-    const json = [fields, session.log, session.unhandled].map((each) => JSON.stringify(each));
+    const { epoch, sequence, state, log, unhandled } = session;
+    const fields = formatSession(session, this.#nodeId);
+    const json = [fields, log, unhandled].map((each) => JSON.stringify(each));
     await Promise.all([
-      this.#run(scripts.RESTORE, this.#keysOf(id), epoch, sequence, session.state, ...json),
+      this.#run(scripts.RESTORE, this.#keysOf(id), epoch, sequence, state, ...json),
       this.#addToOwn(id),
     ]);
   }
@@ -186,28 +181,8 @@ export class RedisEngine implements ClusterEngine {
     epoch: number,
     changes: SessionChanges,
   ): Promise<CommitResult | undefined> {
-    const { sequence, log, firstEntry, handled, received, firstMessage, messages, state } = changes;
-    const { logStart } = changes.checkpoint;
-    const fields = formatFields(changes);
-    const json = JSON.stringify({
-      fields,
-      logStart,
-      firstEntry,
-      log,
-      handled,
-      received,
-      firstMessage,
-      messages,
-      state,
-    });
-    const reply = await this.#run(
-      scripts.COMMIT,
-      this.#keysOf(id),
-      this.#nodeId,
-      epoch,
-      sequence,
-      json,
-    );
+    const values = formatChanges(changes);
+    const reply = await this.#run(scripts.COMMIT, this.#keysOf(id), this.#nodeId, epoch, ...values);
     return reply === null ? undefined : { received: Number(reply) };
   }
 

@@ -31,29 +31,34 @@ return {
 }`;
 
 /**
- * KEYS: session, log, unhandled, state. ARGV: node, epoch, sequence, and a JSON object with the changes: `fields` to
- * set, `logStart`, `firstEntry`, `log`, `handled`, `received`, `firstMessage`, `messages`, `state`.
+ * KEYS: session, log, unhandled, state. ARGV: node, epoch, sequence, received, handled, acknowledged, position, rooms,
+ * index of the first entry that the log keeps, close or '', state or '-', number of the first message, number of
+ * messages, index of the first new entry of the log, messages, new entries.
  */
 export const COMMIT = `
 local found = redis.call('HMGET', KEYS[1], 'o', 'e', 'q', 'r', 'h', 'i')
 if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] then return false end
-local received, handled = tonumber(found[4] or '0'), tonumber(found[5] or '0')
-if tonumber(ARGV[3]) <= tonumber(found[3] or '0') then return received end
-local changes = cjson.decode(ARGV[4])
+local oldReceived, oldHandled = tonumber(found[4] or '0'), tonumber(found[5] or '0')
+if tonumber(ARGV[3]) <= tonumber(found[3] or '0') then return oldReceived end
+local received, handled = tonumber(ARGV[4]), tonumber(ARGV[5])
+local firstMessage, firstEntry = 15, 15 + ARGV[13]
 local start = tonumber(found[6] or '0')
-local count = redis.call('LLEN', KEYS[2])
-local known = start + count - changes.firstEntry
+local known = start + redis.call('LLEN', KEYS[2]) - ARGV[14]
 if known < 0 then return -1 end
-for index = known + 1, #changes.log do redis.call('RPUSH', KEYS[2], changes.log[index]) end
-if changes.logStart > start then redis.call('LTRIM', KEYS[2], changes.logStart - start, -1) end
-if changes.handled > handled then redis.call('LTRIM', KEYS[3], changes.handled - handled, -1) end
-known = math.max(received, changes.handled) - changes.firstMessage
+for index = firstEntry + known, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[index]) end
+if tonumber(ARGV[9]) > start then redis.call('LTRIM', KEYS[2], ARGV[9] - start, -1) end
+if handled > oldHandled and oldReceived > oldHandled then
+  redis.call('LTRIM', KEYS[3], handled - oldHandled, -1)
+end
+known = math.max(oldReceived, handled) - ARGV[12]
 if known < 0 then return -1 end
-for index = known + 1, #changes.messages do redis.call('RPUSH', KEYS[3], changes.messages[index]) end
-if changes.received > received then received = changes.received end
-redis.call('HSET', KEYS[1], 'q', ARGV[3], 'r', string.format('%.0f', received), unpack(changes.fields))
-if changes.state == '' then redis.call('DEL', KEYS[4])
-elseif changes.state then redis.call('SET', KEYS[4], changes.state) end
+for index = firstMessage + known, firstEntry - 1 do redis.call('RPUSH', KEYS[3], ARGV[index]) end
+if oldReceived > received then received = oldReceived end
+redis.call('HSET', KEYS[1], 'q', ARGV[3], 'r', string.format('%.0f', received), 'h', ARGV[5],
+  'a', ARGV[6], 'b', ARGV[7], 'g', ARGV[8], 'i', ARGV[9])
+if ARGV[10] ~= '' then redis.call('HSET', KEYS[1], 'c', ARGV[10]) end
+if ARGV[11] == '' then redis.call('DEL', KEYS[4])
+elseif ARGV[11] ~= '-' then redis.call('SET', KEYS[4], ARGV[11]) end
 return received`;
 
 /** KEYS: session, unhandled. ARGV: token hash, first, acknowledged, close or '', limit, channel, notification, messages. */
