@@ -22,7 +22,7 @@ export function findBuild(folder) {
  */
 export function compareBuilds(scenario, baseline) {
   const pairs = Object.entries(scenario.peers)
-    .filter(([, { server }]) => server === 'sse-duplex')
+    .filter(([, { server, argument }]) => [server, argument].includes('sse-duplex'))
     .map(([name, peer]) => ({ name, new: peer, baseline: { ...peer, build: baseline } }));
   const peers = Object.fromEntries(
     pairs.flatMap((pair) => [

@@ -87,6 +87,31 @@ describe('The engine on Redis', () => {
     await engine.stop();
   });
 
+  it('keeps a session without traffic in a compact form', async () => {
+    const admin = await connectAdmin();
+    await admin.flushAll();
+    const engine = await startEngine();
+    const tokenHash = 'T'.repeat(22);
+    await engine.open('a', { dialect: 'duplex', tokenHash, position: 0, principal: undefined });
+    await engine.commit('a', 1, {
+      sequence: 1_000_000,
+      received: 1_000_000,
+      handled: 1_000_000,
+      firstMessage: 1_000_000,
+      messages: [],
+      firstEntry: 0,
+      log: [],
+      checkpoint: { acknowledged: 1_000_000, position: 2_000_000_000_000, rooms: [], logStart: 0 },
+    });
+    // Redis uses the compact form for hashes whose values have 64 bytes at most. The other one takes 700 bytes more.
+    expect(await admin.keys('*{a}*')).toEqual(['sse-duplex:1:{a}']);
+    const encoding = await admin.sendCommand(['OBJECT', 'ENCODING', 'sse-duplex:1:{a}']);
+    expect(encoding).toMatch(/^(listpack|ziplist)$/);
+    expect(Object.values(await admin.hGetAll('sse-duplex:1:{a}')).join('').length).toBeLessThan(90);
+    await engine.remove('a', 1);
+    await engine.stop();
+  });
+
   it('asks to be given a session again if it has lost an earlier commit', async () => {
     const admin = await connectAdmin();
     await admin.flushAll();

@@ -19,8 +19,17 @@ await serve(async (events) => {
   );
   const admin = await connect();
   const commands = {
+    /** Bytes of all keys and values. The buffers of connections, which change with the traffic, are not included. */
     async redisMemory() {
-      return Number(/^used_memory:(\d+)/m.exec(await admin.info('memory'))[1]);
+      const keys = await admin.keys('*');
+      const sizes = await Promise.all(keys.map((key) => admin.memoryUsage(key, { SAMPLES: 0 })));
+      return sizes.reduce((sum, size) => sum + size, 0);
+    },
+    /** CPU time since Redis started, in microseconds. */
+    async redisCpu() {
+      const info = await admin.info('cpu');
+      const secondsOf = (name) => Number(new RegExp(`^${name}:(.+)$`, 'm').exec(info)[1]);
+      return 1e6 * (secondsOf('used_cpu_user') + secondsOf('used_cpu_sys'));
     },
   };
   const servers = nodes.map(({ server }) => server);
