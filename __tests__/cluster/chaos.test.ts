@@ -85,12 +85,19 @@ describe('No message is lost, doubled or reordered, and no session is lost,', ()
     expect(database.read()).toMatchObject({ rows: sent, complete: 12 });
   }, 60_000);
 
-  it('when Sentinel promotes a replica that lacks the last writes', async () => {
-    const group = await SentinelGroup.start();
-    onTestFinished(() => group.stop());
-    const failOver = () => group.failOver(300);
-    await expectNoViolations(group.ports, failOver, { library: 'sentinel' });
-  }, 60_000);
+  it.each([
+    ['ioredis', 'sentinel'],
+    ['redis', 'redis-sentinel'],
+  ] as const)(
+    'when Sentinel promotes a replica that lacks the last writes, with the client "%s"',
+    async (_, library) => {
+      const group = await SentinelGroup.start();
+      onTestFinished(() => group.stop());
+      const failOver = () => group.failOver(300);
+      await expectNoViolations(group.ports, failOver, { library });
+    },
+    60_000,
+  );
 
   it('when each node is shut down and started again', async () => {
     const redis = await startRedis();

@@ -18,11 +18,11 @@ import type { Down, Up } from './chain';
 /** What to do while clients send and receive. */
 export interface ChaosOptions {
   seed: number;
-  /** With the library `'sentinel'`, the ports of the Sentinels, separated by commas. */
+  /** With Sentinels their ports, separated by commas. */
   redisPort: number | string;
   /** Ports of Redis as the nodes see it, if they are not to use the same. */
   portOf?: (node: number) => number;
-  library?: RedisLibrary | 'sentinel';
+  library?: RedisLibrary | 'sentinel' | 'redis-sentinel';
   /** Arguments of Node.js for a node. */
   execArgvOf?: (node: number) => string[];
   /** Receives all requests as long as it runs. By default each request is sent to a random node. */

@@ -9,5 +9,9 @@ beforeAll(async () => {
 afterAll(() => shards.stop());
 
 describeCluster('a Redis Cluster with three shards, with the client "ioredis",', () =>
-  openShards(shards),
+  openShards(shards, 'ioredis'),
+);
+
+describeCluster('a Redis Cluster with three shards, with the client "redis",', () =>
+  openShards(shards, 'redis'),
 );

@@ -6,11 +6,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Cluster } from 'ioredis';
+import { createCluster } from 'redis';
 import { redisCluster } from '../../lib/redis/index';
 import type { EngineSource } from './cluster-suite';
 import { onTestFinished } from './on-test-finished';
 import { findPort, redisServer, startProgram } from './programs';
 import type { Program } from './programs';
+import type { RedisLibrary } from './redis';
 import { waitFor } from './wait-for';
 
 const run = promisify(execFile);
@@ -69,14 +71,22 @@ async function connectShards(ports: number[]): Promise<Cluster> {
   return cluster;
 }
 
-/** Creates engines on one Redis Cluster. */
-export async function openShards({ ports }: Shards): Promise<EngineSource> {
-  const client = await connectShards(ports);
-  const admin = await connectShards(ports);
-  onTestFinished(() => {
-    client.disconnect();
-    admin.disconnect();
+/** Connects a client of node-redis. */
+async function connectNodeRedis(ports: number[]) {
+  const client = createCluster({
+    rootNodes: ports.map((port) => ({ url: `redis://127.0.0.1:${port}` })),
   });
+  client.on('error', () => {});
+  await client.connect();
+  onTestFinished(() => client.destroy());
+  return client;
+}
+
+/** Creates engines on one Redis Cluster. */
+export async function openShards({ ports }: Shards, library: RedisLibrary): Promise<EngineSource> {
+  const admin = await connectShards(ports);
+  onTestFinished(() => admin.disconnect());
+  const client = library === 'redis' ? await connectNodeRedis(ports) : admin;
   const clear = () => Promise.all(admin.nodes('master').map((node) => node.flushall()));
   await clear();
   return {

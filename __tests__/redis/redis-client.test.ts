@@ -1,4 +1,4 @@
-import { isRedisClient, sendCommand, subscribe } from '../../lib/redis/redis-client';
+import { isCluster, isRedisClient, sendCommand, subscribe } from '../../lib/redis/redis-client';
 import type { RedisClient } from '../../lib/redis/redis-client';
 
 describe('A client of node-redis', () => {
@@ -55,6 +55,53 @@ describe('A client of node-redis', () => {
     expect(await sendCommand(client, ['PING'])).toEqual({ timeout: 0 });
     client.isReady = false;
     expect(await sendCommand(client, ['PING'])).toBeUndefined();
+  });
+});
+
+describe('A client of node-redis for a Redis Cluster', () => {
+  it('sends each command to the server of its first key', async () => {
+    const sent: unknown[] = [];
+    const client = {
+      slots: [],
+      sendCommand: (...values: unknown[]) => Promise.resolve(sent.push(values)),
+      duplicate() {},
+    } as unknown as RedisClient;
+    await sendCommand(client, ['SADD', 'key', 'member']);
+    await sendCommand(client, ['EVALSHA', 'hash', '1', 'key', 'value']);
+    await sendCommand(client, ['EVAL', 'script', '1', 'key', 'value']);
+    expect(sent).toEqual([
+      ['key', false, ['SADD', 'key', 'member']],
+      ['key', false, ['EVALSHA', 'hash', '1', 'key', 'value']],
+      ['key', false, ['EVAL', 'script', '1', 'key', 'value']],
+    ]);
+    expect([isRedisClient(client), isCluster(client)]).toEqual([true, true]);
+  });
+});
+
+describe('A client of node-redis for Sentinels', () => {
+  it('sends commands to the master, and subscribes without a duplicate', async () => {
+    const calls: unknown[] = [];
+    const record =
+      (name: string) =>
+      (...values: unknown[]) =>
+        Promise.resolve(calls.push([name, ...values.filter((each) => typeof each !== 'function')]));
+    const client = {
+      getSentinelNode() {},
+      sendCommand: record('send'),
+      subscribe: record('subscribe'),
+      unsubscribe: record('unsubscribe'),
+    } as unknown as RedisClient;
+    expect([isRedisClient(client), isCluster(client)]).toEqual([true, false]);
+    await sendCommand(client, ['PING']);
+    const close = await subscribe(client, ['a', 'b'], () => {});
+    close();
+    expect(calls).toEqual([
+      ['send', false, ['PING']],
+      ['subscribe', 'a'],
+      ['subscribe', 'b'],
+      ['unsubscribe', 'a'],
+      ['unsubscribe', 'b'],
+    ]);
   });
 });
 

@@ -4,6 +4,8 @@ export type {
   IoRedisClient,
   IoRedisSubscriber,
   NodeRedisClient,
+  NodeRedisCluster,
+  NodeRedisSentinel,
   NodeRedisSubscriber,
   RedisClient,
 } from './redis-client';

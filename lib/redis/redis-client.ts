@@ -22,6 +22,32 @@ export interface NodeRedisSubscriber {
   disconnect?(): unknown;
 }
 
+/** What this package uses of a client that `createCluster` of `redis` returns. */
+export interface NodeRedisCluster {
+  /** The slots, by which such a client is recognised. */
+  readonly slots: unknown;
+  /** Sends a command to the server of its first key. */
+  sendCommand(
+    firstKey: string | undefined,
+    isReadonly: boolean | undefined,
+    args: string[],
+  ): Promise<unknown>;
+  /** Creates a client with the same options, for the subscriptions. */
+  duplicate(): NodeRedisSubscriber;
+}
+
+/** What this package uses of a client that `createSentinel` of `redis` returns. It has a connection for subscriptions. */
+export interface NodeRedisSentinel {
+  /** The method by which such a client is recognised. */
+  readonly getSentinelNode: unknown;
+  /** Sends a command to the master. */
+  sendCommand(isReadonly: boolean | undefined, args: string[]): Promise<unknown>;
+  /** Subscribes to a channel. */
+  subscribe(channel: string, listener: (message: string) => void): Promise<unknown>;
+  /** Ends the subscription. */
+  unsubscribe(channel: string, listener: (message: string | Uint8Array) => void): Promise<unknown>;
+}
+
 /** What this package uses of a client of `ioredis` or `iovalkey`, which may be one of their `Cluster`. */
 export interface IoRedisClient {
   /** Sends a command. */
@@ -43,14 +69,14 @@ export interface IoRedisSubscriber {
 }
 
 /** A client of one of the supported libraries. The application connects and closes it. */
-export type RedisClient = NodeRedisClient | IoRedisClient;
+export type RedisClient = NodeRedisClient | NodeRedisCluster | NodeRedisSentinel | IoRedisClient;
 
 /**
  * Whether a client is that of a Redis Cluster, where PUBLISH counts only the subscribers that are connected to the same
  * server.
  */
 export function isCluster(client: RedisClient): boolean {
-  return (client as { isCluster?: unknown }).isCluster === true;
+  return 'slots' in client || (client as { isCluster?: unknown }).isCluster === true;
 }
 
 const WITHOUT_TIMEOUT = { timeout: 0 };
@@ -58,6 +84,10 @@ const WITHOUT_TIMEOUT = { timeout: 0 };
 /** Sends a command with a client of any library. */
 export function sendCommand(client: RedisClient, args: [string, ...string[]]): Promise<unknown> {
   if ('call' in client) return client.call(...args);
+  // The first key of a script follows the script and the number of its keys.
+  if ('slots' in client)
+    return client.sendCommand(args[0].startsWith('EVAL') ? args[3] : args[1], false, args);
+  if ('getSentinelNode' in client) return client.sendCommand(false, args);
   // Version 6 creates an AbortSignal for each command, to remove it from the queue if it is not written within 5 s. That
   // takes longer than the rest of the command, and a client that is connected writes it at once.
   return client.sendCommand(args, client.isReady ? WITHOUT_TIMEOUT : undefined);
@@ -81,6 +111,16 @@ export async function subscribe(
     await subscriber.subscribe(...channels);
     return () => subscriber.disconnect();
   }
+  if ('getSentinelNode' in client) {
+    const listeners = channels.map(
+      (channel) =>
+        [channel, (message: string | Uint8Array) => listener(channel, String(message))] as const,
+    );
+    for (const each of listeners) await client.subscribe(...each);
+    return () => {
+      for (const each of listeners) client.unsubscribe(...each).catch(ignore);
+    };
+  }
   const subscriber = client.duplicate();
   subscriber.on('error', ignore);
   await subscriber.connect();
@@ -95,6 +135,7 @@ export async function subscribe(
 
 /** Whether a value is a client of one of the supported libraries. */
 export function isRedisClient(value: unknown): value is RedisClient {
-  if (typeof value !== 'object' || value === null || !('duplicate' in value)) return false;
-  return 'call' in value || 'sendCommand' in value;
+  if (typeof value !== 'object' || value === null) return false;
+  if ('getSentinelNode' in value) return 'sendCommand' in value;
+  return 'duplicate' in value && ('call' in value || 'sendCommand' in value);
 }

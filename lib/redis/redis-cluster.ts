@@ -44,10 +44,10 @@ const NUMERIC_OPTIONS = {
 } as const;
 
 /**
- * Creates an engine for the option `cluster` of `createSseMiddleware`, on Redis or Valkey 6.2 or later.
+ * Creates an engine for the option `cluster` of `createSseMiddleware`, on Redis 6.0 or later or Valkey.
  *
- * @param client of `redis`, `ioredis` or `iovalkey`, connected by the application. A duplicate of it carries the
- * subscriptions.
+ * @param client of `redis`, `ioredis` or `iovalkey`, connected by the application: for one server, for a Redis Cluster or
+ * for Sentinels. A duplicate of it carries the subscriptions, if it has no connection for them.
  * @throws TypeError if the client is none of these, or for an unknown option or one of the wrong type.
  * @throws RangeError if an option is out of range.
  */

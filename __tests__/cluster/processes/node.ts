@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Redis } from 'ioredis';
-import { createClient } from 'redis';
+import { createClient, createSentinel } from 'redis';
 import { createSseMiddleware } from '../../../lib/index';
 import type { SseOptions } from '../../../lib/index';
 import { redisCluster } from '../../../lib/redis/index';
@@ -32,10 +32,13 @@ async function main(): Promise<void> {
   const url = `redis://127.0.0.1:${redisPort}`;
   const connect = () => {
     if (library === 'ioredis') return new Redis(url, { maxRetriesPerRequest: null });
-    if (library !== 'sentinel') return createClient({ url, socket: { reconnectStrategy: 100 } });
+    if (library === 'redis') return createClient({ url, socket: { reconnectStrategy: 100 } });
     const sentinels = redisPort
       .split(',')
       .map((port) => ({ host: '127.0.0.1', port: Number(port) }));
+    if (library === 'redis-sentinel') {
+      return createSentinel({ name: 'main', sentinelRootNodes: sentinels });
+    }
     return new Redis({ sentinels, name: 'main', maxRetriesPerRequest: null });
   };
   const client = connect();
