@@ -24,6 +24,7 @@ const RUN_BY: Record<string, string> = {
   'README.md': 'consumer/consumer.test.ts',
   'docs/getting-started.md': 'consumer/getting-started.test.ts',
   'docs/frameworks.md': 'consumer/frameworks.test.ts',
+  'docs/migrating.md': 'consumer/migrating.test.ts',
   'docs/observability.md': 'server/diagnostics.test.ts',
   'docs/recipes.md': 'consumer/recipes.test.ts',
   'docs/scaling.md': 'integration/frameworks.ts',

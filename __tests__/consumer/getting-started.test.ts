@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { launchChromium, openPage } from '../browser/helpers/chromium';
+import { next, openClient } from '../helpers/client';
 import { onTestFinished } from '../helpers/on-test-finished';
 import { findPort, waitUntilListening } from '../helpers/programs';
+import { waitFor } from '../helpers/wait-for';
 import { readBlocks, readFiles } from './pages';
 import { INSTALL_TIME, QUICKLY, npm, pack, plainEnvironment, runToEnd } from './run';
 
@@ -66,6 +68,9 @@ async function start(file: string, port: number) {
   return { end, output: () => output };
 }
 
+const compile = () =>
+  runToEnd(process.execPath, ['node_modules/typescript/bin/tsc'], project, 50_000);
+
 /** Opens a page in two windows. */
 async function openWindows(...urls: [string, string]): Promise<[Page, Page]> {
   return [await openPage(browser, urls[0]), await openPage(browser, urls[1])];
@@ -97,7 +102,7 @@ test('Two windows talk to each other, and continue after a restart of the server
   const port = await findPort();
   const url = `http://localhost:${port}`;
   const server = await start('server.mjs', port);
-  expect(server.output()).toBe(`Open ${url} in two windows\n`);
+  await waitFor(() => server.output() === `Open ${url} in two windows\n`, 5_000, server.output);
   const [one, two] = await openWindows(url, url);
   await item(one, 'Welcome! Windows connected: 1').waitFor();
   await item(two, 'Welcome! Windows connected: 2').waitFor();
@@ -120,6 +125,22 @@ test('Two windows talk to each other, and continue after a restart of the server
   expect(await item(two, 'Sent meanwhile').count()).toBe(1);
 });
 
+test.each(['server.mjs', 'rooms.mjs', 'build/typed-server.mjs'])(
+  '%s continues after messages of any form',
+  async (file) => {
+    if (file.startsWith('build/')) await compile();
+    const port = await findPort();
+    await start(file, port);
+    const url = `http://localhost:${port}/sse`;
+    const client = openClient(url);
+    const odd = { toString: 1, valueOf: 1 };
+    for (const message of [7, [], odd, { say: odd }, { join: '', name: odd }, { join: odd }, null])
+      client.send(message);
+    await waitFor(() => client.bufferedAmount === 0);
+    await next(openClient(url), 'open');
+  },
+);
+
 test('The server says that its port is in use', async () => {
   const port = await findPort();
   await start('server.mjs', port);
@@ -132,7 +153,7 @@ test('The server says that its port is in use', async () => {
 });
 
 test('The programs in TypeScript compile, and exchange a message', async () => {
-  await runToEnd(process.execPath, ['node_modules/typescript/bin/tsc'], project, 50_000);
+  await compile();
   const port = await findPort();
   await start('build/typed-server.mjs', port);
   const client = spawn(process.execPath, ['build/typed-client.mjs'], {
