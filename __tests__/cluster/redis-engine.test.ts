@@ -201,7 +201,9 @@ describe('The engine on Redis', () => {
     const engine = await startEngine();
     const tokenHash = 'HASH';
     await engine.open('a', { dialect: 'duplex', tokenHash, position: 0, principal: undefined });
-    const batch = { tokenHash, first: 0, messages: ['1', '2'], acknowledged: 3, close: undefined };
+    const identity = { dialect: 'duplex', tokenHash, principal: undefined } as const;
+    const messages = ['1', '2'];
+    const batch = { ...identity, first: 0, messages, acknowledged: 3, close: undefined };
     expect(await engine.take('a', batch)).toEqual({ outcome: 'taken', received: 2 });
     expect(await engine.take('a', { ...batch, messages: ['1', '2', '3'] })).toEqual({
       outcome: 'taken',
@@ -211,9 +213,12 @@ describe('The engine on Redis', () => {
       outcome: 'out-of-window',
       received: 3,
     });
-    expect(await engine.take('a', { ...batch, tokenHash: 'OTHER' })).toEqual({
-      outcome: 'unknown-session',
-    });
+    const strangers = [{ tokenHash: 'OTHER' }, { principal: 'anna' }, { dialect: 'dart' as const }];
+    for (const stranger of strangers) {
+      const result = await engine.take('a', { ...batch, ...stranger });
+      expect(result).toEqual({ outcome: 'unknown-session' });
+    }
+    expect(await engine.take('b', batch)).toEqual({ outcome: 'unknown-session' });
     const close = { code: 4000, reason: 'done' };
     await engine.take('a', { ...batch, first: 3, messages: [], acknowledged: 2, close });
     expect(await engine.read('a', 1, 1)).toEqual({

@@ -198,7 +198,11 @@ export class MemoryEngine implements ClusterEngine {
   take(id: string, batch: TakenBatch): Promise<TakeResult> {
     return this.#call((store): TakeResult => {
       const entry = store.sessions.get(id);
-      if (entry?.tokenHash !== batch.tokenHash) return { outcome: 'unknown-session' };
+      const isOwn =
+        entry?.tokenHash === batch.tokenHash &&
+        entry.dialect === batch.dialect &&
+        entry.principal === batch.principal;
+      if (!isOwn) return { outcome: 'unknown-session' };
       const { received, close } = entry;
       if (close?.isClosed) return { outcome: 'closed', received, close };
       if (batch.first > received) return { outcome: 'out-of-window', received };

@@ -187,13 +187,15 @@ export class RedisEngine implements ClusterEngine {
   }
 
   async take(id: string, batch: TakenBatch): Promise<TakeResult> {
-    const { tokenHash, first, messages, acknowledged, close } = batch;
+    const { first, messages, acknowledged, close } = batch;
     const [session, , unhandled] = this.#keysOf(id);
     const notification: Notification = { type: 'taken', id, first, messages, acknowledged, close };
     const reply = await this.#run(
       scripts.TAKE,
       [session, unhandled],
-      tokenHash,
+      batch.tokenHash,
+      batch.dialect,
+      batch.principal === undefined ? '' : JSON.stringify(batch.principal),
       first,
       acknowledged,
       close ? JSON.stringify(close) : '',

@@ -61,26 +61,27 @@ if ARGV[11] == '' then redis.call('DEL', KEYS[4])
 elseif ARGV[11] ~= '-' then redis.call('SET', KEYS[4], ARGV[11]) end
 return received`;
 
-/** KEYS: session, unhandled. ARGV: token hash, first, acknowledged, close or '', limit, channel, notification, messages. */
+/** KEYS: session, unhandled. ARGV: token hash, dialect, principal or '', first, acknowledged, close or '', limit, channel, notification, messages. */
 export const TAKE = `
-local found = redis.call('HMGET', KEYS[1], 't', 'r', 'c', 'o', 'k')
-if found[1] ~= ARGV[1] then return {'unknown-session'} end
+local found = redis.call('HMGET', KEYS[1], 't', 'r', 'c', 'o', 'k', 'd', 'p')
+local isOwn = found[1] == ARGV[1] and (found[6] or 'duplex') == ARGV[2] and (found[7] or '') == ARGV[3]
+if not isOwn then return {'unknown-session'} end
 local received = tonumber(found[2] or '0')
 local text = string.format('%.0f', received)
 if found[3] and cjson.decode(found[3]).isClosed then return {'closed', text, found[3]} end
-local known = received - tonumber(ARGV[2])
+local known = received - tonumber(ARGV[4])
 if known < 0 then return {'out-of-window', text} end
-local first = 8 + known
-if first <= #ARGV and redis.call('LLEN', KEYS[2]) >= tonumber(ARGV[5]) then return {'full'} end
+local first = 10 + known
+if first <= #ARGV and redis.call('LLEN', KEYS[2]) >= tonumber(ARGV[7]) then return {'full'} end
 for index = first, #ARGV do
   redis.call('RPUSH', KEYS[2], ARGV[index])
   received = received + 1
 end
 text = string.format('%.0f', received)
 redis.call('HSET', KEYS[1], 'r', text)
-if tonumber(ARGV[3]) > tonumber(found[5] or '0') then redis.call('HSET', KEYS[1], 'k', ARGV[3]) end
-if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'x', ARGV[4]) end
-if found[4] and found[4] ~= '' then redis.call('PUBLISH', ARGV[6] .. found[4], ARGV[7]) end
+if tonumber(ARGV[5]) > tonumber(found[5] or '0') then redis.call('HSET', KEYS[1], 'k', ARGV[5]) end
+if ARGV[6] ~= '' then redis.call('HSET', KEYS[1], 'x', ARGV[6]) end
+if found[4] and found[4] ~= '' then redis.call('PUBLISH', ARGV[8] .. found[4], ARGV[9]) end
 return {'taken', text}`;
 
 /** KEYS: session, unhandled. ARGV: node, epoch, first. */

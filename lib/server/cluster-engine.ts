@@ -204,10 +204,8 @@ export interface CommitResult {
   received: number;
 }
 
-/** A POST at a node that does not own the session. */
-export interface TakenBatch {
-  /** Hash of the token that the client has given. */
-  tokenHash: string;
+/** A POST at a node that does not own the session, from a client that says that it has this identity. */
+export interface TakenBatch extends Omit<SessionIdentity, 'position'> {
   /** Number of the first message. */
   first: number;
   /** The messages, oldest first. */
@@ -224,7 +222,7 @@ export interface TakenBatch {
  * - `out-of-window`: messages before the first one are missing;
  * - `full`: the application has not handled enough of the messages that are recorded;
  * - `closed`: the session is closed;
- * - `unknown-session`: there is no such session.
+ * - `unknown-session`: there is no session with this id and this identity.
  */
 export type TakeResult =
   | Received<'taken'>

@@ -215,11 +215,10 @@ export class ClusterSessions implements NodeSessions {
     principal: string | undefined,
   ): Promise<PostResponse | undefined> {
     const { token, id: first, ack, messages, close } = envelope;
-    const proof = { token, principal, dialect: 'duplex' } as const;
-    const own = await askEngine(() => this.#lookup.findOwn(id, proof));
-    if (!own) return undefined;
     const batch: TakenBatch = {
-      tokenHash: own.tokenHash,
+      dialect: 'duplex',
+      tokenHash: new SessionToken(token).hash,
+      principal,
       first,
       messages: messages.map((message) => encodeMessage(message)),
       acknowledged: ack,
@@ -230,13 +229,15 @@ export class ClusterSessions implements NodeSessions {
       return askEngine(() => this.#lookup.rejectDuringRecovery());
     }
     // The owner finds out whether messages are lost.
-    if (result.outcome === 'out-of-window') await this.#notifyOwner(id, own.owner, first);
+    if (result.outcome === 'out-of-window') await this.#notifyOwner(id, first);
     return toResponse(result, first, close !== undefined);
   }
 
-  async #notifyOwner(id: string, owner: string, first: number): Promise<void> {
+  async #notifyOwner(id: string, first: number): Promise<void> {
     const recorded = { first, messages: [], acknowledged: 0, close: undefined };
-    await askEngine(() => this.#engine.notify(owner, { type: 'taken', id, ...recorded }));
+    const found = await askEngine(() => this.#engine.find(id));
+    if (!found) return;
+    await askEngine(() => this.#engine.notify(found.owner, { type: 'taken', id, ...recorded }));
   }
 
   onTaken(id: string, recorded: RecordedMessages): void {
