@@ -11,7 +11,8 @@ const DRIVERS = join(__dirname, 'recipes');
 const FILES = readFiles('docs/recipes.md');
 const PACKAGES = [
   ...['express@5.3.0', 'express-session@1.19.0', 'react@19.3.1', 'react-dom@19.3.1', 'vue@3.5.45'],
-  ...['svelte@5.57.3', 'jsdom@29.1.1', '@msgpack/msgpack@3.1.3'],
+  ...['svelte@5.57.3', 'jsdom@29.1.1', '@msgpack/msgpack@3.1.3', 'jose@6.2.18', 'supertest@7.3.2'],
+  ...['jest@30.5.2', 'vitest@3.2.4', '@playwright/test@1.65.1'],
 ];
 /** What runs the files of the page: programs that fail if something is not as it should be, and the test of the page. */
 const PROGRAMS = [
@@ -40,6 +41,15 @@ describe('docs/recipes.md', () => {
     await runToEnd(process.execPath, [program, String(port)], project, 50_000);
   });
 
+  test.each([
+    ['vitest', ['vitest', 'run', '--globals', 'orders.spec.mjs']],
+    ['jest', ['jest', '--testMatch', '**/orders.spec.mjs']],
+    ['playwright', ['playwright', 'test', '--config', 'playwright.config.mjs']],
+  ])('has a test that %s runs', async (_, args) => {
+    const env = { NODE_OPTIONS: '--experimental-vm-modules' };
+    await runToEnd('npx', args, project, 50_000, env);
+  });
+
   test('has no file that no program imports', () => {
     const imports = PROGRAMS.flatMap((program) => {
       const isDriver = program.startsWith('drive-');
@@ -48,6 +58,7 @@ describe('docs/recipes.md', () => {
         : FILES.find(({ file }) => file === program)!.code;
       return [program, ...[...source.matchAll(/'\.\/([\w.-]+\.mjs)'/g)].map(([, file]) => file)];
     });
-    expect(FILES.map(({ file }) => file).filter((file) => !imports.includes(file))).toEqual([]);
+    const isRun = (file: string) => imports.includes(file) || /\.(spec|e2e)\.mjs$/.test(file);
+    expect(FILES.map(({ file }) => file).filter((file) => !isRun(file))).toEqual([]);
   });
 });

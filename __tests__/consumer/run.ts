@@ -20,13 +20,19 @@ export const INSTALL_TIME = 240_000;
  */
 export function plainEnvironment(): NodeJS.ProcessEnv {
   const variables = Object.entries(process.env);
-  const isOwn = (name: string) => !/^(FORCE_COLOR|NODE_ENV|NODE_OPTIONS|npm_.*)$/i.test(name);
+  const isOwn = (name: string) => !/^(FORCE_COLOR|JEST_.*|NODE_ENV|NODE_OPTIONS|npm_.*)$/i.test(name);
   return { ...Object.fromEntries(variables.filter(([name]) => isOwn(name))), NO_COLOR: '1' };
 }
 
 /** Runs a program until it ends. After the timeout it is stopped, and the code is the signal. */
-export function run(command: string, args: string[], cwd: string, timeout: number): Promise<Run> {
-  const env = plainEnvironment();
+export function run(
+  command: string,
+  args: string[],
+  cwd: string,
+  timeout: number,
+  variables: NodeJS.ProcessEnv = {},
+): Promise<Run> {
+  const env = { ...plainEnvironment(), ...variables };
   return new Promise((ended) => {
     execFile(command, args, { cwd, env, timeout }, (error, stdout, stderr) =>
       ended({ code: error ? (error.code ?? error.signal) : 0, stdout, stderr }),
@@ -40,8 +46,9 @@ export async function runToEnd(
   args: string[],
   cwd: string,
   timeout: number,
+  variables?: NodeJS.ProcessEnv,
 ): Promise<string> {
-  const { code, stdout, stderr } = await run(command, args, cwd, timeout);
+  const { code, stdout, stderr } = await run(command, args, cwd, timeout, variables);
   if (code === 0) return stdout;
   throw new Error(`"${command} ${args.join(' ')}" ended with ${String(code)}:\n${stdout}${stderr}`);
 }
