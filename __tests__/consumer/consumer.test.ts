@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import type { ChildProcess } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -416,6 +417,16 @@ test('the command of an installed tarball prints its version', async () => {
   const command = join(projectOf(5, 'JS'), 'node_modules/.bin/sse-duplex');
   const { code, stdout } = await run(command, ['--version'], place, RUN_TIME);
   expect([code, stdout]).toEqual([0, `${version}\n`]);
+});
+
+test('the command ends quietly when the program that reads its output has ended', async () => {
+  const command = join(projectOf(5, 'JS'), 'node_modules/.bin/sse-duplex');
+  const child = spawn(command, ['--help'], { env: plainEnvironment() });
+  child.stdout.destroy();
+  let printed = '';
+  child.stderr.on('data', (chunk: Buffer) => (printed += chunk.toString()));
+  const [code] = (await once(child, 'close')) as [number];
+  expect([code, printed]).toEqual([0, '']);
 });
 
 describe('the quick start of the README', () => {
