@@ -18,6 +18,8 @@ const sse = createSseMiddleware('/sse', redis ? { cluster: redisCluster(redis) }
 const app = express();
 app.use(sse);
 app.use(express.static(fileURLToPath(new URL('public', import.meta.url))));
+const qrcode = fileURLToPath(import.meta.resolve('qrcode-generator'));
+app.get('/qrcode.mjs', (request, response) => response.sendFile(qrcode));
 
 // The log passes each entry to this function, on every node in the same order. The node applies it to its board and
 // sends it to its pages, including that of the author: so all boards are equal.

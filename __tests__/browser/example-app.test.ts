@@ -98,6 +98,20 @@ test('The example app clears the board for everybody', async () => {
   await ada.locator('.sheet .empty').waitFor({ state: 'visible' });
 }, 60_000);
 
+test('The example app invites a person who is alone, with a QR code if a phone can reach it', async () => {
+  const page = await openPage('Ada');
+  const invitation = page.getByRole('link', { name: 'Open a second window' });
+  const code = page.getByRole('img', { name: 'QR code of' });
+  await invitation.waitFor();
+  expect(await code.count()).toBe(0); // the page is at 127.0.0.1
+  const { port } = new URL(page.url());
+  await page.goto(`http://board.localhost:${port}/`); // Chromium resolves it to this machine
+  await page.getByRole('img', { name: `QR code of http://board.localhost:${port}/` }).waitFor();
+  await openPage('Ben');
+  await invitation.waitFor({ state: 'hidden' });
+  await code.waitFor({ state: 'hidden' });
+}, 60_000);
+
 test('The example app shows names and messages as text, not as markup', async () => {
   const markup = '<img src=x onerror=alert(1)>';
   const [ada, ben] = await Promise.all([openPage('<b>Ada</b>'), openPage('Ben')]);

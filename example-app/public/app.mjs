@@ -2,6 +2,7 @@ import { BOARD, Board, INKS } from './board.mjs';
 import { BoardCanvas } from './canvas.mjs';
 import { Chat } from './chat.mjs';
 import { ConnectionBadge } from './connection.mjs';
+import { showQrCode } from './invitation.mjs';
 import { recall, recallKey, remember, toRandomKey, toRandomName } from './identity.mjs';
 import { Network } from './network.mjs';
 import { Pen } from './pen.mjs';
@@ -24,6 +25,7 @@ const me = {
   name: recall('name') ?? toRandomName(),
   ink: recall('ink'),
 };
+showQrCode(element('phone'));
 const network = new Network();
 const people = new People(element('people'), element('people-title'), element('cursors'));
 const badge = new ConnectionBadge();
