@@ -13,10 +13,16 @@ const PAGES = [
   'SECURITY.md',
   'bench/README.md',
   'example-app/README.md',
-  ...readdirSync(join(ROOT, 'docs'))
-    .filter((file) => file.endsWith('.md'))
-    .map((file) => `docs/${file}`),
+  ...pagesIn('docs'),
+  ...pagesIn('docs/recipes'),
 ];
+
+/** Returns the pages of a folder, without those of its folders. */
+function pagesIn(folder: string): string[] {
+  const files = readdirSync(join(ROOT, folder)).filter((file) => file.endsWith('.md'));
+  return files.map((file) => `${folder}/${file}`);
+}
+
 const read = (page: string) => readFileSync(join(ROOT, page), 'utf8');
 
 /** The tests that run the files of a page, or compare its code with programs that they run. */
@@ -26,7 +32,7 @@ const RUN_BY: Record<string, string> = {
   'docs/frameworks.md': 'consumer/frameworks.test.ts',
   'docs/migrating.md': 'consumer/migrating.test.ts',
   'docs/observability.md': 'server/diagnostics.test.ts',
-  'docs/recipes.md': 'consumer/recipes.test.ts',
+  ...Object.fromEntries(pagesIn('docs/recipes').map((page) => [page, 'consumer/recipes.test.ts'])),
   'docs/scaling.md': 'integration/frameworks.ts',
   'docs/websocket-libraries.md': 'consumer/libraries.test.ts',
 };
@@ -166,7 +172,8 @@ describe('the documentation', () => {
   );
 
   it.each(Object.entries(RUN_BY))('names the test of %s, which is %s', (page, test) => {
-    expect(read(`__tests__/${test}`)).toContain(page);
+    const source = read(`__tests__/${test}`);
+    expect(source.includes(page) || source.includes(`'${dirname(page)}'`)).toBe(true);
   });
 
   it.each(PAGES)('has no fragment in %s with a mistake in its syntax', (page) => {

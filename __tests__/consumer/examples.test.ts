@@ -109,7 +109,7 @@ test('Each example has a README with its command, and is tested', () => {
 
 test('The example react has the hook of the recipes', () => {
   const hook = readFileSync(join(EXAMPLES, 'react/src/use-channel.mjs'), 'utf8');
-  expect(readFileSync(join(ROOT, 'docs/recipes.md'), 'utf8')).toContain(hook);
+  expect(readFileSync(join(ROOT, 'docs/recipes/react.md'), 'utf8')).toContain(hook);
 });
 
 test.each(['chat', 'progress', 'rpc'])(

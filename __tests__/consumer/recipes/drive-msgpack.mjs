@@ -13,6 +13,8 @@ const sent = {
   at: new Date(1_700_000_000_000),
   bytes: new Uint8Array([1, 2]),
   list: [1, null, 'ü'],
+  map: new Map([[1, new Set(['a', new Map([['b', new Date(1)]])])]]),
+  empty: [new Map(), new Set()],
 };
 send(sent);
 await until(() => values.length === 1);

@@ -19,7 +19,14 @@ const send = sendSafely(client, () => [{ join: 'room' }]);
 send({ text: 'one' });
 await until(() => received.length === 2);
 // The session ends with the stream. What is sent meanwhile comes behind the rejoin.
-client.addEventListener('disconnect', () => send({ text: 'two' }), { once: true });
+client.addEventListener(
+  'disconnect',
+  () => {
+    client.send(null); // of another module
+    send({ text: 'two' });
+  },
+  { once: true },
+);
 server.closeAllConnections();
 await until(
   () => received.length === 4,
@@ -29,8 +36,11 @@ send({ text: 'three' });
 await until(() => received.length === 5);
 assert.deepEqual(received, ['1 join', '1 one', '2 join', '2 two', '2 three']);
 
-assert.deepEqual([isNew({}), isNew(null), isNew({})], [true, true, true]);
-assert.deepEqual([isNew({ id: 'x' }), isNew({ id: 'x' })], [true, false]);
-for (const id of ['a', 'b', 'c']) isNew({ id });
-assert.equal(isNew({ id: 'x' }), true); // forgotten
+assert.deepEqual(
+  [isNew({}), isNew(null), isNew({}), isNew({ id: 1 }), isNew({ id: 1 })],
+  Array(5).fill(true),
+);
+assert.deepEqual([isNew({ resendId: 'x' }), isNew({ resendId: 'x' })], [true, false]);
+for (const id of ['a', 'b', 'c']) isNew({ resendId: id });
+assert.equal(isNew({ resendId: 'x' }), true); // forgotten
 await close();

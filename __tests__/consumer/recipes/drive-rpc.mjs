@@ -16,6 +16,17 @@ sse.on('connection', (connection) => {
   });
 });
 const { client } = await open();
+for (const message of [
+  null,
+  1,
+  [],
+  {},
+  { id: {} },
+  { id: 1, error: {} },
+  { method: null },
+  { method: 'add' },
+])
+  client.send(message); // ends nothing and answers nothing
 const rpc = new Rpc(client, { name: () => 'a page' });
 assert.equal(await rpc.call('add', { a: 1, b: 2 }), 3);
 assert.equal(await serverRpc.call('name'), 'a page');

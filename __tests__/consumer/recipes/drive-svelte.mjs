@@ -11,8 +11,9 @@ assert.equal(sse.connections.size, 0);
 const values = [];
 const unsubscribe = store.subscribe((value) => values.push(value));
 store.send('hello');
-await until(() => values.length === 2);
-assert.deepEqual(values, [undefined, 'hello']);
+store.send('hello'); // an equal message is a message too
+await until(() => values.length === 3);
+assert.deepEqual(values, [undefined, { data: 'hello' }, { data: 'hello' }]);
 unsubscribe();
 await until(() => sse.connections.size === 0);
 await close();

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'react';
+import { useCallback, useEffect, useRef, useState } from 'react';
 import { SseClient } from 'sse-duplex/client';
 
 /** Returns the state of the channel, and a function that sends. `onMessage` may change with each render. */
@@ -18,7 +18,9 @@ export function useChannel(url, onMessage) {
     return () => {
       own.onclose = null; // the component is gone
       own.close();
+      setState('connecting'); // of the next URL
     };
   }, [url]);
-  return { state, send: (message) => client.current.send(message) };
+  const send = useCallback((message) => client.current.send(message), []);
+  return { state, send };
 }
