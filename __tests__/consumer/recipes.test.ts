@@ -12,13 +12,20 @@ const PAGES = 'docs/recipes';
 const FILES = readdirSync(join(ROOT, PAGES)).flatMap((page) => readFiles(`${PAGES}/${page}`));
 const PACKAGES = [
   ...['express@5.3.0', 'express-session@1.19.0', 'react@19.3.1', 'react-dom@19.3.1', 'vue@3.5.45'],
-  ...['svelte@5.57.3', 'jsdom@29.1.1', '@msgpack/msgpack@3.1.3'],
+  ...['svelte@5.57.3', 'jsdom@29.1.1', '@msgpack/msgpack@3.1.3', 'jose@6.2.18'],
+  ...['jest@30.5.2', 'vitest@4.1.12', 'supertest@7.3.2', '@playwright/test@1.65.1'],
 ];
-/** What runs the files of the page: programs that fail if something is not as it should be, and the test of the page. */
+/** What runs the files of the pages: programs that fail if something is not as it should be, and the tests of a page. */
 const PROGRAMS = [
   ...readdirSync(DRIVERS).filter((file) => file.startsWith('drive-')),
-  ...FILES.map(({ file }) => file).filter((file) => file.endsWith('.test.mjs')),
+  ...FILES.map(({ file }) => file).filter((file) => /\.(test|playwright)\.mjs$/.test(file)),
 ];
+/** The arguments of Node that start a runner of tests, for files with its name. The other files are programs. */
+const RUNNERS: Record<string, string[]> = {
+  jest: ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js'],
+  playwright: ['node_modules/@playwright/test/cli.js', 'test'],
+  vitest: ['node_modules/vitest/vitest.mjs', 'run'],
+};
 
 jest.setTimeout(60_000);
 
@@ -37,18 +44,27 @@ afterAll(() => rm(project, { recursive: true, force: true }));
 
 describe('docs/recipes', () => {
   test.each(PROGRAMS)('works as %s expects', async (program) => {
-    const port = await findPort();
-    await runToEnd(process.execPath, [program, String(port)], project, 50_000);
+    const port = String(await findPort());
+    const runner = RUNNERS[program.split('.')[1]!];
+    const args = runner ? [...runner, program] : [program, port];
+    const variables = { PORT: port, CHROMIUM: '/usr/bin/chromium' };
+    await runToEnd(process.execPath, args, project, 50_000, variables);
   });
 
-  test('has no file that no program imports', () => {
-    const imports = PROGRAMS.flatMap((program) => {
-      const isDriver = program.startsWith('drive-');
-      const source = isDriver
-        ? readFileSync(join(DRIVERS, program), 'utf8')
-        : FILES.find(({ file }) => file === program)!.code;
-      return [program, ...[...source.matchAll(/'\.\/([\w.-]+\.mjs)'/g)].map(([, file]) => file)];
-    });
-    expect(FILES.map(({ file }) => file).filter((file) => !imports.includes(file))).toEqual([]);
+  test('has no file that no program uses', () => {
+    const sources = new Map(FILES.map(({ file, code }) => [file, code]));
+    const used = new Set([...PROGRAMS, 'playwright.config.mjs']);
+    for (const file of used) {
+      const source = sources.get(file) ?? readFileSync(join(DRIVERS, file), 'utf8');
+      for (const name of sources.keys()) {
+        if (source.slice(source.indexOf('\n')).includes(name)) used.add(name);
+      }
+    }
+    expect([...sources.keys()].filter((file) => !used.has(file))).toEqual([]);
+  });
+
+  test('has no two files with the same name', () => {
+    const names = FILES.map(({ file }) => file);
+    expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([]);
   });
 });

@@ -20,7 +20,8 @@ export const INSTALL_TIME = 240_000;
  */
 export function plainEnvironment(): NodeJS.ProcessEnv {
   const variables = Object.entries(process.env);
-  const isOwn = (name: string) => !/^(FORCE_COLOR|JEST_.*|NODE_ENV|NODE_OPTIONS|npm_.*)$/i.test(name);
+  const isOwn = (name: string) =>
+    !/^(FORCE_COLOR|NODE_ENV|NODE_OPTIONS|JEST_.*|npm_.*)$/i.test(name);
   return { ...Object.fromEntries(variables.filter(([name]) => isOwn(name))), NO_COLOR: '1' };
 }
 
