@@ -314,7 +314,7 @@ describe("When `authorize` changes within ann's session, it", () => {
       const reply = send(all);
       await waitFor(() => all.authorize.mock.calls.length > calls);
       jest.advanceTimersByTime(10_000);
-      expect((await reply).status).toBe(403);
+      expect((await reply).status).toBe(503);
       expectUnaffected(all);
     });
   });
@@ -328,7 +328,7 @@ describe("When `authorize` changes within ann's session, it", () => {
     const reply = duplex.post({ messages: ['x'] });
     await waitFor(() => authorize.mock.calls.length > calls);
     jest.advanceTimersByTime(10_000);
-    expect((await reply).status).toBe(403);
+    expect((await reply).status).toBe(503);
     resolvePrincipal('ann');
     authorizeWith(() => 'ann');
     expect((await duplex.post()).json).toEqual({ received: 0 });
