@@ -2,6 +2,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { requireChromium } from '../browser/helpers/chromium-program';
 import { findPort } from '../helpers/programs';
 import { readFiles } from './pages';
 import { QUICKLY, npm, pack, runToEnd } from './run';
@@ -47,7 +48,7 @@ describe('docs/recipes', () => {
     const port = String(await findPort());
     const runner = RUNNERS[program.split('.')[1]!];
     const args = runner ? [...runner, program] : [program, port];
-    const variables = { PORT: port, CHROMIUM: '/usr/bin/chromium' };
+    const variables = { PORT: port, CHROMIUM: requireChromium() };
     await runToEnd(process.execPath, args, project, 50_000, variables);
   });
 

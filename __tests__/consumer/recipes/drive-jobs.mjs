@@ -41,21 +41,23 @@ await until(() => seen.length === 3);
 finish();
 await until(() => seen.length === 4);
 report(99); // too late
-reloaded.start('another');
+reloaded.client.send({ watch: stored.get('job') });
 await until(() => seen.length === 5);
-assert.deepEqual(seen, [0, 'report 50', 'report 50', 'done', 0]);
+reloaded.start('another');
+await until(() => seen.length === 6);
+assert.deepEqual(seen, [0, 'report 50', 'report 50', 'done', 'done', 0]);
 const reportAnother = report;
 reloaded.start('throws'); // the page watches this one now
-await until(() => seen.length === 7);
+await until(() => seen.length === 8);
 reportAnother(10); // of the job before
 reloaded.client.send({ start: 'throws', job: stored.get('job') }); // starts no second one
-await until(() => seen.length === 8);
-assert.deepEqual(seen.slice(5), [0, 'failed: null', 'failed: null']);
+await until(() => seen.length === 9);
+assert.deepEqual(seen.slice(6), [0, 'failed: null', 'failed: null']);
 assert.equal(runs, 3);
 stored.set('job', crypto.randomUUID());
 reloaded.client.send({ watch: stored.get('job') });
-await until(() => seen.length === 9);
-assert.equal(seen[8], 'unknown');
+await until(() => seen.length === 10);
+assert.equal(seen[9], 'unknown');
 assert.equal(
   [...sse.connections].some(({ rooms }) => rooms.includes(`job:${stored.get('job')}`)),
   false,

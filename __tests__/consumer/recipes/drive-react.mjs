@@ -18,12 +18,15 @@ sse.on('connection', (connection) => {
 });
 const messages = [];
 let channel;
-function Page({ prefix }) {
+const states = [];
+function Page({ prefix, url }) {
   channel = useChannel(url, (message) => messages.push(`${prefix} ${message}`));
+  if (states.at(-1) !== channel.state) states.push(channel.state);
   return h('p', null, channel.state);
 }
 const root = createRoot(document.querySelector('main'));
-const render = (prefix) => root.render(h(StrictMode, null, h(Page, { prefix })));
+const render = (prefix, address = url) =>
+  root.render(h(StrictMode, null, h(Page, { prefix, url: address })));
 render('first');
 const text = () => document.querySelector('main').textContent;
 await until(() => text() === 'open', text);
@@ -36,6 +39,16 @@ channel.send(2);
 await until(() => messages.length === 2);
 assert.deepEqual(messages, ['first 1', 'second 2']);
 assert.equal(opened, 1); // StrictMode has mounted twice
+const { send } = channel;
+render('third', `${url}?second`);
+await until(
+  () => states.join() === 'connecting,open,connecting,open',
+  () => states,
+);
+assert.equal(channel.send, send);
+send(3);
+await until(() => messages.length === 3);
+await until(() => sse.connections.size === 1); // the one of the first URL is closed
 root.unmount();
 await until(() => sse.connections.size === 0);
 await close();

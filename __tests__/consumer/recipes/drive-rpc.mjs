@@ -44,6 +44,7 @@ await Promise.all([
   assert.rejects(pendingAtServer, /unknown method never-answered/),
   new Promise((resolve) => setTimeout(resolve, 100)).then(() => client.close()),
 ]);
+await assert.rejects(rpc.call('add'), /cannot send/);
 await close();
 
 // A response of a lost session does not answer a request of the next one, although both have the same number.
