@@ -68,6 +68,16 @@ function brokenLinks(page: string): string[] {
   });
 }
 
+/** Returns the links of a page to files that are not in the package. */
+function linksOutOfPackage(page: string): string[] {
+  const { files } = JSON.parse(read('package.json')) as { files: string[] };
+  const links = [...read(page).matchAll(/\]\((\.\.?\/[^)\s#]+)/g)].map(([, link]) => link!);
+  return links.filter((link) => {
+    const [top] = normalize(join(dirname(page), link)).split('/');
+    return ![...files, 'README.md'].includes(top!);
+  });
+}
+
 function isFolder(path: string): boolean {
   try {
     return readdirSync(join(ROOT, path)).length > 0;
@@ -159,6 +169,13 @@ describe('the documentation', () => {
   it.each(PAGES)('has no link in %s that leads nowhere', (page) => {
     expect(brokenLinks(page)).toEqual([]);
   });
+
+  it.each(PAGES.filter((page) => page.startsWith('docs/')))(
+    'has no link in %s to a file that the package does not contain',
+    (page) => {
+      expect(linksOutOfPackage(page)).toEqual([]);
+    },
+  );
 
   it.each(PAGES)(
     'has only code in %s that a test runs, or that is marked as a fragment',
