@@ -83,6 +83,22 @@ describe('A request that is rejected', () => {
     }
   });
 
+  it('causes a warning if authorize cannot decide, but none if the server has no capacity', async () => {
+    const warnings = recordWarnings();
+    const cause = Object.assign(new Error('no database'), { status: 500 });
+    const { url } = await openServer({ authorize: () => Promise.reject(cause) });
+    await sendRequest(addressOf(url, 'a'));
+    const full = await openServer({ maxConnections: 1 });
+    await openDuplex(full.url, 'a');
+    const reply = await sendRequest(`${addressOf(full.url, 'b')}&sseProtocol=2`);
+    expect(reply.status).toBe(503);
+    expect(warnings).toEqual([
+      expect.stringMatching(
+        /503 service-unavailable: the request cannot be .*\(Error: no database\)/,
+      ),
+    ]);
+  });
+
   it('causes none if somebody listens for clientError, or with warnings: false', async () => {
     const warnings = recordWarnings();
     const listening = await openServer();

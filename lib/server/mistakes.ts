@@ -12,7 +12,7 @@ const EVENTS = ['connection', 'clientError'];
 
 /**
  * Rejections that usually have a cause in the application or in front of it. Others are part of normal operation, such as
- * `service-unavailable` while the server stops.
+ * `service-unavailable` while the server stops; they are reported only if they have a `cause`, such as an exception.
  */
 const REPORTED_CODES: readonly SseErrorCode[] = [
   'bad-request',
@@ -51,7 +51,8 @@ export class Warnings {
 
   /** A request was rejected. Nothing is said if the application listens for `clientError`. */
   onRejected({ code, status, message, cause }: SseRequestError, emitter: EventEmitter): void {
-    if (!REPORTED_CODES.includes(code) || emitter.listenerCount('clientError') > 0) return;
+    const isReported = cause !== undefined || REPORTED_CODES.includes(code);
+    if (!isReported || emitter.listenerCount('clientError') > 0) return;
     const because = cause === undefined ? '' : ` (${describe(cause)})`;
     this.#warn(
       code,
