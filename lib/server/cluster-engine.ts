@@ -1,5 +1,4 @@
 import type { EncodedMessage } from '../protocol/message';
-import type { Close } from '../protocol/wire';
 
 /**
  * The storage that the nodes of a cluster share: an interface, so that it can be implemented on different
@@ -136,8 +135,8 @@ export interface StoredClose {
   isClosed: boolean;
 }
 
-/** How a client has closed its session. */
-export interface ClientClose {
+/** How a session is closed. */
+export interface SessionClose {
   /** The close code. */
   code: number;
   /** The close reason. */
@@ -163,7 +162,7 @@ export interface StoredSession extends Omit<SessionOwnership, 'owner'> {
   /** Present when the server is closing the session, or has closed it. */
   close: StoredClose | undefined;
   /** Present when the client has closed the session. */
-  closedByClient: ClientClose | undefined;
+  closedByClient: SessionClose | undefined;
   /**
    * Present after the engine has lost data: of each node, the number of its last broadcast that the session had
    * received before. Nodes then append their recent broadcasts again; up to these numbers, the session ignores them.
@@ -213,7 +212,7 @@ export interface TakenBatch extends Omit<SessionIdentity, 'position'> {
   /** Number of messages that the client has acknowledged. */
   acknowledged: number;
   /** The client closes the session after these messages. */
-  close: ClientClose | undefined;
+  close: SessionClose | undefined;
 }
 
 /**
@@ -240,7 +239,7 @@ export interface RecordedMessages {
   /** Number of messages that the client has acknowledged. */
   acknowledged: number;
   /** Present when the client has closed the session after these messages. */
-  close: ClientClose | undefined;
+  close: SessionClose | undefined;
 }
 
 /**
@@ -250,7 +249,7 @@ export interface Broadcast {
   /** The message, encoded. */
   message?: EncodedMessage;
   /** Present instead of a message if the sessions are to be closed. */
-  close?: Close;
+  close?: SessionClose;
   /** Only for the members of this room. */
   room?: string;
   /** Only for the session with this id. */
