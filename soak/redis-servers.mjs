@@ -7,7 +7,8 @@ import { dirname, join } from 'node:path';
 
 const TESTS = ['redis', 'redis-engine', 'redis-cluster', 'adoption', 'chaos'];
 const SERVERS = [
-  // Version 6.0 has no option --cluster-port, which lets the shards of the test use any free port.
+  // Version 6.0 has no option --cluster-port, which the shards of the tests need, and the failover that the test of
+  // Sentinels waits for does not end with it.
   { release: 'bullseye', program: 'redis-server', tests: ['redis', 'redis-engine', 'adoption'] },
   { release: 'trixie', program: 'redis-server', tests: TESTS },
   { release: 'trixie', program: 'valkey-server', tests: TESTS },

@@ -5,7 +5,7 @@ import { createClient } from 'redis';
 import { createSseMiddleware } from 'sse-duplex';
 import { redisCluster } from 'sse-duplex/redis';
 
-const { NODE_NAME: node, REDIS_URL: address } = process.env;
+const { NODE_NAME: node, REDIS_ADDRESS: address } = process.env;
 const redis = createClient(
   address.includes('://') ? { url: address } : { socket: { path: address } },
 );

@@ -9,12 +9,12 @@ import { fileURLToPath } from 'node:url';
 
 const NODES = 3;
 
-const redisUrl = process.env.REDIS_URL ?? startRedis();
+const redisAddress = process.env.REDIS_URL ?? startRedis(); // a URL, or the path of a socket
 cluster.setupPrimary({ exec: fileURLToPath(new URL('node.mjs', import.meta.url)) });
 for (let node = 1; node <= NODES; node++) startNode(`node ${node}`);
 
 function startNode(name) {
-  const worker = cluster.fork({ NODE_NAME: name, REDIS_URL: redisUrl });
+  const worker = cluster.fork({ NODE_NAME: name, REDIS_ADDRESS: redisAddress });
   worker.once('exit', async (code, signal) => {
     console.log(`${name} ended (${signal ?? code})`);
     await sleep(1000);

@@ -11,8 +11,7 @@ const provider = new WebsocketProvider(url, 'shopping', doc, {
 });
 
 const element = (id) => document.getElementById(id);
-const show = (status) => (element('state').textContent = status);
-provider.on('status', ({ status }) => show(status));
+provider.on('status', ({ status }) => (element('state').textContent = status));
 
 items.observe(() => {
   element('items').replaceChildren(

@@ -1,4 +1,4 @@
-import { CloseCode, validateClose } from '../protocol/close-code';
+import { CloseCode, checkClose } from '../protocol/close-code';
 import type { Close } from '../protocol/wire';
 import { ClientEventTarget, createDispatch } from './events';
 import type { Dispatch, SseMessageEvent } from './events';
@@ -184,8 +184,7 @@ export class ClientBase<Incoming, Outgoing> extends ClientEventTarget<Incoming, 
    * @throws RangeError if the code or the reason is invalid; the session stays open.
    */
   close(code: number = CloseCode.normal, reason = ''): void {
-    const problem = validateClose(code, reason);
-    if (problem) throw new RangeError(problem);
+    checkClose({ code, reason });
     if (this.readyState <= OPEN) this.#session.close({ code, reason });
   }
 

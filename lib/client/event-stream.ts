@@ -75,7 +75,7 @@ export function createEventStream(handler: EventStreamHandler) {
    */
   async function run(firstDelay?: number): Promise<void> {
     let attempt = 0;
-    // Even without a delay not at once: a client that is closed in the same turn sends no request.
+    // Without a delay, the first GET follows in a microtask: a client that is closed in the same turn sends none.
     await (firstDelay === undefined || wait(firstDelay));
     while (isWanted()) {
       const isPoll = transport.current === 'poll';

@@ -48,3 +48,9 @@ export function validateClose(code: unknown, reason: unknown): string | undefine
   }
   return undefined;
 }
+
+/** @throws RangeError if the code or the reason is invalid: see {@link validateClose}. */
+export function checkClose({ code, reason }: { code: unknown; reason: unknown }): void {
+  const problem = validateClose(code, reason);
+  if (problem !== undefined) throw new RangeError(problem);
+}

@@ -27,7 +27,7 @@ export function formatSession(session: StoredSession, owner: string): string[] {
   const fields = {
     t: tokenHash,
     d: dialect === 'duplex' ? undefined : dialect,
-    p: principal === undefined ? undefined : JSON.stringify(principal),
+    p: formatPrincipal(principal),
     o: owner,
     e: epoch,
     q: sequence,
@@ -80,6 +80,11 @@ export function parseSession([pairs, log, unhandled, state]: [
     closedByClient: (json('x') ?? undefined) as StoredSession['closedByClient'],
     lastNumbers: (json('y') ?? undefined) as StoredSession['lastNumbers'],
   };
+}
+
+/** Returns undefined for no principal, which is not the same as an empty one. */
+export function formatPrincipal(principal: string | undefined): string | undefined {
+  return principal === undefined ? undefined : JSON.stringify(principal);
 }
 
 export function parsePrincipal(json: string | null | undefined): string | undefined {

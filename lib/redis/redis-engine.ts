@@ -18,6 +18,7 @@ import type {
 } from '../server/cluster-engine';
 import {
   formatChanges,
+  formatPrincipal,
   formatSession,
   parseBroadcast,
   parseNumbers,
@@ -124,7 +125,7 @@ export class RedisEngine implements ClusterEngine {
 
   async open(id: string, session: SessionIdentity): Promise<boolean> {
     const { tokenHash, dialect, position } = session;
-    const principal = session.principal === undefined ? [] : [JSON.stringify(session.principal)];
+    const principal = formatPrincipal(session.principal);
     const [isOpened] = await Promise.all([
       this.#run(
         scripts.OPEN,
@@ -133,7 +134,7 @@ export class RedisEngine implements ClusterEngine {
         dialect,
         position,
         this.#nodeId,
-        ...principal,
+        ...(principal === undefined ? [] : [principal]),
       ),
       this.#addToOwn(id),
     ]);
@@ -195,7 +196,7 @@ export class RedisEngine implements ClusterEngine {
       [session, unhandled],
       batch.tokenHash,
       batch.dialect,
-      batch.principal === undefined ? '' : JSON.stringify(batch.principal),
+      formatPrincipal(batch.principal) ?? '',
       first,
       acknowledged,
       close ? JSON.stringify(close) : '',

@@ -84,10 +84,8 @@ export function outOfWindow(number: number, received: number): SseRequestError {
 
 /** The error response to a batch for an application that does not read. */
 export function receiveBufferFull(): SseRequestError {
-  return new SseRequestError(
-    'service-unavailable',
+  return temporary(
     'the application does not read its messages fast enough: send the batch again later',
-    { headers: { 'Retry-After': '1' } },
   );
 }
 
@@ -100,18 +98,21 @@ export function sessionClosed({ code, reason }: Close): SseRequestError {
 
 /** The error response while what `authorize` depends on does not work. The client repeats its request. */
 export function cannotAuthorizeNow(cause: unknown): SseRequestError {
-  return new SseRequestError(
-    'service-unavailable',
-    'the request cannot be authorized now: send it again later',
-    { headers: { 'Retry-After': '1' }, cause },
-  );
+  return temporary('the request cannot be authorized now: send it again later', cause);
 }
 
 /** The error response while the engine of the cluster does not answer. The client repeats its request. */
 export function engineUnavailable(cause?: unknown): SseRequestError {
-  return new SseRequestError(
-    'service-unavailable',
+  return temporary(
     'the storage that the nodes of the cluster share does not answer: send the request again later',
-    { headers: { 'Retry-After': '1' }, cause },
+    cause,
   );
+}
+
+/** An error response after which the client repeats its request soon. */
+function temporary(message: string, cause?: unknown): SseRequestError {
+  return new SseRequestError('service-unavailable', message, {
+    headers: { 'Retry-After': '1' },
+    cause,
+  });
 }

@@ -1,4 +1,4 @@
-import { CloseCode, validateClose } from '../protocol/close-code';
+import { CloseCode, checkClose } from '../protocol/close-code';
 import type { EncodedMessage } from '../protocol/message';
 import type { Close } from '../protocol/wire';
 import { PreparedMessage } from './batch';
@@ -146,9 +146,7 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
   sendToRoom(room: string, message: unknown, except?: SseConnection): void {
     const encoded = encodeMessage(message);
     if (this.cluster) {
-      const broadcast: Broadcast = { message: encoded, room };
-      if (except) broadcast.except = except.id;
-      return this.cluster.node.broadcast(broadcast);
+      return this.cluster.node.broadcast({ message: encoded, ...membersOf(room, except) });
     }
     this.#sendToAll(encoded, this.#membersOf(room, except?.id));
   }
@@ -181,11 +179,7 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
    */
   closeRoom(room: string, close: Close, except?: SseConnection): void {
     checkClose(close);
-    if (this.cluster) {
-      const broadcast: Broadcast = { close, room };
-      if (except) broadcast.except = except.id;
-      return this.cluster.node.broadcast(broadcast);
-    }
+    if (this.cluster) return this.cluster.node.broadcast({ close, ...membersOf(room, except) });
     for (const session of this.#membersOf(room, except?.id)) session.lifecycle.close(close);
   }
 
@@ -265,10 +259,9 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
   }
 }
 
-/** @throws RangeError if the code or the reason is invalid. */
-function checkClose({ code, reason }: Close): void {
-  const error = validateClose(code, reason);
-  if (error !== undefined) throw new RangeError(error);
+/** Returns the conditions of a broadcast for the members of a room. */
+function membersOf(room: string, except?: SseConnection): Pick<Broadcast, 'room' | 'except'> {
+  return except ? { room, except: except.id } : { room };
 }
 
 function filterInCluster(): TypeError {

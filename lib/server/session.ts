@@ -206,7 +206,7 @@ export class Session
     return !this.lifecycle.isOpen || this.#sender.sendPrepared(message);
   }
 
-  /** In a cluster: records a broadcast before it takes effect. Returns false if it has none on this session. */
+  /** In a cluster: records a broadcast before it takes effect. Returns false if it has no effect on this session. */
   recordBroadcast(broadcast: PositionedBroadcast): boolean {
     if (!this.lifecycle.isOpen || this.journal?.hasReceived(broadcast)) return false;
     this.journal?.recordBroadcast(broadcast);

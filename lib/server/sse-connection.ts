@@ -1,7 +1,7 @@
 import type { AsyncResource } from 'node:async_hooks';
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import { CloseCode, validateClose } from '../protocol/close-code';
+import { CloseCode, checkClose } from '../protocol/close-code';
 import { toJson } from '../protocol/message';
 import type { Close } from '../protocol/wire';
 import type { EventArguments, SseConnectionEvents } from './connection-events';
@@ -242,8 +242,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
    * @throws RangeError if the code or the reason is invalid; the session stays open.
    */
   close(code: number = CloseCode.normal, reason = ''): void {
-    const error = validateClose(code, reason);
-    if (error !== undefined) throw new RangeError(error);
+    checkClose({ code, reason });
     this.#session.lifecycle.close({ code, reason });
   }
 
