@@ -294,6 +294,75 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       await waitForAsync(async () => (await source.countSessions()) === 0);
     });
 
+    it('report how a client closed its session if the node is killed before it has recorded the end', async () => {
+      const closes: unknown[] = [];
+      const nodes = await startNodes(2, (connection, node) => {
+        connection.on('close', (code, reason) => closes.push([nodes.indexOf(node), code, reason]));
+      });
+      const [first] = nodes as [FaultyNode];
+      const client = connect(nodes, { get: 0, post: 0 });
+      await next(client, 'open');
+      await sleep(50); // everything is recorded
+      first.engine.fault = (method) => (method === 'take' ? 'none' : 'lose');
+      first.engine.isPublished = () => false;
+      client.close(4000, 'done');
+      await next(client, 'close');
+      first.kill();
+      await waitFor(() => closes.length === 1, 10_000);
+      expect(closes).toEqual([[1, 4000, 'done']]);
+    }, 20_000);
+
+    it('deliver again what a killed node had not handled of a session that is closed, and then its close', async () => {
+      const log: unknown[] = [];
+      const nodes = await startNodes(2, (connection, node) => {
+        const at = nodes.indexOf(node);
+        connection.on('message', (message, { redelivered }): unknown => {
+          log.push([at, message, redelivered]);
+          return at === 0 ? new Promise(() => {}) : undefined;
+        });
+        connection.on('close', (code) => log.push([at, code]));
+      });
+      const client = connect(nodes, { get: 0, post: 0 });
+      await next(client, 'open');
+      client.send('a');
+      client.close(4000, 'done');
+      await waitFor(() => log.length === 2);
+      await sleep(50); // the close is recorded
+      nodes[0]!.kill();
+      await waitFor(() => log.length === 4, 10_000);
+      expect(log).toEqual([
+        [0, 'a', false],
+        [0, 4000],
+        [1, 'a', true],
+        [1, 4000],
+      ]);
+      await waitForAsync(async () => (await source.countSessions()) === 0);
+    }, 20_000);
+
+    it('keep a session of a client that reconnects while it is written into a new engine', async () => {
+      const [node] = (await startNodes(1, echo)) as [FaultyNode];
+      const { token } = await openDuplex(node.url, 'a');
+      const [connection] = node.connections as [NodeConnection];
+      for (let i = 0; i < 3; i++) connection.send(i);
+      await sleep(50); // all of it is written
+      const { restore } = node.engine;
+      const restored: (() => void)[] = [];
+      node.engine.restore = async (...values) => {
+        await restore.apply(node.engine, values);
+        await new Promise<void>((resolve) => restored.push(resolve));
+      };
+      await source.clear();
+      await waitFor(() => restored.length === 1, 3_000);
+      const stream = await openStream(`${addressOf(node.url, 'a')}&sseProtocol=2`, {
+        'Last-Event-ID': `${token}.3`,
+      });
+      for (const resolve of restored) resolve();
+      expect([stream.status, await stream.takeData()]).toMatchObject([
+        200,
+        { resumed: true, sent: 3 },
+      ]);
+    });
+
     it('tell a client at another node that the session was closed', async () => {
       const nodes = await startNodes(2);
       const route = { get: 0, post: 0 };
@@ -444,6 +513,32 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       await sleep(1_200); // no other node adopts them again
       expect(log).toHaveLength(4);
     }, 20_000);
+
+    it('adopt the sessions of a killed node also if those of another one cannot be read', async () => {
+      const closed: string[] = [];
+      const nodes = await startNodes(
+        3,
+        (connection) => connection.on('close', () => closed.push(connection.id)),
+        { reconnectTimeout: 200 },
+      );
+      const [first, second, third] = nodes as [FaultyNode, FaultyNode, FaultyNode];
+      await openDuplex(first.url, 'a');
+      await openDuplex(second.url, 'b');
+      const { sessionsOf } = third.engine;
+      const failing = new Set<string>();
+      third.engine.sessionsOf = async (nodeId) => {
+        const ids = await sessionsOf(nodeId);
+        if (ids.includes('a')) failing.add(nodeId);
+        if (failing.has(nodeId)) throw new Error('not now');
+        return ids;
+      };
+      first.kill();
+      second.kill();
+      await waitFor(() => closed.length === 1, 10_000);
+      expect([closed, failing.size]).toEqual([['b'], 1]);
+      third.engine.sessionsOf = sessionsOf;
+      await waitFor(() => closed.length === 2, 10_000);
+    }, 30_000);
 
     it('tell a client at another node why its session was closed by a limit', async () => {
       const nodes = await startNodes(2, undefined, { maxBufferedAmount: 1_000 });

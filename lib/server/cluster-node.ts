@@ -130,10 +130,12 @@ export class ClusterNode implements EngineListener, JournalNode {
       try {
         const { deadNodes } = await this.#check();
         this.#forgetOldBroadcasts();
-        for (const nodeId of deadNodes) {
+        const adopt = async (nodeId: string) => {
           await this.#sessions.adoptFrom(nodeId);
           this.#lastNumbers.delete(nodeId);
-        }
+        };
+        const [failed] = (await Promise.allSettled(deadNodes.map(adopt))).filter(isRejected);
+        if (failed) throw failed.reason;
       } catch (error) {
         this.#onFailure(error);
         const silence = performance.now() - this.#lastAnswerAt;
@@ -374,4 +376,8 @@ export class ClusterNode implements EngineListener, JournalNode {
       throw error;
     }
   }
+}
+
+function isRejected(result: PromiseSettledResult<unknown>): result is PromiseRejectedResult {
+  return result.status === 'rejected';
 }

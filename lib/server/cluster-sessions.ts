@@ -28,6 +28,8 @@ import { wait, waitAtMost } from './wait';
 
 /** Time in milliseconds that the owner of a session has to release it for another node. */
 const HANDOVER_TIMEOUT = 500;
+/** Time in milliseconds that an application has to handle the messages of a session that has ended. */
+const HANDLING_TIMEOUT = 30_000;
 
 /** What a cluster needs of the sessions that this node owns. */
 export interface LocalSessions extends Iterable<Session> {
@@ -51,8 +53,8 @@ export class ClusterSessions implements NodeSessions {
   readonly #local: LocalSessions;
   /** The claims that are in progress at this node, by session id. */
   readonly #claims = new Map<string, Promise<unknown>>();
-  /** The sessions that are being opened at this node. */
-  readonly #openings = new Set<Promise<unknown>>();
+  /** The sessions that are being opened or removed at this node. */
+  readonly #pending = new Set<Promise<unknown>>();
   #isLeaving = false;
   /** Callbacks of claims that wait for the owner, by session id. */
   readonly #releases = new Map<string, () => void>();
@@ -72,11 +74,11 @@ export class ClusterSessions implements NodeSessions {
   async open(init: Omit<SessionInit, 'cluster'>): Promise<Session | undefined> {
     const opening = this.#open(init);
     const settled = opening.catch(() => {});
-    this.#openings.add(settled);
+    this.#pending.add(settled);
     try {
       return await opening;
     } finally {
-      this.#openings.delete(settled);
+      this.#pending.delete(settled);
     }
   }
 
@@ -190,6 +192,8 @@ export class ClusterSessions implements NodeSessions {
     const ending = close ? { code: close.code, reason: close.reason } : log.close;
     if (ending && close?.isClosed) {
       session.lifecycle.restoreClosed(ending);
+      if (closedByClient) session.lifecycle.release();
+      if (start.unhandled.length > 0) this.#local.onRecovered(session);
       return session;
     }
     for (const room of log.rooms) session.rooms.join(session.connection, room);
@@ -271,8 +275,9 @@ export class ClusterSessions implements NodeSessions {
    */
   async leave(): Promise<void> {
     this.#isLeaving = true;
-    await Promise.all([...this.#claims.values(), ...this.#openings]);
     const { reconnectJitter, drainTimeout } = this.#local.options;
+    const settled = Promise.all([...this.#claims.values(), ...this.#pending]).then(() => {});
+    await waitAtMost(drainTimeout, settled, () => {});
     const releaseLater = async (session: Session) => {
       await wait(Math.random() * Math.min(reconnectJitter, drainTimeout));
       await this.#release(session);
@@ -281,9 +286,18 @@ export class ClusterSessions implements NodeSessions {
     await this.node.stop();
   }
 
-  /** Deletes a session that has ended. */
-  async remove({ id, journal }: Session): Promise<void> {
+  /** Deletes a session that has ended, when the application has handled its messages. */
+  async remove(session: Session): Promise<void> {
+    const removal = this.#remove(session);
+    this.#pending.add(removal);
+    await removal;
+    this.#pending.delete(removal);
+  }
+
+  async #remove({ id, journal }: Session): Promise<void> {
     if (!journal) return;
+    // Another node delivers them again if this one is killed before.
+    await waitAtMost(HANDLING_TIMEOUT, journal.whenSettled(), () => {}).catch(() => {});
     journal.stop();
     await this.#engine.remove(id, journal.epoch).catch(() => {});
   }

@@ -108,13 +108,15 @@ export class SessionLifecycle {
     this.#unacknowledged = this.#sender.clear();
     this.#receiver.close();
     this.#session.onClosed();
-    if (this.#receiver.isEmpty) {
-      this.emitClose();
-    } else if (!this.#receiver.hasListener) {
-      this.#listenerDeadline = new Deadline(LISTENER_TIMEOUT, () => {
-        if (!this.#receiver.hasListener) this.emitClose();
-      });
-    }
+    if (this.#receiver.isEmpty) this.emitClose();
+    else this.#limitWaitForListener();
+  }
+
+  #limitWaitForListener(): void {
+    if (this.#receiver.isEmpty || this.#receiver.hasListener) return;
+    this.#listenerDeadline = new Deadline(LISTENER_TIMEOUT, () => {
+      if (!this.#receiver.hasListener) this.emitClose();
+    });
   }
 
   /** Ends the wait for the client: the session cannot be resumed any more. */
@@ -128,14 +130,18 @@ export class SessionLifecycle {
     if (this.#isCloseEmitted) this.#session.onEnded();
   }
 
-  /** Continues a session that a previous owner has closed. Its client has not been told yet. */
+  /**
+   * Continues a session that a previous owner has closed. Its client has not been told yet. The application is told if
+   * it has not handled all messages.
+   */
   restoreClosed(close: Close): void {
     this.#readyState = SseConnection.CLOSED;
     this.#closeInfo = close;
-    this.#isCloseEmitted = true;
-    this.#sender.clear();
+    this.#isCloseEmitted = this.#receiver.isEmpty;
+    this.#unacknowledged = this.#sender.clear();
     this.#receiver.close();
     this.#session.onClosed();
+    this.#limitWaitForListener();
   }
 
   /** The session continues at another node. `close` is not emitted. */

@@ -125,7 +125,7 @@ export class Session
   canResume(received: number): boolean {
     // A closed session writes nothing but its close event.
     const oldest = this.lifecycle.isClosed ? 0 : this.#sender.oldest;
-    return received >= oldest && received <= Math.min(this.#sender.sent, this.released);
+    return received >= oldest && received <= this.#sender.sent;
   }
 
   /**
@@ -229,7 +229,7 @@ export class Session
    * Handles the body of a duplex POST.
    *
    * @param size of the body in bytes.
-   * @returns undefined if another node owns the session now.
+   * @returns undefined if the engine is to record the batch, and then tells the owner of the session.
    * @throws SseRequestError if the batch is not accepted.
    */
   async receiveBatch(envelope: Envelope, size: number): Promise<PostResponse | undefined> {
@@ -241,6 +241,7 @@ export class Session
       return { received: this.#receiver.received, closed: true };
     }
     this.lifecycle.rejectIfClosed();
+    if (close && journal) return undefined; // the engine records it first, as for another node
     this.#lastActivityAt = performance.now();
     if (this.#isBetweenPolls) this.waitForClient();
     if (journal && (id > this.#receiver.received || ack > this.#sender.sent)) {
