@@ -68,10 +68,9 @@ describe('The engine on Redis', () => {
     const engine = redisCluster(client, { prefix: 'shop' });
     await engine.start('n1', LISTENER);
     const identity = { dialect: 'duplex', tokenHash: 'HASH', position: 0 } as const;
-    expect(await engine.open('a}/ü', { ...identity, principal: 'anna' })).toBe(true);
-    expect(await engine.open('a}/ü', { ...identity, tokenHash: 'OTHER', principal: 'ben' })).toBe(
-      false,
-    );
+    expect(await engine.open('a}/ü', { ...identity, principal: 'anna' }, 0)).toBe(true);
+    const other = { ...identity, tokenHash: 'OTHER', principal: 'ben' };
+    expect(await engine.open('a}/ü', other, 0)).toBe(false);
     expect(await engine.find('a}/ü')).toEqual({
       dialect: 'duplex',
       tokenHash: 'HASH',
@@ -92,7 +91,7 @@ describe('The engine on Redis', () => {
     await admin.flushAll();
     const engine = await startEngine();
     const tokenHash = 'T'.repeat(22);
-    await engine.open('a', { dialect: 'duplex', tokenHash, position: 0, principal: undefined });
+    await engine.open('a', { dialect: 'duplex', tokenHash, position: 0, principal: undefined }, 0);
     await engine.commit('a', 1, {
       sequence: 1_000_000,
       received: 1_000_000,
@@ -117,7 +116,7 @@ describe('The engine on Redis', () => {
     await admin.flushAll();
     const engine = await startEngine();
     const tokenHash = 'HASH';
-    await engine.open('a', { dialect: 'duplex', tokenHash, position: 0, principal: undefined });
+    await engine.open('a', { dialect: 'duplex', tokenHash, position: 0, principal: undefined }, 0);
     const checkpoint = { acknowledged: 0, position: 0, rooms: [], logStart: 0 };
     const changes = {
       sequence: 5,
@@ -167,6 +166,7 @@ describe('The engine on Redis', () => {
         close: { code: 4001, reason: 'go away', isClosed: false },
         closedByClient: undefined,
         lastNumbers: { n2: 8 },
+        numbering: { next: 6, waiting: { 7: '"seven"', 9: '' } },
       };
       await engine.restore('a', session);
       await engine.restore('a', { ...session, sequence: 6, state: '"older"' });
@@ -188,6 +188,7 @@ describe('The engine on Redis', () => {
         lastNumbers: undefined,
         close: undefined,
         dialect: 'duplex',
+        numbering: undefined,
       } as const;
       await engine.restore('b', plain);
       expect(await engine.claim('b', (await engine.find('b'))!)).toEqual({ ...plain, epoch: 4 });
@@ -200,7 +201,7 @@ describe('The engine on Redis', () => {
     await admin.flushAll();
     const engine = await startEngine();
     const tokenHash = 'HASH';
-    await engine.open('a', { dialect: 'duplex', tokenHash, position: 0, principal: undefined });
+    await engine.open('a', { dialect: 'duplex', tokenHash, position: 0, principal: undefined }, 0);
     const identity = { dialect: 'duplex', tokenHash, principal: undefined } as const;
     const messages = ['1', '2'];
     const batch = { ...identity, first: 0, messages, acknowledged: 3, close: undefined };

@@ -7,6 +7,7 @@ import { addressOf, openDuplex } from './channel';
 import { eventsOf, messagesOf, next, openClient } from './client';
 import { startNode, stopNode } from './cluster';
 import type { NodeConnection, TestNode } from './cluster';
+import { describeDartDialect } from './cluster-dart-suite';
 import { createFaultyEngine } from './faulty-engine';
 import type { FaultyEngine } from './faulty-engine';
 import { openStream, post } from './http';
@@ -236,14 +237,6 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect([code, reason, wasClean]).toEqual([4001, 'signed out', true]);
       expect(messages).toEqual(['sent']);
       await waitForAsync(async () => (await source.countSessions()) === 0);
-    });
-
-    it('reject the Dart dialect', async () => {
-      const [{ url }] = (await startNodes(1)) as [FaultyNode];
-      const response = await fetch(addressOf(url, 'a'));
-      const { code, message } = (await response.json()) as { code: string; message: string };
-      expect([response.status, code]).toEqual([400, 'bad-request']);
-      expect(message).toMatch(/^with the option "cluster"/);
     });
 
     it('reject a broadcast with a filter', async () => {
@@ -779,6 +772,8 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       await sleep(100);
       expect(messages).toHaveLength(10);
     }, 30_000);
+
+    describeDartDialect({ startNodes, clear: () => source.clear() });
   });
 }
 

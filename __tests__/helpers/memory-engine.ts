@@ -14,6 +14,7 @@ import type {
   StoredSession,
   TakeResult,
   TakenBatch,
+  TakenMessage,
 } from '../../lib/server/cluster-engine';
 
 /** Most messages that may be recorded for an application that does not read them. */
@@ -22,6 +23,8 @@ const MAX_UNHANDLED = 1_024;
 interface Entry extends StoredSession {
   owner: string;
   acknowledgedElsewhere: number;
+  /** Dart dialect: the first number, if it was unknown. */
+  firstNumber?: number;
 }
 
 /** The database that {@link MemoryEngine}s share. */
@@ -118,7 +121,11 @@ export class MemoryEngine implements ClusterEngine {
     });
   }
 
-  open(id: string, { position, ...identity }: SessionIdentity): Promise<boolean> {
+  open(
+    id: string,
+    { position, ...identity }: SessionIdentity,
+    firstNumber: 0 | 'unknown',
+  ): Promise<boolean> {
     return this.#call(({ sessions }) => {
       const existing = sessions.get(id);
       if (existing) return existing.tokenHash === identity.tokenHash;
@@ -135,6 +142,10 @@ export class MemoryEngine implements ClusterEngine {
         state: '',
         close: undefined,
         closedByClient: undefined,
+        numbering:
+          identity.dialect === 'dart'
+            ? { next: firstNumber === 0 ? 0 : undefined, waiting: {} }
+            : undefined,
         lastNumbers: undefined,
         acknowledgedElsewhere: 0,
       });
@@ -228,6 +239,52 @@ export class MemoryEngine implements ClusterEngine {
     });
   }
 
+  takeMessage(id: string, taken: TakenMessage): Promise<TakeResult> {
+    return this.#call((store): TakeResult => {
+      const entry = store.sessions.get(id);
+      if (!entry?.numbering || entry.principal !== taken.principal) {
+        return { outcome: 'unknown-session' };
+      }
+      const { close, numbering } = entry;
+      const { waiting } = numbering;
+      const { number, message } = taken;
+      if (number === 0) numbering.next ??= 0;
+      const { next } = numbering;
+      const received = () => numbering.next ?? 0;
+      if (close?.isClosed) return { outcome: 'closed', received: received(), close };
+      if (number === undefined) {
+        entry.unhandled.push(message);
+        entry.received++;
+      } else if (number < (entry.firstNumber ?? 0)) {
+        return { outcome: 'out-of-window', received: received() };
+      } else if ((next !== undefined && number < next) || number in waiting) {
+        return { outcome: 'taken', received: received() };
+      } else {
+        const distance =
+          next === undefined ? Object.keys(waiting).length + 1 : Math.max(0, number - next);
+        const bytes = Buffer.byteLength(Object.values(waiting).join('') + message);
+        if (distance > taken.reorderWindow || (distance > 0 && bytes > taken.maxWaitingBytes)) {
+          return { outcome: 'out-of-window', received: received() };
+        }
+        waiting[number] = message;
+        recordWaiting(entry);
+      }
+      this.#publish(entry.owner, (listener) => listener.onNotification({ type: 'recorded', id }));
+      return { outcome: 'taken', received: received() };
+    });
+  }
+
+  startNumbering(id: string, epoch: number): Promise<void> {
+    return this.#call((store) => {
+      const entry = this.#own(store, id, epoch);
+      if (!entry?.numbering || entry.numbering.next !== undefined) return;
+      const numbers = Object.keys(entry.numbering.waiting).map(Number);
+      if (numbers.length === 0) return;
+      entry.firstNumber = entry.numbering.next = Math.min(...numbers);
+      recordWaiting(entry);
+    });
+  }
+
   read(id: string, epoch: number, first: number): Promise<RecordedMessages | undefined> {
     return this.#call((store) => {
       const entry = this.#own(store, id, epoch);
@@ -237,6 +294,7 @@ export class MemoryEngine implements ClusterEngine {
         messages: entry.unhandled.slice(Math.max(0, first - entry.handled)),
         acknowledged: entry.acknowledgedElsewhere,
         close: entry.closedByClient,
+        numbering: entry.numbering,
       };
     });
   }
@@ -302,5 +360,18 @@ export class MemoryEngine implements ClusterEngine {
     return this.#call(() =>
       this.#publish(nodeId, (listener) => listener.onNotification(notification)),
     );
+  }
+}
+
+/** Records the messages that wait for no other any more. */
+function recordWaiting(entry: Entry): void {
+  const { numbering } = entry;
+  if (!numbering) return;
+  for (let message; (message = numbering.waiting[numbering.next ?? -1]) !== undefined;) {
+    Reflect.deleteProperty(numbering.waiting, String(numbering.next));
+    numbering.next = (numbering.next ?? 0) + 1;
+    if (message === '') continue;
+    entry.unhandled.push(message);
+    entry.received++;
   }
 }

@@ -300,7 +300,8 @@ describe('RequestPolicy', () => {
         };
         const { url, sse } = await openChannel({ authorize });
         const errors = record(sse, 'clientError');
-        const { status: actual, headers } = await sendRequest(addressOf(url, 'a'));
+        const duplex = `${addressOf(url, 'a')}&sseProtocol=2`;
+        const { status: actual, headers } = await sendRequest(duplex);
         expect([actual, headers['retry-after']]).toEqual([
           status,
           status === 503 ? '1' : undefined,
@@ -308,6 +309,15 @@ describe('RequestPolicy', () => {
         expect(errors.map(([error]) => (error as Error).cause)).toEqual([thrown]);
       },
     );
+
+    it('that cannot decide leaves an EventSource connecting, because an error status would end it', async () => {
+      const authorize = () => Promise.reject(Object.assign(new Error('down'), { status: 500 }));
+      const { url, sse } = await openChannel({ authorize });
+      const errors = record(sse, 'clientError');
+      const { status, text } = await sendRequest(addressOf(url, 'a'));
+      expect([status, text]).toEqual([200, 'retry: 1000\n\n']);
+      expect(errors).toMatchObject([[{ status: 503 }, {}]]);
+    });
 
     it('is called with the request for each GET and each POST', async () => {
       const authorize = jest.fn((request: Request) => request.headers['x-user'] === 'ann');
@@ -329,7 +339,8 @@ describe('RequestPolicy', () => {
       const { url } = await openChannel({ authorize });
       useFakeTimeouts();
       let hasResponse = false;
-      const reply = sendRequest(addressOf(url, 'a')).finally(() => (hasResponse = true));
+      const duplex = `${addressOf(url, 'a')}&sseProtocol=2`;
+      const reply = sendRequest(duplex).finally(() => (hasResponse = true));
       await waitFor(() => authorize.mock.calls.length > 0);
       jest.advanceTimersByTime(4_999);
       await sendRequest(url); // a whole exchange later

@@ -1,6 +1,8 @@
 import type {
   Checkpoint,
+  Numbering,
   PositionedBroadcast,
+  RecordedMessages,
   SessionChanges,
   StoredClose,
   StoredSession,
@@ -24,6 +26,7 @@ export function formatChanges(changes: SessionChanges): (string | number)[] {
 export function formatSession(session: StoredSession, owner: string): string[] {
   const { tokenHash, dialect, principal, epoch, sequence, received, handled, checkpoint } = session;
   const { acknowledged, position, logStart } = checkpoint;
+  const { numbering } = session;
   const fields = {
     t: tokenHash,
     d: dialect === 'duplex' ? undefined : dialect,
@@ -39,6 +42,8 @@ export function formatSession(session: StoredSession, owner: string): string[] {
     i: logStart,
     c: session.close && JSON.stringify(session.close),
     y: session.lastNumbers && JSON.stringify(session.lastNumbers),
+    n: numbering && formatNumber(numbering.next),
+    z: numbering && Buffer.byteLength(Object.values(numbering.waiting).join('')),
   };
   return Object.entries(fields).flatMap(([name, value]) =>
     value === undefined ? [] : [name, String(value)],
@@ -49,12 +54,52 @@ function formatRooms({ rooms }: Checkpoint): string {
   return rooms.length === 0 ? '' : JSON.stringify(rooms);
 }
 
+/** Returns the number of the next message of a client of the Dart dialect, or '?' if it is unknown. */
+export function formatNumber(next: number | undefined): string {
+  return next === undefined ? '?' : String(next);
+}
+
+function parseNumbering(next: string | undefined, waiting: string[]): Numbering | undefined {
+  if (!next) return undefined;
+  const messages = toPairs(waiting).map(([number, message = '']) => [number, message]);
+  return {
+    next: next === formatNumber(undefined) ? undefined : Number(next),
+    waiting: Object.fromEntries(messages) as Numbering['waiting'],
+  };
+}
+
+/**
+ * Parses the reply of the script READ.
+ *
+ * @param first number of the first message that was asked for.
+ */
+export function parseRecorded(
+  [handled, acknowledged, close, messages, next, waiting]: [
+    string,
+    string,
+    string,
+    string[],
+    string,
+    string[],
+  ],
+  first: number,
+): RecordedMessages {
+  return {
+    first: Math.max(first, Number(handled)),
+    messages,
+    acknowledged: Number(acknowledged),
+    close: close === '' ? undefined : (JSON.parse(close) as RecordedMessages['close']),
+    numbering: parseNumbering(next, waiting),
+  };
+}
+
 /** Parses the reply of the script CLAIM. */
-export function parseSession([pairs, log, unhandled, state]: [
+export function parseSession([pairs, log, unhandled, state, waiting]: [
   string[],
   string[],
   string[],
   string,
+  string[],
 ]): StoredSession {
   const fields = new Map(toPairs(pairs));
   const count = (name: string) => Number(fields.get(name) ?? 0);
@@ -79,6 +124,7 @@ export function parseSession([pairs, log, unhandled, state]: [
     close: (json('c') ?? undefined) as StoredSession['close'],
     closedByClient: (json('x') ?? undefined) as StoredSession['closedByClient'],
     lastNumbers: (json('y') ?? undefined) as StoredSession['lastNumbers'],
+    numbering: parseNumbering(fields.get('n'), waiting),
   };
 }
 

@@ -15,14 +15,17 @@ import type {
   StoredSession,
   TakeResult,
   TakenBatch,
+  TakenMessage,
 } from '../server/cluster-engine';
 import {
   formatChanges,
+  formatNumber,
   formatPrincipal,
   formatSession,
   parseBroadcast,
   parseNumbers,
   parsePrincipal,
+  parseRecorded,
   parseSession,
   parseTakeResult,
 } from './format';
@@ -35,6 +38,8 @@ import * as scripts from './scripts';
 const FORMAT = '1';
 /** Most messages that may be recorded for an application that does not read them. */
 const MAX_UNHANDLED = 1_024;
+/** The same for clients of the Dart dialect, which do not send a rejected message again. */
+const MAX_UNHANDLED_IN_DART = 65_536;
 
 /** The engine on Redis or Valkey. See scripts.ts for what it stores. */
 export class RedisEngine implements ClusterEngine {
@@ -123,7 +128,7 @@ export class RedisEngine implements ClusterEngine {
 
   // --- Sessions ------------------------------------------------------------------------------------
 
-  async open(id: string, session: SessionIdentity): Promise<boolean> {
+  async open(id: string, session: SessionIdentity, firstNumber: 0 | 'unknown'): Promise<boolean> {
     const { tokenHash, dialect, position } = session;
     const principal = formatPrincipal(session.principal);
     const [isOpened] = await Promise.all([
@@ -134,6 +139,7 @@ export class RedisEngine implements ClusterEngine {
         dialect,
         position,
         this.#nodeId,
+        formatNumber(firstNumber === 'unknown' ? undefined : firstNumber),
         ...(principal === undefined ? [] : [principal]),
       ),
       this.#addToOwn(id),
@@ -162,15 +168,14 @@ export class RedisEngine implements ClusterEngine {
       this.#run(scripts.CLAIM, this.#keysOf(id), tokenHash, epoch, this.#nodeId),
       this.#addToOwn(id),
     ]);
-    return reply === null
-      ? undefined
-      : parseSession(reply as [string[], string[], string[], string]);
+    return reply === null ? undefined : parseSession(reply as Parameters<typeof parseSession>[0]);
   }
 
   async restore(id: string, session: StoredSession): Promise<void> {
     const { epoch, sequence, state, log, unhandled } = session;
     const fields = formatSession(session, this.#nodeId);
-    const json = [fields, log, unhandled].map((each) => JSON.stringify(each));
+    const waiting = Object.entries(session.numbering?.waiting ?? {}).flat();
+    const json = [fields, log, unhandled, waiting].map((each) => JSON.stringify(each));
     await Promise.all([
       this.#run(scripts.RESTORE, this.#keysOf(id), epoch, sequence, state, ...json),
       this.#addToOwn(id),
@@ -183,7 +188,8 @@ export class RedisEngine implements ClusterEngine {
     changes: SessionChanges,
   ): Promise<CommitResult | undefined> {
     const values = formatChanges(changes);
-    const reply = await this.#run(scripts.COMMIT, this.#keysOf(id), this.#nodeId, epoch, ...values);
+    const keys = this.#keysOf(id).slice(0, 4);
+    const reply = await this.#run(scripts.COMMIT, keys, this.#nodeId, epoch, ...values);
     return reply === null ? undefined : { received: Number(reply) };
   }
 
@@ -208,17 +214,38 @@ export class RedisEngine implements ClusterEngine {
     return parseTakeResult(reply as string[]);
   }
 
+  async takeMessage(id: string, taken: TakenMessage): Promise<TakeResult> {
+    const { principal, number, message, reorderWindow, maxWaitingBytes } = taken;
+    const [session, , unhandled, , waiting] = this.#keysOf(id);
+    const notification: Notification = { type: 'recorded', id };
+    const reply = await this.#run(
+      scripts.TAKE_MESSAGE,
+      [session, unhandled, waiting],
+      formatPrincipal(principal) ?? '',
+      number ?? '',
+      message,
+      reorderWindow,
+      maxWaitingBytes,
+      MAX_UNHANDLED_IN_DART,
+      this.#channelOf(''),
+      JSON.stringify(notification),
+    );
+    return parseTakeResult(reply as string[]);
+  }
+
+  async startNumbering(id: string, epoch: number): Promise<void> {
+    const [session, , unhandled, , waiting] = this.#keysOf(id);
+    const keys = [session, unhandled, waiting];
+    await this.#run(scripts.START_NUMBERING, keys, this.#nodeId, epoch);
+  }
+
   async read(id: string, epoch: number, first: number): Promise<RecordedMessages | undefined> {
-    const [session, , unhandled] = this.#keysOf(id);
-    const reply = await this.#run(scripts.READ, [session, unhandled], this.#nodeId, epoch, first);
-    if (reply === null) return undefined;
-    const [handled, acknowledged, close, messages] = reply as [string, string, string, string[]];
-    return {
-      first: Math.max(first, Number(handled)),
-      messages,
-      acknowledged: Number(acknowledged),
-      close: close === '' ? undefined : (JSON.parse(close) as RecordedMessages['close']),
-    };
+    const [session, , unhandled, , waiting] = this.#keysOf(id);
+    const keys = [session, unhandled, waiting];
+    const reply = await this.#run(scripts.READ, keys, this.#nodeId, epoch, first);
+    return reply === null
+      ? undefined
+      : parseRecorded(reply as Parameters<typeof parseRecorded>[0], first);
   }
 
   async release(id: string, epoch: number): Promise<void> {
@@ -306,10 +333,13 @@ export class RedisEngine implements ClusterEngine {
     return `${this.#prefix}node:${nodeId}`;
   }
 
-  /** The keys of a session: its hash, its log, its unhandled messages, its state. All are in one slot. */
-  #keysOf(id: string): [string, string, string, string] {
+  /**
+   * The keys of a session: its hash, its log, its unhandled messages, its state, and in the Dart dialect the messages
+   * that wait for others. All are in one slot.
+   */
+  #keysOf(id: string): [string, string, string, string, string] {
     const key = `${this.#prefix}{${encodeURIComponent(id)}}`;
-    return [key, `${key}:l`, `${key}:u`, `${key}:s`];
+    return [key, `${key}:l`, `${key}:u`, `${key}:s`, `${key}:w`];
   }
 
   async #run(script: string, keys: string[], ...values: (string | number)[]): Promise<unknown> {

@@ -6,18 +6,19 @@
  * `t` hash of the token, `d` dialect unless it is duplex, `p` principal, `o` owner, `e` epoch, `q` sequence of the last commit,
  * `r` received, `h` handled, `a` acknowledged, `b` position of the broadcasts, `g` rooms, `i` index of the first entry
  * of the log, `k` acknowledged at another node, `c` close, `x` close of the client, `y` numbers of broadcasts that a lost log had.
+ * Dart dialect: `n` number of the next message ('?' if the first is unknown), `f` the first number, `z` bytes that wait.
  */
 
-/** KEYS: session. ARGV: token hash, dialect, position, node, and the principal if there is one. */
+/** KEYS: session. ARGV: token hash, dialect, position, node, first number or '?', and the principal if there is one. */
 export const OPEN = `
 local token = redis.call('HGET', KEYS[1], 't')
 if token then return token == ARGV[1] and 1 or 0 end
 redis.call('HSET', KEYS[1], 't', ARGV[1], 'b', ARGV[3], 'o', ARGV[4], 'e', '1')
-if ARGV[2] ~= 'duplex' then redis.call('HSET', KEYS[1], 'd', ARGV[2]) end
-if ARGV[5] then redis.call('HSET', KEYS[1], 'p', ARGV[5]) end
+if ARGV[2] ~= 'duplex' then redis.call('HSET', KEYS[1], 'd', ARGV[2], 'n', ARGV[5]) end
+if ARGV[6] then redis.call('HSET', KEYS[1], 'p', ARGV[6]) end
 return 1`;
 
-/** KEYS: session, log, unhandled, state. ARGV: token hash, epoch, node. */
+/** KEYS: session, log, unhandled, state, waiting. ARGV: token hash, epoch, node. */
 export const CLAIM = `
 local found = redis.call('HMGET', KEYS[1], 't', 'e')
 if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] then return false end
@@ -27,7 +28,8 @@ return {
   redis.call('HGETALL', KEYS[1]),
   redis.call('LRANGE', KEYS[2], 0, -1),
   redis.call('LRANGE', KEYS[3], 0, -1),
-  redis.call('GET', KEYS[4]) or ''
+  redis.call('GET', KEYS[4]) or '',
+  redis.call('HGETALL', KEYS[5])
 }`;
 
 /**
@@ -84,14 +86,85 @@ if ARGV[6] ~= '' then redis.call('HSET', KEYS[1], 'x', ARGV[6]) end
 if found[4] and found[4] ~= '' then redis.call('PUBLISH', ARGV[8] .. found[4], ARGV[9]) end
 return {'taken', text}`;
 
-/** KEYS: session, unhandled. ARGV: node, epoch, first. */
+/**
+ * Records a message whose number is `next`, and those that waited for it. `number` and `next` are strings.
+ * KEYS as in TAKE_MESSAGE.
+ */
+const RECORD_IN_ORDER = `
+local function record(message, next)
+  while message do
+    if message ~= '' then
+      redis.call('RPUSH', KEYS[2], message)
+      redis.call('HINCRBY', KEYS[1], 'r', 1)
+    end
+    next = string.format('%.0f', next + 1)
+    message = redis.call('HGET', KEYS[3], next)
+    if message then
+      redis.call('HDEL', KEYS[3], next)
+      redis.call('HINCRBY', KEYS[1], 'z', -#message)
+    end
+  end
+  redis.call('HSET', KEYS[1], 'n', next)
+  return next
+end`;
+
+/**
+ * KEYS: session, unhandled, waiting. ARGV: principal or '', number or '', message, window, most bytes that wait,
+ * limit, channel, notification.
+ */
+export const TAKE_MESSAGE = `${RECORD_IN_ORDER}
+local found = redis.call('HMGET', KEYS[1], 'd', 'p', 'c', 'o', 'n', 'f', 'z')
+if found[1] ~= 'dart' or (found[2] or '') ~= ARGV[1] then return {'unknown-session'} end
+local number, message, next = ARGV[2], ARGV[3], found[5]
+if next == '?' and number == '0' then next = '0' end
+local function reply(outcome) return {outcome, next == '?' and '0' or next, found[3]} end
+if found[3] and cjson.decode(found[3]).isClosed then return reply('closed') end
+if redis.call('LLEN', KEYS[2]) >= tonumber(ARGV[6]) then return {'full'} end
+if number == '' then
+  redis.call('RPUSH', KEYS[2], message)
+  redis.call('HINCRBY', KEYS[1], 'r', 1)
+elseif tonumber(number) < tonumber(found[6] or '0') then
+  return reply('out-of-window')
+elseif next ~= '?' and tonumber(number) < tonumber(next) or redis.call('HEXISTS', KEYS[3], number) == 1 then
+  return reply('taken')
+elseif number == next then
+  next = record(message, next)
+else
+  local distance = next == '?' and redis.call('HLEN', KEYS[3]) + 1 or number - next
+  if distance > tonumber(ARGV[4]) or (found[7] or 0) + #message > tonumber(ARGV[5]) then
+    return reply('out-of-window')
+  end
+  redis.call('HSET', KEYS[3], number, message)
+  redis.call('HINCRBY', KEYS[1], 'z', #message)
+end
+if found[4] ~= '' then redis.call('PUBLISH', ARGV[7] .. found[4], ARGV[8]) end
+return reply('taken')`;
+
+/** KEYS: session, unhandled, waiting. ARGV: node, epoch. */
+export const START_NUMBERING = `${RECORD_IN_ORDER}
+local found = redis.call('HMGET', KEYS[1], 'o', 'e', 'n')
+if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] or found[3] ~= '?' then return 0 end
+local first
+for _, number in ipairs(redis.call('HKEYS', KEYS[3])) do
+  if not first or tonumber(number) < tonumber(first) then first = number end
+end
+if not first then return 0 end
+local message = redis.call('HGET', KEYS[3], first)
+redis.call('HDEL', KEYS[3], first)
+redis.call('HINCRBY', KEYS[1], 'z', -#message)
+redis.call('HSET', KEYS[1], 'f', first)
+record(message, first)
+return 1`;
+
+/** KEYS: session, unhandled, waiting. ARGV: node, epoch, first. */
 export const READ = `
-local found = redis.call('HMGET', KEYS[1], 'o', 'e', 'h', 'k', 'x')
+local found = redis.call('HMGET', KEYS[1], 'o', 'e', 'h', 'k', 'x', 'n')
 if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] then return false end
 local skipped = math.max(0, tonumber(ARGV[3]) - tonumber(found[3] or '0'))
 return {
   found[3] or '0', found[4] or '0', found[5] or '',
-  redis.call('LRANGE', KEYS[2], skipped, -1)
+  redis.call('LRANGE', KEYS[2], skipped, -1),
+  found[6] or '', found[6] and redis.call('HGETALL', KEYS[3]) or {}
 }`;
 
 /** KEYS: session. ARGV: node, epoch. */
@@ -99,13 +172,16 @@ export const RELEASE = `
 local found = redis.call('HMGET', KEYS[1], 'o', 'e')
 if found[1] == ARGV[1] and found[2] == ARGV[2] then redis.call('HSET', KEYS[1], 'o', '') end`;
 
-/** KEYS: session, log, unhandled, state. ARGV: node, epoch. */
+/** KEYS: session, log, unhandled, state, waiting. ARGV: node, epoch. */
 export const REMOVE = `
 local found = redis.call('HMGET', KEYS[1], 'o', 'e')
 if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] then return 0 end
 return redis.call('DEL', unpack(KEYS))`;
 
-/** KEYS: session, log, unhandled, state. ARGV: epoch, sequence, state, JSON array of fields, of the log, of messages. */
+/**
+ * KEYS: session, log, unhandled, state, waiting. ARGV: epoch, sequence, state, JSON arrays: of fields, of the log, of
+ * messages, of numbers and messages that wait.
+ */
 export const RESTORE = `
 local found = redis.call('HMGET', KEYS[1], 'e', 'q')
 local epoch = tonumber(found[1] or '0')
@@ -116,6 +192,8 @@ redis.call('HSET', KEYS[1], unpack(cjson.decode(ARGV[4])))
 for _, entry in ipairs(cjson.decode(ARGV[5])) do redis.call('RPUSH', KEYS[2], entry) end
 for _, message in ipairs(cjson.decode(ARGV[6])) do redis.call('RPUSH', KEYS[3], message) end
 if ARGV[3] ~= '' then redis.call('SET', KEYS[4], ARGV[3]) end
+local waiting = cjson.decode(ARGV[7])
+for index = 1, #waiting, 2 do redis.call('HSET', KEYS[5], waiting[index], waiting[index + 1]) end
 return 1`;
 
 /** KEYS: broadcasts, nodes, numbers of the nodes' last broadcasts. ARGV: node, lease in milliseconds, position, a new generation. */

@@ -24,8 +24,12 @@ export interface ClusterEngine {
    */
   beat(position: number): Promise<EngineState>;
 
-  /** Creates a session that this node owns. Returns false if a session with this id exists. */
-  open(id: string, session: SessionIdentity): Promise<boolean>;
+  /**
+   * Creates a session that this node owns. Returns false if a session with this id exists.
+   *
+   * @param firstNumber of the messages of a client of the Dart dialect. If it is unknown, {@link startNumbering} follows.
+   */
+  open(id: string, session: SessionIdentity, firstNumber: 0 | 'unknown'): Promise<boolean>;
   /** Returns who a session belongs to, or undefined if there is no such session. */
   find(id: string): Promise<SessionOwnership | undefined>;
   /**
@@ -41,6 +45,16 @@ export interface ClusterEngine {
   commit(id: string, epoch: number, changes: SessionChanges): Promise<CommitResult | undefined>;
   /** Records the messages of a POST at a node that does not own the session, and notifies the owner. */
   take(id: string, batch: TakenBatch): Promise<TakeResult>;
+  /**
+   * Dart dialect: records the message of a POST at any node, and notifies the owner. A message whose number is not next
+   * waits in the engine for those before it.
+   */
+  takeMessage(id: string, message: TakenMessage): Promise<TakeResult>;
+  /**
+   * Dart dialect: makes the lowest number that waits the first one. Has no effect if the first number is known, or if
+   * the node with this epoch is not the owner.
+   */
+  startNumbering(id: string, epoch: number): Promise<void>;
   /** Returns the recorded messages from number `first` on. Returns undefined as {@link commit} does. */
   read(id: string, epoch: number, first: number): Promise<RecordedMessages | undefined>;
   /** Gives up the ownership, so that another node can claim the session at once. */
@@ -163,6 +177,8 @@ export interface StoredSession extends Omit<SessionOwnership, 'owner'> {
   close: StoredClose | undefined;
   /** Present when the client has closed the session. */
   closedByClient: SessionClose | undefined;
+  /** Present in a session of the Dart dialect. */
+  numbering: Numbering | undefined;
   /**
    * Present after the engine has lost data: of each node, the number of its last broadcast that the session had
    * received before. Nodes then append their recent broadcasts again; up to these numbers, the session ignores them.
@@ -215,10 +231,31 @@ export interface TakenBatch extends Omit<SessionIdentity, 'position'> {
   close: SessionClose | undefined;
 }
 
+/** The message of a POST of the Dart dialect, whose client says that it has this principal. */
+export interface TakenMessage extends Pick<SessionIdentity, 'principal'> {
+  /** The number that the client gave the message. One without a number is recorded in the order of arrival. */
+  number: number | undefined;
+  /** The message, encoded; '' for one that was rejected, and whose number is consumed. */
+  message: string;
+  /** Largest distance between the next number and that of a message that waits. */
+  reorderWindow: number;
+  /** Largest number of bytes of all messages that wait. */
+  maxWaitingBytes: number;
+}
+
+/** Dart dialect: how far the engine has recorded the client's messages. */
+export interface Numbering {
+  /** The number of the next message, or undefined until the first number is known. */
+  next: number | undefined;
+  /** The messages that wait for one before them, by number. */
+  waiting: Record<string, string>;
+}
+
 /**
- * The result of {@link ClusterEngine.take}: its outcome, with the number of messages that were received.
+ * The result of {@link ClusterEngine.take}: its outcome, with the number of messages that were received, or in the Dart
+ * dialect the number of the next one.
  * - `taken`: all messages are recorded;
- * - `out-of-window`: messages before the first one are missing;
+ * - `out-of-window`: messages before the first one are missing, or in the Dart dialect too many;
  * - `full`: the application has not handled enough of the messages that are recorded;
  * - `closed`: the session is closed;
  * - `unknown-session`: there is no session with this id and this identity.
@@ -240,6 +277,8 @@ export interface RecordedMessages {
   acknowledged: number;
   /** Present when the client has closed the session after these messages. */
   close: SessionClose | undefined;
+  /** Present in what is read of a session of the Dart dialect. */
+  numbering?: Numbering | undefined;
 }
 
 /**
@@ -280,11 +319,13 @@ export interface PositionedBroadcast extends Broadcast {
 
 /**
  * What one node tells another about a session:
- * - `taken`: messages were recorded for it;
+ * - `taken`: these messages were recorded for it;
+ * - `recorded`: messages were recorded for it, which the owner is to read;
  * - `release`: another node is about to claim it;
  * - `released`: its owner has released it for that node.
  */
-export type Notification = (About<'taken'> & RecordedMessages) | ReleaseRequest | About<'released'>;
+export type Notification =
+  (About<'taken'> & RecordedMessages) | About<'recorded'> | ReleaseRequest | About<'released'>;
 
 interface About<Type> {
   type: Type;
@@ -305,4 +346,6 @@ interface ClosedOutcome extends Received<'closed'> {
 
 interface ReleaseRequest extends About<'release'> {
   claimant: string;
+  /** The owner is to release it only if it has no stream. */
+  isOptional: boolean;
 }

@@ -26,8 +26,14 @@ export interface NodeSessions {
   deliverBroadcast(broadcast: PositionedBroadcast): void;
   /** Other nodes have received messages for a session. */
   onTaken(id: string, recorded: RecordedMessages): void;
-  /** Another node is about to claim a session. */
-  onReleaseRequested(id: string, claimant: string): void;
+  /** The engine has messages for a session, which are to be read. */
+  onRecorded(id: string): void;
+  /**
+   * Another node is about to claim a session.
+   *
+   * @param isOptional whether it claims the session only if that has no stream.
+   */
+  onReleaseRequested(id: string, claimant: string, isOptional: boolean): void;
   /** The session that {@link ClusterNode.requestRelease} asked for is free. */
   onReleased(id: string): void;
   /** The engine has lost its data: it must be given the sessions again. Rejects if that fails. */
@@ -134,7 +140,8 @@ export class ClusterNode implements EngineListener, JournalNode {
           await this.#sessions.adoptFrom(nodeId);
           this.#lastNumbers.delete(nodeId);
         };
-        const [failed] = (await Promise.allSettled(deadNodes.map(adopt))).filter(isRejected);
+        const results = await Promise.allSettled(deadNodes.map(adopt));
+        const failed = results.find((each) => each.status === 'rejected');
         if (failed) throw failed.reason;
       } catch (error) {
         this.#onFailure(error);
@@ -242,21 +249,33 @@ export class ClusterNode implements EngineListener, JournalNode {
     return this.engine.read(id, epoch, first);
   }
 
+  startNumbering(id: string, epoch: number): Promise<void> {
+    return this.engine.startNumbering(id, epoch);
+  }
+
   /**
    * Asks the owner of a session to release it.
    *
+   * @param isOptional whether the owner keeps a session that has a stream.
    * @returns whether the owner may do so: otherwise there is no reason to wait for it.
    */
-  async requestRelease(owner: string, id: string): Promise<boolean> {
-    return this.engine.notify(owner, { type: 'release', id, claimant: this.id });
+  async requestRelease(owner: string, id: string, isOptional: boolean): Promise<boolean> {
+    return this.engine.notify(owner, { type: 'release', id, claimant: this.id, isOptional });
   }
 
   onNotification(notification: Notification): void {
     if (this.#hasStopped()) return;
-    const { id } = notification;
-    if (notification.type === 'taken') this.#sessions.onTaken(id, notification);
-    else if (notification.type === 'released') this.#sessions.onReleased(id);
-    else this.#sessions.onReleaseRequested(id, notification.claimant);
+    const { id, type } = notification;
+    switch (type) {
+      case 'taken':
+        return this.#sessions.onTaken(id, notification);
+      case 'recorded':
+        return this.#sessions.onRecorded(id);
+      case 'released':
+        return this.#sessions.onReleased(id);
+      case 'release':
+        this.#sessions.onReleaseRequested(id, notification.claimant, notification.isOptional);
+    }
   }
 
   // --- Broadcasts ----------------------------------------------------------------------------------
@@ -376,8 +395,4 @@ export class ClusterNode implements EngineListener, JournalNode {
       throw error;
     }
   }
-}
-
-function isRejected(result: PromiseSettledResult<unknown>): result is PromiseRejectedResult {
-  return result.status === 'rejected';
 }

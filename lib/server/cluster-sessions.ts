@@ -1,23 +1,20 @@
 import { CloseCode } from '../protocol/close-code';
-import type { Envelope, PostResponse } from '../protocol/wire';
 import type {
   ClusterEngine,
   PositionedBroadcast,
   RecordedMessages,
   SessionOwnership,
   StoredSession,
-  TakeResult,
-  TakenBatch,
 } from './cluster-engine';
 import { ClusterNode } from './cluster-node';
 import type { NodeSessions } from './cluster-node';
+import { ClusterPosts } from './cluster-posts';
 import { diagnose } from './diagnostics';
 import { dialects } from './dialect';
 import type { JournalStart } from './journal';
-import { encodeMessage } from './message';
 import { createPlaceholderRequest } from './node-http';
 import type { ResolvedOptions } from './options';
-import { engineUnavailable, outOfWindow, receiveBufferFull, sessionClosed } from './request-error';
+import { engineUnavailable } from './request-error';
 import type { Session } from './session';
 import type { SessionInit } from './session-owner';
 import { SessionLog } from './session-log';
@@ -48,6 +45,8 @@ export interface LocalSessions extends Iterable<Session> {
 /** The sessions of all nodes, as one node sees them: it opens, claims, releases and adopts them. */
 export class ClusterSessions implements NodeSessions {
   readonly node: ClusterNode;
+  /** Records the POSTs that the owner of a session does not handle itself. */
+  readonly posts: ClusterPosts;
   readonly #engine: ClusterEngine;
   readonly #lookup: SessionLookup;
   readonly #local: LocalSessions;
@@ -64,15 +63,17 @@ export class ClusterSessions implements NodeSessions {
     this.#local = local;
     this.node = new ClusterNode(engine, this);
     this.#lookup = new SessionLookup(this.node);
+    this.posts = new ClusterPosts(engine, this.#lookup, local.options);
   }
 
   /**
    * Opens a session.
    *
+   * @param replaced a session of this node with the same id, which has been closed.
    * @returns undefined if a session with this id exists.
    */
-  async open(init: Omit<SessionInit, 'cluster'>): Promise<Session | undefined> {
-    const opening = this.#open(init);
+  async open(init: Omit<SessionInit, 'cluster'>, replaced?: Session): Promise<Session | undefined> {
+    const opening = this.#open(init, replaced);
     const settled = opening.catch(() => {});
     this.#pending.add(settled);
     try {
@@ -82,31 +83,28 @@ export class ClusterSessions implements NodeSessions {
     }
   }
 
-  async #open(init: Omit<SessionInit, 'cluster'>): Promise<Session | undefined> {
-    const { id, token, dialect, principal } = init;
+  async #open(
+    init: Omit<SessionInit, 'cluster'>,
+    replaced: Session | undefined,
+  ): Promise<Session | undefined> {
+    const { id, firstNumber } = init;
     await this.#lookup.whenReady();
     const { position } = this.node;
     const stopObserving = this.node.observeBroadcasts();
-    const identity = { dialect: dialect.name, tokenHash: token.hash, principal, position };
-    const isOpened = await askEngine(() => this.#engine.open(id, identity)).finally(stopObserving);
+    const session = createStoredSession(init, position, (replaced?.journal?.epoch ?? 0) + 1);
+    const opening = askEngine(async () => {
+      const { dialect, tokenHash, principal } = session;
+      const identity = { dialect, tokenHash, principal, position };
+      if (!replaced) return this.#engine.open(id, identity, firstNumber);
+      replaced.journal?.stop();
+      await this.#engine.restore(id, session);
+      return true;
+    });
+    const isOpened = await opening.finally(stopObserving);
     if (!isOpened) return undefined;
-    const checkpoint = { acknowledged: 0, position, rooms: [], logStart: 0 };
-    const log = SessionLog.restore(
-      id,
-      { checkpoint, log: [], lastNumbers: undefined },
-      stopObserving(),
-    );
-    const start: JournalStart = {
-      epoch: 1,
-      sequence: 0,
-      received: 0,
-      handled: 0,
-      unhandled: [],
-      state: '',
-      lastNumbers: undefined,
-      log,
-    };
-    return this.#local.add({ ...init, cluster: { node: this.node, start, isRecovered: false } });
+    const start = { ...session, log: SessionLog.restore(id, session, stopObserving()) };
+    const cluster = { node: this.node, start, isResumed: false, isRecovered: false };
+    return this.#local.add({ ...init, cluster });
   }
 
   /**
@@ -144,7 +142,7 @@ export class ClusterSessions implements NodeSessions {
       const local = this.#local.find(id);
       if (local && owner === this.node.id && local.journal?.epoch === epoch) return local;
       local?.onMoved();
-      if (owner !== '' && owner !== this.node.id) await this.#waitForRelease(owner, id);
+      if (owner !== '' && owner !== this.node.id) await this.#waitForRelease(owner, id, false);
       if (!isWanted()) return undefined;
       if (this.#isLeaving) throw engineUnavailable();
       const session = await this.#takeOver(id, found, token, request);
@@ -153,12 +151,40 @@ export class ClusterSessions implements NodeSessions {
     return undefined;
   }
 
-  /** Gives the owner time to finish what it is doing, unless it certainly does not exist any more. */
-  async #waitForRelease(owner: string, id: string): Promise<void> {
-    const released = new Promise<void>((resolve) => this.#releases.set(id, resolve));
+  /**
+   * Dart dialect: makes this node the owner of a session of another one, if it has no stream there.
+   *
+   * @returns undefined if it has one, or if it does not belong to the principal.
+   */
+  async claimWithoutStream(
+    id: string,
+    principal: string | undefined,
+    request: SessionInit['request'],
+  ): Promise<Session | undefined> {
+    return askEngine(async () => {
+      const found = await this.#engine.find(id);
+      if (found?.dialect !== 'dart' || found.principal !== principal) return undefined;
+      if (this.#local.find(id) || this.#isLeaving) return undefined;
+      // An earlier attempt of this node may have claimed it and then failed.
+      const isFree = found.owner === '' || found.owner === this.node.id;
+      if (!isFree && !(await this.#waitForRelease(found.owner, id, true))) return undefined;
+      return this.#takeOver(id, found, SessionToken.fromHash(found.tokenHash), request);
+    });
+  }
+
+  /**
+   * Gives the owner time to finish what it is doing, unless it certainly does not exist any more.
+   *
+   * @param isOptional whether the owner keeps a session that has a stream.
+   * @returns whether the session has no owner any more.
+   */
+  async #waitForRelease(owner: string, id: string, isOptional: boolean): Promise<boolean> {
+    const released = new Promise<boolean>((resolve) => {
+      this.#releases.set(id, () => resolve(true));
+    });
     try {
-      const isAlive = await this.node.requestRelease(owner, id);
-      if (isAlive) await waitAtMost(HANDOVER_TIMEOUT, released, () => {});
+      const isAlive = await this.node.requestRelease(owner, id, isOptional);
+      return !isAlive || (await waitAtMost(HANDOVER_TIMEOUT, released, () => false));
     } finally {
       this.#releases.delete(id);
     }
@@ -186,8 +212,8 @@ export class ClusterSessions implements NodeSessions {
       dialect: dialects[stored.dialect],
       principal,
       request,
-      firstNumber: 0,
-      cluster: { node: this.node, start, isRecovered: stored.sequence > 0 },
+      firstNumber: 0, // the engine has put the messages in order
+      cluster: { node: this.node, start, isResumed: true, isRecovered: stored.sequence > 0 },
     });
     const ending = close ? { code: close.code, reason: close.reason } : log.close;
     if (ending && close?.isClosed) {
@@ -206,54 +232,23 @@ export class ClusterSessions implements NodeSessions {
     return session;
   }
 
-  // --- POSTs at other nodes ------------------------------------------------------------------------
-
-  /**
-   * Records the messages of a POST for a session that another node owns.
-   *
-   * @returns undefined if there is no such session, or if it does not belong to the client.
-   */
-  async take(
-    id: string,
-    envelope: Envelope,
-    principal: string | undefined,
-  ): Promise<PostResponse | undefined> {
-    const { token, id: first, ack, messages, close } = envelope;
-    const batch: TakenBatch = {
-      dialect: 'duplex',
-      tokenHash: new SessionToken(token).hash,
-      principal,
-      first,
-      messages: messages.map((message) => encodeMessage(message)),
-      acknowledged: ack,
-      close,
-    };
-    const result = await askEngine(() => this.#engine.take(id, batch));
-    if (result.outcome === 'unknown-session') {
-      return askEngine(() => this.#lookup.rejectDuringRecovery());
-    }
-    // The owner finds out whether messages are lost.
-    if (result.outcome === 'out-of-window') await this.#notifyOwner(id, first);
-    return toResponse(result, first, close !== undefined);
-  }
-
-  async #notifyOwner(id: string, first: number): Promise<void> {
-    const recorded = { first, messages: [], acknowledged: 0, close: undefined };
-    const found = await askEngine(() => this.#engine.find(id));
-    if (!found) return;
-    await askEngine(() => this.#engine.notify(found.owner, { type: 'taken', id, ...recorded }));
-  }
+  // --- Notifications -------------------------------------------------------------------------------
 
   onTaken(id: string, recorded: RecordedMessages): void {
     this.#local.find(id)?.receiveRecorded(recorded);
   }
 
-  // --- The end of ownership ------------------------------------------------------------------------
-
-  onReleaseRequested(id: string, claimant: string): void {
-    const session = this.#local.find(id);
-    if (session) void this.#release(session, claimant);
+  onRecorded(id: string): void {
+    void this.#local.find(id)?.recordedInput?.onNotified();
   }
+
+  onReleaseRequested(id: string, claimant: string, isOptional: boolean): void {
+    const session = this.#local.find(id);
+    if (!session || (isOptional && session.connected)) return;
+    void this.#release(session, claimant);
+  }
+
+  // --- The end of ownership ------------------------------------------------------------------------
 
   async #release(session: Session, claimant?: string): Promise<void> {
     const { journal, id } = session;
@@ -298,6 +293,7 @@ export class ClusterSessions implements NodeSessions {
     if (!journal) return;
     // Another node delivers them again if this one is killed before.
     await waitAtMost(HANDLING_TIMEOUT, journal.whenSettled(), () => {}).catch(() => {});
+    if (journal.hasStopped()) return; // another session has its id
     journal.stop();
     await this.#engine.remove(id, journal.epoch).catch(() => {});
   }
@@ -321,7 +317,7 @@ export class ClusterSessions implements NodeSessions {
     if (!journal) return;
     const snapshot = journal.snapshot();
     const identity = { dialect: dialect.name, tokenHash: sessionToken.hash, principal };
-    const stored: StoredSession = { ...snapshot, ...identity };
+    const stored = { ...snapshot, ...identity, numbering: session.recordedInput?.numbering };
     await this.#engine.restore(id, stored);
     journal.onRestored(stored);
   }
@@ -357,21 +353,28 @@ export class ClusterSessions implements NodeSessions {
   }
 }
 
-/** @throws SseRequestError if the messages were not recorded. */
-function toResponse(
-  result: Exclude<TakeResult, { outcome: 'unknown-session' }>,
-  first: number,
-  isClosing: boolean,
-): PostResponse {
-  switch (result.outcome) {
-    case 'taken':
-      return { received: result.received, ...(isClosing && { closed: true }) };
-    case 'out-of-window':
-      throw outOfWindow(first, result.received);
-    case 'full':
-      throw receiveBufferFull();
-    case 'closed':
-      if (isClosing) return { received: result.received, closed: true };
-      throw sessionClosed(result.close);
-  }
+/** Returns a session without messages. */
+function createStoredSession(
+  { dialect, token, principal, firstNumber }: Omit<SessionInit, 'cluster'>,
+  position: number,
+  epoch: number,
+): StoredSession {
+  const next = firstNumber === 'unknown' ? undefined : firstNumber;
+  return {
+    dialect: dialect.name,
+    tokenHash: token.hash,
+    principal,
+    epoch,
+    sequence: 0,
+    checkpoint: { acknowledged: 0, position, rooms: [], logStart: 0 },
+    log: [],
+    received: 0,
+    handled: 0,
+    unhandled: [],
+    state: '',
+    close: undefined,
+    closedByClient: undefined,
+    lastNumbers: undefined,
+    numbering: dialect.name === 'dart' ? { next, waiting: {} } : undefined,
+  };
 }

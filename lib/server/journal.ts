@@ -54,12 +54,21 @@ export interface JournalNode {
   ): Promise<CommitResult | 'restored' | undefined>;
   /** Reads what other nodes received. Returns undefined if this node is not the owner any more. */
   read(id: string, epoch: number, first: number): Promise<RecordedMessages | undefined>;
+  /** Dart dialect: makes the lowest number that waits the first one. */
+  startNumbering(id: string, epoch: number): Promise<void>;
 }
 
 /** How a session begins at a node. */
 export interface JournalStart extends Pick<
   StoredSession,
-  'epoch' | 'sequence' | 'received' | 'handled' | 'unhandled' | 'state' | 'lastNumbers'
+  | 'epoch'
+  | 'sequence'
+  | 'received'
+  | 'handled'
+  | 'unhandled'
+  | 'state'
+  | 'lastNumbers'
+  | 'numbering'
 > {
   log: SessionLog;
 }
@@ -150,7 +159,7 @@ export class Journal {
     this.#deferred++;
     this.#node.afterOwnBroadcasts(() => {
       this.#deferred--;
-      if (!this.#hasStopped()) change();
+      if (!this.hasStopped()) change();
       this.#scheduleCommit();
     });
   }
@@ -232,7 +241,7 @@ export class Journal {
    * @throws SseRequestError if the engine does not answer in time.
    */
   async whenRecorded(): Promise<boolean> {
-    if (this.#hasStopped() || this.#version === this.#recordedVersion) return !this.#hasStopped();
+    if (this.hasStopped() || this.#version === this.#recordedVersion) return !this.hasStopped();
     const version = this.#version;
     const isRecorded = new Promise<boolean>((resolve) => this.#waiting.push({ version, resolve }));
     return waitAtMost(RECORD_TIMEOUT, isRecorded, () => {
@@ -254,14 +263,14 @@ export class Journal {
    * @throws SseRequestError if the engine does not answer.
    */
   async readRecorded(): Promise<void> {
-    if (this.#hasStopped()) return;
+    if (this.hasStopped()) return;
     let recorded;
     try {
       recorded = await this.#node.read(this.#session.id, this.epoch, this.#received);
     } catch (error) {
       throw engineUnavailable(error);
     }
-    if (this.#hasStopped()) return;
+    if (this.hasStopped()) return;
     if (recorded) this.#session.receiveRecorded(recorded);
     else this.#lose();
     // So that the checkpoint of a session without traffic stays within what the engine keeps of the broadcasts.
@@ -271,6 +280,11 @@ export class Journal {
   /** Does what {@link readRecorded} does, but nothing if the engine does not answer. */
   async tryReadRecorded(): Promise<void> {
     await this.readRecorded().catch(() => {}); // the next heartbeat tries again
+  }
+
+  /** Dart dialect: makes the lowest number that has arrived the first one. Rejects if the engine does not answer. */
+  async startNumbering(): Promise<void> {
+    if (!this.hasStopped()) await this.#node.startNumbering(this.#session.id, this.epoch);
   }
 
   /**
@@ -284,7 +298,7 @@ export class Journal {
   }
 
   /** Returns the whole session, after {@link detach}. */
-  snapshot(): Omit<StoredSession, 'dialect' | 'tokenHash' | 'principal'> {
+  snapshot(): Omit<StoredSession, 'dialect' | 'tokenHash' | 'principal' | 'numbering'> {
     return {
       epoch: this.epoch,
       sequence: ++this.#sequence,
@@ -309,8 +323,8 @@ export class Journal {
     this.#changed();
   }
 
-  /** A method, because it may change during an `await`. */
-  #hasStopped(): boolean {
+  /** Whether nothing more is recorded. A method, because it may change during an `await`. */
+  hasStopped(): boolean {
     return this.#isStopped;
   }
 
@@ -331,7 +345,7 @@ export class Journal {
   }
 
   #scheduleCommit(): void {
-    if (this.#isCommitting || this.#hasStopped()) return;
+    if (this.#isCommitting || this.hasStopped()) return;
     this.#isCommitting = true;
     // In a microtask, so that what one listener does is one commit.
     queueMicrotask(() => void this.#commitAll());
@@ -351,7 +365,7 @@ export class Journal {
     const log = this.#log;
     const changes = this.#changes();
     const result = await this.#node.commit(this.#session.id, this.epoch, changes);
-    if (this.#hasStopped() || result === 'restored') return;
+    if (this.hasStopped() || result === 'restored') return;
     if (!result) return this.#lose();
     this.#recordedVersion = version;
     this.#checkpointPosition = changes.checkpoint.position;

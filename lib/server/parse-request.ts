@@ -95,6 +95,11 @@ export function parseEnvelope(value: unknown): Envelope {
   );
 }
 
+/** Whether `value` is meant to be the body of a duplex POST. */
+export function isEnvelope(value: unknown): boolean {
+  return 'token' in asRecord(value);
+}
+
 /** Replaces the binary messages by their bytes. Returns false if `indices` is not as PROTOCOL.md defines it. */
 function decodeBinary(messages: unknown[], indices: unknown): boolean {
   if (!Array.isArray(indices)) return false;

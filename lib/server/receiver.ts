@@ -3,20 +3,14 @@ import type { EventEmitter } from 'node:events';
 import type { EncodedMessage } from '../protocol/message';
 import { ReorderBuffer } from './reorder-buffer';
 import type { OrderedReceiver } from './reorder-buffer';
-import { Deadline } from './deadline';
 import { emit, emitAndWait } from './emit';
+import { GapTimer } from './gap-timer';
 import type { Journal } from './journal';
 import type { ResolvedOptions } from './options';
 import { decodeMessage } from './message';
 import { outOfWindow, receiveBufferFull } from './request-error';
 import type { SseRequestError } from './request-error';
 import type { FlowControl } from './sse-connection';
-
-/**
- * Time in milliseconds that a client of the Dart dialect, whose first message number is unknown, has
- * to send a lower number than those that arrived.
- */
-const FIRST_NUMBER_TIMEOUT = 1_000;
 
 /** Messages that may wait for the application of a duplex session, before back-pressure is applied. */
 const MAX_WAITING_MESSAGES = 1_024;
@@ -61,9 +55,8 @@ export class Receiver implements OrderedReceiver, FlowControl {
   #isPaused = false;
   /** Continues the one POST that waits for capacity. */
   #continueBlockedPost: ((isInTime: boolean) => void) | undefined;
-  /** Dart dialect: runs while a message is missing, or while the first number is unknown. */
-  #gapDeadline: Deadline | undefined;
-  #missingNumber = 0;
+  /** Dart dialect. */
+  #gapTimer: GapTimer | undefined;
   #isClosed = false;
 
   /** @param firstNumber see {@link ReorderBuffer}. */
@@ -214,7 +207,7 @@ export class Receiver implements OrderedReceiver, FlowControl {
   /** Accepts nothing more. What arrived in order before is still delivered to the application. */
   close(): void {
     this.#isClosed = true;
-    this.#gapDeadline?.clear();
+    this.#gapTimer?.stop();
     this.#continueBlockedPost?.(true); // its session rejects it
   }
 
@@ -247,35 +240,33 @@ export class Receiver implements OrderedReceiver, FlowControl {
     else recordHandled();
   }
 
-  /** Dart dialect, whose clients cannot be slowed down and do not send a lost message again. */
   #deliverAndCheckLimits(): void {
     this.#deliverToApplication();
-    if (this.#bufferedBytes > this.#session.options.maxBufferedAmount) {
-      this.#session.onOverflow('up', this.#bufferedBytes);
-    } else {
-      this.#watchGap();
-    }
+    if (this.checkLimit()) this.#watchGap();
   }
 
-  /** Starts, restarts or stops the timer that limits how long a message may be missing. */
+  /**
+   * Dart dialect, whose clients cannot be slowed down: closes the session if the application reads too slowly. Returns
+   * false then.
+   */
+  checkLimit(): boolean {
+    const isExceeded = this.#bufferedBytes > this.#session.options.maxBufferedAmount;
+    if (isExceeded) this.#session.onOverflow('up', this.#bufferedBytes);
+    return !isExceeded;
+  }
+
   #watchGap(): void {
     const reorderBuffer = this.#reorderBuffer;
     if (this.#isClosed || !reorderBuffer) return;
-    if (!reorderBuffer.hasStarted) {
-      this.#gapDeadline ??= new Deadline(FIRST_NUMBER_TIMEOUT, () => {
-        this.#gapDeadline = undefined;
+    this.#gapTimer ??= new GapTimer({
+      reorderTimeout: this.#session.options.reorderTimeout,
+      onFirstNumberDue: () => {
         reorderBuffer.start();
         this.#deliverAndCheckLimits();
-      });
-      return;
-    }
-    if (this.#gapDeadline && reorderBuffer.next === this.#missingNumber) return;
-    this.#gapDeadline?.clear();
-    this.#gapDeadline = undefined;
-    if (reorderBuffer.size === 0) return;
-    this.#missingNumber = reorderBuffer.next;
-    this.#gapDeadline = new Deadline(this.#session.options.reorderTimeout, () =>
-      this.#session.onMissingMessage(this.#missingNumber),
-    );
+      },
+      onMissing: (number) => this.#session.onMissingMessage(number),
+    });
+    const { hasStarted, next, size } = reorderBuffer;
+    this.#gapTimer.watch(hasStarted ? next : undefined, size);
   }
 }

@@ -2,15 +2,18 @@ import type { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { CloseCode } from '../protocol/close-code';
 import { encodeEvent } from '../protocol/event-stream';
-import { CLIENT_ID, ENVELOPE_ALLOWANCE, PROTOCOL, PROTOCOL_VERSION } from '../protocol/wire';
+import { CLIENT_ID, ENVELOPE_ALLOWANCE } from '../protocol/wire';
+import type { PostResponse } from '../protocol/wire';
 import { diagnose } from './diagnostics';
 import { dartDialect, duplexDialect } from './dialect';
 import { emit } from './emit';
+import { encodeMessage } from './message';
 import type { Warnings } from './mistakes';
 import { IncompleteBodyError, discardBody, isAborted, isAlreadyAnswered } from './node-http';
 import { openEventStream, sendEventStream, sendJson } from './node-http';
 import { PollStream } from './poll-stream';
 import {
+  isEnvelope,
   parseEnvelope,
   parsePostRequest,
   parseStreamRequest,
@@ -22,11 +25,22 @@ import type { JsonBody } from './read-body';
 import { SseRequestError, unknownSession } from './request-error';
 import { RequestPolicy } from './request-policy';
 import type { Session } from './session';
+import type { SessionInit } from './session-owner';
 import type { SessionRegistry } from './session-registry';
 import { SessionToken } from './session-token';
 
 /** Seconds after which a client that was rejected for lack of capacity should try again. */
 const RETRY_AFTER = 5;
+
+/** A POST whose body is not read yet. */
+interface PostRequest {
+  id: string;
+  /** Dart dialect: the number of the message, if the client gave it one. */
+  number: number | undefined;
+  principal: string | undefined;
+  /** The session, unless another node may have it. */
+  own: Session | undefined;
+}
 
 /** Chooses one of the subprotocols that the client offers, or none. */
 type ChooseSubprotocol = (
@@ -96,11 +110,27 @@ export class RequestHandler {
     query: URLSearchParams,
   ): Promise<void> {
     const streamRequest = parseStreamRequest(request, query);
+    try {
+      await this.#answerStreamRequest(streamRequest, request, response);
+    } catch (error) {
+      const isTemporary = error instanceof SseRequestError && error.status === 503;
+      if (!isTemporary || streamRequest.dialect !== dartDialect) throw error;
+      // An error status would end an EventSource for good [HTML §9.2.3].
+      const retryAfter = Number(error.headers['Retry-After'] ?? 1);
+      sendEventStream(response, Buffer.from(encodeEvent({ retry: retryAfter * 1000 })));
+      this.#report(error, request);
+    }
+  }
+
+  async #answerStreamRequest(
+    streamRequest: StreamRequest,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
     const principal = this.#policy.allowsAnyone ? undefined : await this.#policy.authorize(request);
     if (this.#isOver(response)) return;
 
     const { id, dialect, isPoll, acceptsBinary, resumption, hasLastEventId } = streamRequest;
-    if (this.#registry.cluster && dialect === dartDialect) throw dartDialectInCluster();
     const openStream = (owner: Session) =>
       isPoll
         ? new PollStream(response, owner, dialect.headers)
@@ -127,13 +157,9 @@ export class RequestHandler {
       const isReplaceable = isAuthentic || !session.connected;
       const isOwn = session.dialect === dialect && session.principal === principal;
       if (dialect !== dartDialect || !isOwn || !isReplaceable) throw sessionConflict(id);
-      const reason = 'the client came back without resuming the session';
-      session.lifecycle.terminate({ code: CloseCode.abnormal, reason });
+      terminateReplaced(session);
     }
-    if (!this.#registry.hasCapacity) {
-      this.#rejectForCapacity(dialect === duplexDialect, response);
-      return;
-    }
+    if (!this.#registry.hasCapacity) throw noCapacity();
 
     // A Dart client continues its numbering where an earlier session ended [dart].
     const continuesNumbering = dialect === dartDialect && (session !== undefined || hasLastEventId);
@@ -142,15 +168,8 @@ export class RequestHandler {
     const chosen = subprotocols.size > 0 && this.#chooseSubprotocol(subprotocols, request);
     const subprotocol = chosen && streamRequest.subprotocols.has(chosen) ? chosen : undefined;
     const token = new SessionToken();
-    const opened = await this.#registry.open({
-      id,
-      token,
-      dialect,
-      principal,
-      subprotocol,
-      request,
-      firstNumber,
-    });
+    const init: SessionInit = { id, token, dialect, principal, subprotocol, request, firstNumber };
+    const opened = (await this.#registry.open(init, session)) ?? (await this.#openInstead(init));
     if (!opened) throw sessionConflict(id);
     try {
       opened.attach(openStream(opened), 0, acceptsBinary);
@@ -188,17 +207,15 @@ export class RequestHandler {
     return cluster.claim(id, proof, request, () => !isAborted(response));
   }
 
-  #rejectForCapacity(isDuplex: boolean, response: ServerResponse): void {
-    if (isDuplex) {
-      throw new SseRequestError(
-        'service-unavailable',
-        'no session can be opened now, because the server is closing or has reached the limit ' +
-          `"maxConnections": try again in ${RETRY_AFTER} s`,
-        { headers: { 'Retry-After': String(RETRY_AFTER) } },
-      );
-    }
-    // An error status would end an EventSource for good [HTML §9.2.3].
-    sendEventStream(response, Buffer.from(encodeEvent({ retry: RETRY_AFTER * 1000 })));
+  /** Dart dialect, in a cluster: opens a session instead of one that another node has, and that has no stream. */
+  async #openInstead(init: SessionInit): Promise<Session | undefined> {
+    const { cluster } = this.#registry;
+    const { id, dialect, principal, request } = init;
+    if (dialect !== dartDialect) return undefined;
+    const session = await cluster?.claimWithoutStream(id, principal, request);
+    if (!session) return undefined;
+    terminateReplaced(session);
+    return this.#registry.open({ ...init, firstNumber: 'unknown' }, session);
   }
 
   // --- POST ----------------------------------------------------------------------------------------
@@ -211,24 +228,59 @@ export class RequestHandler {
     const { id, number } = parsePostRequest(query);
     const principal = this.#policy.allowsAnyone ? undefined : await this.#policy.authorize(request);
     // Before the body is read, so that an unknown session costs no more than its headers.
-    const body = await this.#readPostBody(request, this.#findOwn(id, principal), number);
+    const post: PostRequest = { id, number, principal, own: this.#findOwn(id, principal) };
+    const body = await this.#readPostBody(request, post);
 
     const session = this.#findOwn(id, principal); // another one may have taken its place
-    if (session?.dialect === dartDialect) {
-      sendJson(response, 200, session.receiveMessage(number, body.value, body.size));
-      return;
-    }
-    const envelope = parseEnvelope(body.value);
-    if (session && !session.authenticates(envelope.token, principal)) throw unknownSession();
-    const { maxPayload } = this.#registry.options;
-    if (body.size > maxPayload && sizeOfMessages(envelope, body.size) > maxPayload) {
-      throw contentTooLarge(maxPayload);
-    }
-    const result =
-      (await session?.receiveBatch(envelope, body.size)) ??
-      (await this.#registry.cluster?.take(id, envelope, principal));
+    const result = (await this.#isDart(session, post, body))
+      ? await this.#receiveDartMessage(session, post, body, response)
+      : await this.#receiveBatch(session, post, body);
     if (!result) throw unknownSession();
     sendJson(response, 200, result);
+  }
+
+  /** In a cluster another node may have the session. Its clients send the number of the message, or no envelope. */
+  async #isDart(
+    session: Session | undefined,
+    { id, number }: PostRequest,
+    { value }: JsonBody,
+  ): Promise<boolean> {
+    if (session) return session.dialect === dartDialect;
+    if (number !== undefined || isEnvelope(value)) return number !== undefined;
+    return (await this.#registry.cluster?.posts.isDart(id)) ?? false;
+  }
+
+  async #receiveDartMessage(
+    session: Session | undefined,
+    { id, number, principal }: PostRequest,
+    { value, size }: JsonBody,
+    response: ServerResponse,
+  ): Promise<PostResponse | undefined> {
+    const { cluster, options } = this.#registry;
+    if (!cluster) return session?.receiveMessage(number, value, size);
+    if (size > options.maxPayload) throw contentTooLarge(options.maxPayload);
+    const message = encodeMessage(value);
+    return cluster.posts.takeMessage(
+      { id, number, principal, message },
+      () => !isAborted(response),
+    );
+  }
+
+  async #receiveBatch(
+    session: Session | undefined,
+    { id, principal }: PostRequest,
+    { value, size }: JsonBody,
+  ): Promise<PostResponse | undefined> {
+    const envelope = parseEnvelope(value);
+    if (session && !session.authenticates(envelope.token, principal)) throw unknownSession();
+    const { maxPayload } = this.#registry.options;
+    if (size > maxPayload && sizeOfMessages(envelope, size) > maxPayload) {
+      throw contentTooLarge(maxPayload);
+    }
+    return (
+      (await session?.receiveBatch(envelope, size)) ??
+      (await this.#registry.cluster?.posts.take(id, envelope, principal))
+    );
   }
 
   /**
@@ -244,33 +296,45 @@ export class RequestHandler {
     return session;
   }
 
-  async #readPostBody(
-    request: IncomingMessage,
-    own: Session | undefined,
-    number: number | undefined,
-  ): Promise<JsonBody> {
+  async #readPostBody(request: IncomingMessage, post: PostRequest): Promise<JsonBody> {
     const { maxPayload, bodyTimeout } = this.#registry.options;
-    const allowance = own?.dialect === dartDialect ? 0 : ENVELOPE_ALLOWANCE;
+    const { own, number } = post;
+    const isDart = own ? own.dialect === dartDialect : number !== undefined;
+    const allowance = isDart ? 0 : ENVELOPE_ALLOWANCE;
     try {
       return await readJsonBody(request, maxPayload, bodyTimeout, allowance);
     } catch (error) {
       // A rejected message consumes its number; one that was cut off is sent again.
-      const isConsumed = number !== undefined && !(error instanceof IncompleteBodyError);
-      const session = isConsumed && own && this.#registry.find(own.id);
-      if (session && session.dialect === dartDialect && session.principal === own.principal) {
-        session.skip(number);
-      }
+      if (isDart && !(error instanceof IncompleteBodyError)) await this.#skip(post);
       throw error;
     }
   }
 
+  async #skip({ id, number, principal, own }: PostRequest): Promise<void> {
+    if (number === undefined) return;
+    const { cluster } = this.#registry;
+    // If the engine does not answer, the session is closed because the message is missing.
+    const skipping = cluster?.posts.takeMessage(
+      { id, number, principal, message: '' },
+      () => false,
+    );
+    await skipping?.catch(() => {});
+    const session = cluster ? undefined : this.#registry.find(id);
+    if (session?.dialect === own?.dialect && session?.principal === principal)
+      session?.skip(number);
+  }
+
   #reject(error: SseRequestError, request: IncomingMessage, response: ServerResponse): void {
-    const { path, options, counts } = this.#registry;
+    sendJson(response, error.status, error.body, error.headers);
+    discardBody(request, this.#registry.options.bodyTimeout);
+    this.#report(error, request);
+  }
+
+  #report(error: SseRequestError, request: IncomingMessage): void {
+    const { path, counts } = this.#registry;
     counts.clientErrors++;
     this.#warnings.onRejected(error, this.#emitter);
     diagnose('sse-duplex:client-error', { path, error });
-    sendJson(response, error.status, error.body, error.headers);
-    discardBody(request, options.bodyTimeout);
     emit(this.#emitter, 'clientError', error, request);
   }
 }
@@ -284,19 +348,25 @@ function isAuthenticResumption(
   return session.authenticates(resumption.token, principal);
 }
 
+function terminateReplaced(session: Session): void {
+  const reason = 'the client came back without resuming the session';
+  session.lifecycle.terminate({ code: CloseCode.abnormal, reason });
+}
+
+function noCapacity(): SseRequestError {
+  return new SseRequestError(
+    'service-unavailable',
+    'no session can be opened now, because the server is closing or has reached the limit ' +
+      `"maxConnections": try again in ${RETRY_AFTER} s`,
+    { headers: { 'Retry-After': String(RETRY_AFTER) } },
+  );
+}
+
 function sessionConflict(id: string): SseRequestError {
   return new SseRequestError(
     'session-conflict',
     `a session with the id ${JSON.stringify(id)} exists: choose another "${CLIENT_ID}", or resume ` +
       `the session with Last-Event-ID`,
-  );
-}
-
-function dartDialectInCluster(): SseRequestError {
-  return new SseRequestError(
-    'bad-request',
-    `with the option "cluster" this server supports only clients of sse-duplex, which send ` +
-      `"${PROTOCOL}=${PROTOCOL_VERSION}", and neither EventSource nor clients of Dart's package:sse`,
   );
 }
 

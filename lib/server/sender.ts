@@ -62,7 +62,7 @@ export class Sender {
   /** @param log in a cluster: what the client had not acknowledged at the previous node. */
   constructor(session: SenderOwner, log?: { sent: number; messages: EncodedMessage[] }) {
     this.#session = session;
-    this.acceptsBinary = log !== undefined;
+    this.acceptsBinary = log !== undefined && session.dialect.acknowledges;
     const messages = log?.messages ?? [];
     this.#buffer = new SendBuffer(log && log.sent - messages.length);
     for (const message of messages) this.#buffer.push(message);

@@ -36,5 +36,15 @@ export interface SessionInit {
   /** What the application has chosen from the subprotocols that the client offered. @default '' */
   subprotocol?: string | undefined;
   /** In a cluster: this node, and what the engine knows of the session. */
-  cluster?: { node: JournalNode; start: JournalStart; isRecovered: boolean } | undefined;
+  cluster?: ClusterInit | undefined;
+}
+
+/** How a session begins at a node of a cluster. */
+export interface ClusterInit {
+  node: JournalNode;
+  start: JournalStart;
+  /** Whether the client has had a stream at another node. */
+  isResumed: boolean;
+  /** Whether another node has done something for the session. */
+  isRecovered: boolean;
 }

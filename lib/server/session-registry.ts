@@ -92,9 +92,13 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
     return !this.#isClosing && this.#sessions.size < this.options.maxConnections;
   }
 
-  /** Opens a session. Returns undefined if, in a cluster, another node has one with this id. */
-  async open(init: SessionInit): Promise<Session | undefined> {
-    const session = this.cluster ? await this.cluster.open(init) : this.add(init);
+  /**
+   * Opens a session. Returns undefined if, in a cluster, another node has one with this id.
+   *
+   * @param replaced a session of this node with the same id, which has been closed.
+   */
+  async open(init: SessionInit, replaced?: Session): Promise<Session | undefined> {
+    const session = this.cluster ? await this.cluster.open(init, replaced) : this.add(init);
     if (session) this.counts.opened++;
     return session;
   }

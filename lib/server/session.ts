@@ -13,6 +13,8 @@ import { encodeMessage } from './message';
 import type { ResolvedOptions } from './options';
 import { Receiver } from './receiver';
 import type { ReceiverOwner } from './receiver';
+import { RecordedInput } from './recorded-input';
+import type { RecordedInputOwner } from './recorded-input';
 import type { Rooms } from './rooms';
 import { Sender, idleInterval } from './sender';
 import type { SenderOwner } from './sender';
@@ -39,6 +41,7 @@ export class Session
     SenderOwner,
     ReceiverOwner,
     JournalOwner,
+    RecordedInputOwner,
     LifecycleOwner
 {
   readonly id: string;
@@ -49,6 +52,7 @@ export class Session
   readonly lifecycle: SessionLifecycle;
   readonly sessionToken: SessionToken;
   readonly journal: Journal | undefined;
+  readonly recordedInput: RecordedInput | undefined;
   /** Whether this node took the session over from another one. */
   readonly recovered: boolean;
   /** The asynchronous context of the request that opened the session, for the listeners of the connection. */
@@ -75,12 +79,15 @@ export class Session
     const { cluster } = init;
     this.journal = cluster && new Journal(this, cluster.node, cluster.start);
     this.recovered = cluster?.isRecovered ?? false;
-    this.#wasAttached = (cluster?.start.epoch ?? 1) > 1;
+    this.#wasAttached = cluster?.isResumed ?? false;
     this.#sender = new Sender(this, cluster?.start.log);
     this.#receiver = new Receiver(this, init.firstNumber);
     this.connection = new SseConnection(this, init.request, this.journal?.state);
     this.#events = new SessionEvents(owner.path, this.connection);
     this.lifecycle = new SessionLifecycle(this, this.#sender, this.#receiver, this.#events);
+    this.recordedInput =
+      this.journal &&
+      new RecordedInput(this, this.journal, this.#sender, this.#receiver, cluster?.start.numbering);
     this.#heartbeatSlot = owner.heartbeat.start(this);
   }
 
@@ -242,10 +249,9 @@ export class Session
     }
     this.lifecycle.rejectIfClosed();
     if (close && journal) return undefined; // the engine records it first, as for another node
-    this.#lastActivityAt = performance.now();
-    if (this.#isBetweenPolls) this.waitForClient();
-    if (journal && (id > this.#receiver.received || ack > this.#sender.sent)) {
-      await this.#verify(journal, id);
+    this.onActivity();
+    if (this.recordedInput && (id > this.#receiver.received || ack > this.#sender.sent)) {
+      await this.recordedInput.verify(id);
       if (this.lifecycle.isMoved) return undefined;
       this.lifecycle.rejectIfClosed();
     }
@@ -270,29 +276,14 @@ export class Session
     return { received: this.#confirmed };
   }
 
-  /**
-   * The client has confirmed messages before number `first`, or another node owns the session, which this one does not
-   * know. If the engine does not know the messages either, it has lost them.
-   */
-  async #verify(journal: Journal, first: number): Promise<void> {
-    await journal.readRecorded();
-    if (first <= this.#receiver.received || this.lifecycle.isMoved) return;
-    this.fail({ code: CloseCode.internalError, reason: 'confirmed messages were lost' });
+  receiveRecorded(recorded: RecordedMessages): void {
+    this.recordedInput?.receive(recorded);
   }
 
-  receiveRecorded({ first, messages, acknowledged, close }: RecordedMessages): void {
-    if (this.lifecycle.isReleased) return;
+  /** The client has sent a request. */
+  onActivity(): void {
     this.#lastActivityAt = performance.now();
     if (this.#isBetweenPolls) this.waitForClient();
-    this.#sender.acknowledge(Math.min(acknowledged, this.#sender.written));
-    if (this.journal && first > this.#receiver.received) {
-      return void this.#verify(this.journal, first).catch(() => {}); // the next heartbeat tries again
-    }
-    if (messages.length > 0) {
-      this.journal?.onReceivedElsewhere(first + messages.length);
-      this.#receiver.receiveEncoded(first, messages);
-    }
-    if (close) this.lifecycle.terminate(close);
   }
 
   onRecorded(): void {

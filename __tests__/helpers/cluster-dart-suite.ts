@@ -1,0 +1,324 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { SseOptions } from '../../lib/index';
+import { addressOf, openDuplex } from './channel';
+import type { NodeConnection } from './cluster';
+import type { FaultyNode } from './cluster-suite';
+import { openStream, post } from './http';
+import type { RawStream } from './http';
+import { createRandom } from './random';
+import { waitFor } from './wait-for';
+
+/** What these tests need of the cluster. */
+export interface DartCluster {
+  startNodes(
+    count: number,
+    accept?: (connection: NodeConnection, node: FaultyNode) => void,
+    options?: SseOptions,
+  ): Promise<FaultyNode[]>;
+  /** Loses all data of the engine. */
+  clear(): Promise<void>;
+}
+
+interface Numbered {
+  message: unknown;
+  number: number;
+  redelivered: boolean;
+}
+
+/** Describes what clients of the Dart dialect can rely on in a cluster. */
+export function describeDartDialect({ startNodes, clear }: DartCluster): void {
+  /** Starts nodes that record what their connections receive and how they end. */
+  async function startRecording(count: number, options: SseOptions = {}) {
+    const received: Numbered[] = [];
+    const closes: unknown[] = [];
+    const nodes = await startNodes(
+      count,
+      (connection) => {
+        connection.on('message', (message, { number, redelivered }) => {
+          received.push({ message, number, redelivered });
+        });
+        connection.on('close', (code, reason) => closes.push([code, reason]));
+      },
+      options,
+    );
+    return { nodes, received, closes };
+  }
+
+  function open(node: FaultyNode | undefined, id: string, lastEventId?: string) {
+    return openStream(
+      addressOf(node!.url, id),
+      lastEventId === undefined ? {} : { 'Last-Event-ID': lastEventId },
+    );
+  }
+
+  /** Opens a session and returns its stream and the `Last-Event-ID`. */
+  async function openSession(node: FaultyNode | undefined, id: string) {
+    const stream = await open(node, id);
+    const { id: lastEventId, event } = await stream.take();
+    expect([stream.status, event]).toEqual([200, 'hello']);
+    return { stream, lastEventId: lastEventId! };
+  }
+
+  const send = (
+    node: FaultyNode | undefined,
+    id: string,
+    number: number | undefined,
+    message: unknown,
+  ) => post(addressOf(node!.url, id, number), JSON.stringify(message));
+
+  const messagesOf = (received: Numbered[]) => received.map(({ message }) => message);
+
+  async function takeMessages(stream: RawStream, count: number): Promise<unknown[]> {
+    const messages: unknown[] = [];
+    for (let i = 0; i < count; i++) messages.push(await stream.takeData());
+    return messages;
+  }
+
+  describe('carry sessions of the Dart dialect, and', () => {
+    it('deliver messages that reach any node in any order, and several times, once and in the order of their numbers', async () => {
+      const { nodes, received } = await startRecording(3);
+      await openSession(nodes[0], 'a');
+      const random = createRandom(7);
+      const numbers = Array.from({ length: 40 }, (_, number) => number);
+      const posts = [...numbers, ...numbers.slice(0, 20)]
+        .map((number) => ({ number, at: random.next() }))
+        .sort((x, y) => x.at - y.at);
+      const replies = await Promise.all(
+        posts.map(({ number }, i) => send(nodes[i % 3], 'a', number, `m${number}`)),
+      );
+      expect(replies.every(({ status }) => status === 200)).toBe(true);
+      await waitFor(() => received.length === 40);
+      expect(received).toEqual(
+        numbers.map((number) => ({ message: `m${number}`, number, redelivered: false })),
+      );
+    });
+
+    it('resume a session at another node with the messages that its client lacks', async () => {
+      const { nodes } = await startRecording(2);
+      const { stream } = await openSession(nodes[0], 'a');
+      const [connection] = nodes[0]!.connections as [NodeConnection];
+      for (const message of ['a', 'b', 'c']) connection.send(message);
+      const { id } = await stream.take();
+      await stream.take();
+      await sleep(50); // all of it is recorded
+      nodes[0]!.kill();
+      nodes[1]!.sse.broadcast('d');
+      const resumed = await open(nodes[1], 'a', id);
+      expect(await resumed.take()).toMatchObject({ event: 'hello', id });
+      expect(await takeMessages(resumed, 3)).toEqual(['b', 'c', 'd']);
+      expect(nodes[1]!.connections[0]).toMatchObject({ id: 'a', recovered: true });
+    });
+
+    it('deliver what a killed node had not handled, and what waited for an earlier message', async () => {
+      const { nodes, received } = await startRecording(2, { reorderTimeout: 5_000 });
+      const { lastEventId } = await openSession(nodes[0], 'a');
+      nodes[0]!.connections[0]!.removeAllListeners('message');
+      await send(nodes[1], 'a', 0, 'first');
+      await send(nodes[1], 'a', 2, 'third');
+      nodes[0]!.kill();
+      await send(nodes[1], 'a', 1, 'second');
+      await open(nodes[1], 'a', lastEventId);
+      await waitFor(() => received.length === 3);
+      expect(received).toEqual([
+        { message: 'first', number: 0, redelivered: true },
+        { message: 'second', number: 1, redelivered: true },
+        { message: 'third', number: 2, redelivered: true },
+      ]);
+    });
+
+    it('deliver messages without a number in the order of arrival, and do not count them', async () => {
+      const { nodes, received } = await startRecording(2);
+      await openSession(nodes[0], 'a');
+      for (const node of nodes) {
+        expect((await send(node, 'a', undefined, { any: 'json' })).json).toEqual({ received: 0 });
+      }
+      expect((await send(nodes[1], 'a', 0, 'x')).json).toEqual({ received: 1 });
+      await waitFor(() => received.length === 3);
+      expect(messagesOf(received)).toEqual([{ any: 'json' }, { any: 'json' }, 'x']);
+      expect(received.map(({ number }) => number)).toEqual([0, 1, 2]);
+    });
+
+    it.each([
+      ['is not JSON', '{', {}, 400],
+      ['is too large', JSON.stringify('x'.repeat(5_000)), {}, 413],
+      ['is of another type', '1', { 'Content-Type': 'text/html' }, 415],
+    ])('consume at any node the number of a message that %s', async (_, body, headers, status) => {
+      const { nodes, received } = await startRecording(2, { maxPayload: 1_000 });
+      for (const [at, node] of nodes.entries()) {
+        const id = `at ${at}`;
+        await openSession(nodes[0], id);
+        await send(nodes[1], id, 0, 'a');
+        await send(nodes[0], id, 2, 'c');
+        expect((await post(addressOf(node.url, id, 1), body, headers)).status).toBe(status);
+        await waitFor(() => received.length === 2);
+        expect(messagesOf(received.splice(0))).toEqual(['a', 'c']);
+      }
+    });
+
+    it('reject a message beyond the reorder window or the size of what may wait', async () => {
+      const options = { reorderWindow: 2, maxBufferedAmount: 1_000, maxPayload: 1_000 };
+      const { nodes, received } = await startRecording(2, options);
+      await openSession(nodes[0], 'a');
+      expect((await send(nodes[1], 'a', 3, 'x')).json).toMatchObject({ code: 'out-of-window' });
+      expect((await send(nodes[1], 'a', 2, 'x'.repeat(600))).status).toBe(200);
+      expect((await send(nodes[1], 'a', 1, 'x'.repeat(600))).status).toBe(409);
+      expect((await send(nodes[0], 'a', 1, 'y')).status).toBe(200);
+      expect((await send(nodes[0], 'a', 0, 'z'.repeat(900))).json).toEqual({ received: 3 });
+      await waitFor(() => received.length === 3);
+    });
+
+    it('close a session of which a message is missing, also if its node was killed', async () => {
+      const { nodes, closes } = await startRecording(2, { reorderTimeout: 300 });
+      const missing = (number: number) =>
+        `message ${number} did not arrive within 300 ms (option "reorderTimeout")`;
+      await openSession(nodes[0], 'a');
+      await send(nodes[1], 'a', 0, 'first');
+      await send(nodes[1], 'a', 2, 'third');
+      await waitFor(() => closes.length === 1);
+      const { lastEventId } = await openSession(nodes[0], 'b');
+      await send(nodes[1], 'b', 1, 'second');
+      nodes[0]!.kill();
+      await open(nodes[1], 'b', lastEventId);
+      await waitFor(() => closes.length === 2);
+      expect(closes).toEqual([
+        [1002, missing(1)],
+        [1002, missing(0)],
+      ]);
+      // 503 while the engine is new
+      expect([404, 410, 503]).toContain((await send(nodes[1], 'b', 0, 'late')).status);
+    });
+
+    it('do not miss a message whose notification was lost', async () => {
+      const { nodes, received, closes } = await startRecording(2, {
+        reorderTimeout: 300,
+        heartbeatInterval: 60_000,
+      });
+      await openSession(nodes[0], 'a');
+      await send(nodes[1], 'a', 1, 'second');
+      await sleep(50);
+      nodes[0]!.engine.isPublished = () => false;
+      await send(nodes[1], 'a', 0, 'first');
+      await waitFor(() => received.length === 2);
+      expect([messagesOf(received), closes]).toEqual([['first', 'second'], []]);
+    });
+
+    it('replace a session without a stream for a client of the same principal that cannot resume it', async () => {
+      const authorize = ({ headers }: { headers: Record<string, unknown> }) =>
+        String(headers['x-user'] ?? 'anna');
+      const { nodes, received, closes } = await startRecording(2, { authorize });
+      const { stream } = await openSession(nodes[0], 'a');
+      nodes[0]!.connections[0]!.send('old');
+      await stream.take();
+      await send(nodes[1], 'a', 0, 'a');
+      expect((await open(nodes[1], 'a')).status).toBe(409);
+      stream.cut();
+      await waitFor(() => !nodes[0]!.connections[0]!.connected);
+      const other = await openStream(addressOf(nodes[1]!.url, 'a'), { 'x-user': 'ben' });
+      expect(other.status).toBe(409);
+      const replacing = await openSession(nodes[1], 'a');
+      const reason = 'the client came back without resuming the session';
+      expect(closes).toEqual([[1006, reason]]);
+      const [old, connection] = nodes[1]!.connections as [NodeConnection, NodeConnection];
+      expect([old.recovered, connection.recovered, connection.readyState]).toEqual([
+        true,
+        false,
+        1,
+      ]);
+      // The client continues its numbering.
+      await send(nodes[0], 'a', 3, 'd');
+      await send(nodes[1], 'a', 2, 'c');
+      await waitFor(() => received.length === 3);
+      expect(messagesOf(received)).toEqual(['a', 'c', 'd']);
+      expect((await send(nodes[0], 'a', 1, 'b')).status).toBe(409);
+      expect((await send(nodes[0], 'a', 4, 'e')).json).toEqual({ received: 5 });
+      connection.send('new');
+      expect(await replacing.stream.takeData()).toBe('new');
+      const resumed = await open(nodes[0], 'a', replacing.lastEventId);
+      expect(await resumed.take()).toMatchObject({ event: 'hello' });
+      expect(await resumed.takeData()).toBe('new');
+    });
+
+    it('replace a session of its own node if what the client lacks was discarded', async () => {
+      const { nodes, received } = await startRecording(2, { maxReplayBytes: 0 });
+      const { stream, lastEventId } = await openSession(nodes[0], 'a');
+      nodes[0]!.connections[0]!.send('lost');
+      await stream.take();
+      await send(nodes[1], 'a', 0, 'zero');
+      stream.cut();
+      const replacing = await open(nodes[1], 'a', lastEventId);
+      expect((await replacing.take()).id).toMatch(/\.0$/);
+      await send(nodes[0], 'a', 1, 'one');
+      await waitFor(() => received.length === 2);
+      expect(messagesOf(received)).toEqual(['zero', 'one']);
+      nodes[1]!.kill();
+      await send(nodes[0], 'a', 2, 'two');
+      const [, current] = nodes[1]!.connections as [NodeConnection, NodeConnection];
+      expect(current.readyState).toBe(1);
+    });
+
+    it('keep messages that wait for others when the engine loses all data', async () => {
+      const { nodes, received } = await startRecording(2);
+      await openSession(nodes[0], 'a');
+      await send(nodes[1], 'a', 0, 'first');
+      await send(nodes[1], 'a', 2, 'third');
+      await waitFor(() => received.length === 1);
+      await sleep(50);
+      await clear();
+      expect((await send(nodes[1], 'a', 1, 'second')).json).toEqual({ received: 3 });
+      await waitFor(() => received.length === 3);
+      expect(messagesOf(received)).toEqual(['first', 'second', 'third']);
+    }, 20_000);
+
+    it('wait with a numbered message, and with a stream, until the engine answers', async () => {
+      const { nodes, received } = await startRecording(2);
+      await openSession(nodes[0], 'a');
+      nodes[1]!.engine.fault = () => 'lose';
+      const sending = send(nodes[1], 'a', 0, 'x');
+      expect((await send(nodes[1], 'a', undefined, 'y')).status).toBe(503);
+      const refused = await open(nodes[1], 'b');
+      expect([refused.status, await refused.take()]).toEqual([200, { retry: '1000' }]);
+      expect(await refused.ended).toBe('ended');
+      nodes[1]!.engine.fault = () => 'none';
+      expect((await sending).json).toEqual({ received: 1 });
+      await waitFor(() => received.length === 1);
+    });
+
+    it('end the client when the application closes the session at any node', async () => {
+      const { nodes, closes } = await startRecording(2, { reorderTimeout: 100 });
+      const { stream } = await openSession(nodes[0], 'a');
+      nodes[1]!.sse.session('a').close(4001, 'go away');
+      expect(await stream.take()).toEqual({ event: 'control', data: 'close' });
+      await waitFor(() => closes.length === 1);
+      expect(closes).toEqual([[4001, 'go away']]);
+      await waitFor(() => nodes[0]!.sse.connections.size === 0);
+      await sleep(50);
+      expect([404, 410, 503]).toContain((await send(nodes[1], 'a', 0, 'late')).status);
+    });
+
+    it('close a session whose application does not read what the client sends', async () => {
+      const nodes = await startNodes(2, undefined, { maxBufferedAmount: 1_000, maxPayload: 500 });
+      const { stream } = await openSession(nodes[0], 'a');
+      for (let i = 0; i < 3; i++) await send(nodes[1], 'a', i, 'x'.repeat(400));
+      expect(await stream.take()).toEqual({ event: 'control', data: 'close' });
+    });
+
+    it('reject a message of the Dart dialect for a duplex session, and of another principal', async () => {
+      const authorize = ({ headers }: { headers: Record<string, unknown> }) =>
+        String(headers['x-user'] ?? 'anna');
+      const { nodes, received } = await startRecording(2, { authorize });
+      await openDuplex(nodes[0]!.url, 'duplex');
+      await openSession(nodes[0], 'dart');
+      const other = { 'x-user': 'ben' };
+      const statuses = [
+        (await send(nodes[1], 'duplex', 0, 'x')).status,
+        (await post(addressOf(nodes[1]!.url, 'dart', 0), '1', other)).status,
+        (await post(addressOf(nodes[1]!.url, 'duplex'), '{"no":"envelope"}')).status,
+      ];
+      // 503 while the engine is new
+      expect([404, 503]).toContain(statuses[0]);
+      expect([404, 503]).toContain(statuses[1]);
+      expect(statuses[2]).toBe(400);
+      expect(received).toEqual([]);
+    }, 30_000);
+  });
+}

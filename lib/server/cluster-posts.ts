@@ -1,0 +1,129 @@
+import type { EncodedMessage } from '../protocol/message';
+import type { Envelope, PostResponse } from '../protocol/wire';
+import type { ClusterEngine, TakeResult, TakenBatch } from './cluster-engine';
+import { encodeMessage } from './message';
+import type { ResolvedOptions } from './options';
+import { SseRequestError, outOfWindow, receiveBufferFull, sessionClosed } from './request-error';
+import { askEngine } from './session-lookup';
+import type { SessionLookup } from './session-lookup';
+import { SessionToken } from './session-token';
+import { wait } from './wait';
+
+/** Delay in milliseconds before a message of the Dart dialect is given to the engine again. */
+const RETRY_DELAY = 100;
+
+/** A POST of the Dart dialect. */
+export interface DartPost {
+  id: string;
+  principal: string | undefined;
+  /** The number that the client gave the message, if it gave one. */
+  number: number | undefined;
+  /** The message, or '' for one that was rejected, and whose number is consumed. */
+  message: EncodedMessage;
+}
+
+/** Records POSTs in the engine, whichever node owns the session. The owner is notified. */
+export class ClusterPosts {
+  readonly #engine: ClusterEngine;
+  readonly #lookup: SessionLookup;
+  readonly #options: ResolvedOptions;
+
+  constructor(engine: ClusterEngine, lookup: SessionLookup, options: ResolvedOptions) {
+    this.#engine = engine;
+    this.#lookup = lookup;
+    this.#options = options;
+  }
+
+  /**
+   * Records the messages of a duplex POST.
+   *
+   * @returns undefined if there is no such session, or if it does not belong to the client.
+   * @throws SseRequestError if the messages are not recorded.
+   */
+  async take(
+    id: string,
+    envelope: Envelope,
+    principal: string | undefined,
+  ): Promise<PostResponse | undefined> {
+    const { token, id: first, ack, messages, close } = envelope;
+    const batch: TakenBatch = {
+      dialect: 'duplex',
+      tokenHash: new SessionToken(token).hash,
+      principal,
+      first,
+      messages: messages.map((message) => encodeMessage(message)),
+      acknowledged: ack,
+      close,
+    };
+    const result = await askEngine(() => this.#engine.take(id, batch));
+    if (result.outcome === 'unknown-session') {
+      return askEngine(() => this.#lookup.rejectDuringRecovery());
+    }
+    // The owner finds out whether messages are lost.
+    if (result.outcome === 'out-of-window') await this.#notifyOwner(id, first);
+    return toResponse(result, first, close !== undefined);
+  }
+
+  async #notifyOwner(id: string, first: number): Promise<void> {
+    const recorded = { first, messages: [], acknowledged: 0, close: undefined };
+    const found = await askEngine(() => this.#engine.find(id));
+    if (!found) return;
+    await askEngine(() => this.#engine.notify(found.owner, { type: 'taken', id, ...recorded }));
+  }
+
+  /** Whether there is a session of the Dart dialect with this id. */
+  async isDart(id: string): Promise<boolean> {
+    const found = await askEngine(() => this.#engine.find(id));
+    return found?.dialect === 'dart';
+  }
+
+  /**
+   * Records the message of a POST of the Dart dialect. Because the client does not send it again, a message with a
+   * number is given to the engine until that answers, for `reorderTimeout` at most.
+   *
+   * @param isWanted returns false if the client has disconnected.
+   * @returns undefined if there is no such session, or if it does not belong to the client.
+   * @throws SseRequestError if the message is not recorded.
+   */
+  async takeMessage(post: DartPost, isWanted: () => boolean): Promise<PostResponse | undefined> {
+    const { reorderTimeout } = this.#options;
+    const end = performance.now() + reorderTimeout;
+    for (;;) {
+      try {
+        return await this.#takeMessage(post);
+      } catch (error) {
+        const isLater = error instanceof SseRequestError && error.status === 503;
+        const isRepeatable = isLater && post.number !== undefined;
+        if (!isRepeatable || !isWanted() || performance.now() > end) throw error;
+      }
+      await wait(RETRY_DELAY);
+    }
+  }
+
+  async #takeMessage({ id, ...message }: DartPost): Promise<PostResponse | undefined> {
+    const { reorderWindow, maxBufferedAmount } = this.#options;
+    const taken = { ...message, reorderWindow, maxWaitingBytes: maxBufferedAmount };
+    const result = await askEngine(() => this.#engine.takeMessage(id, taken));
+    if (result.outcome !== 'unknown-session') return toResponse(result, message.number ?? 0, false);
+    return askEngine(() => this.#lookup.rejectDuringRecovery());
+  }
+}
+
+/** @throws SseRequestError if the messages were not recorded. */
+function toResponse(
+  result: Exclude<TakeResult, { outcome: 'unknown-session' }>,
+  first: number,
+  isClosing: boolean,
+): PostResponse {
+  switch (result.outcome) {
+    case 'taken':
+      return { received: result.received, ...(isClosing && { closed: true }) };
+    case 'out-of-window':
+      throw outOfWindow(first, result.received);
+    case 'full':
+      throw receiveBufferFull();
+    case 'closed':
+      if (isClosing) return { received: result.received, closed: true };
+      throw sessionClosed(result.close);
+  }
+}
