@@ -352,7 +352,7 @@ export class ClusterSessions implements NodeSessions {
     diagnose('sse-duplex:engine-back', { path: this.#local.path });
   }
 
-  onEngineLost(): void {
+  onEngineSilent(): void {
     for (const session of this.#local) session.disconnect();
   }
 }

@@ -70,7 +70,7 @@ export class Receiver implements OrderedReceiver, FlowControl {
   constructor(session: ReceiverOwner, firstNumber: 0 | 'unknown') {
     this.#session = session;
     const { journal } = session;
-    this.#firstNumber = journal?.received || firstNumber;
+    this.#firstNumber = journal?.recordedReceived || firstNumber;
     if (!journal) return;
     const { first, messages } = journal.unhandled;
     this.#delivered = first;

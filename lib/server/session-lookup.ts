@@ -47,7 +47,7 @@ export class SessionLookup {
 
   /** @throws SseRequestError if the owners of sessions may not have given them to a new engine yet. */
   async rejectDuringRecovery(): Promise<undefined> {
-    if ((await this.#node.readEngineAge()) < RECOVERY_TIMEOUT) throw engineUnavailable();
+    if ((await this.#node.checkEngineAge()) < RECOVERY_TIMEOUT) throw engineUnavailable();
   }
 }
 

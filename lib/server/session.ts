@@ -29,7 +29,7 @@ const CLOSE_TIMEOUT = 5_000;
 
 /**
  * The session of one client: its state, its token, and the streams that carry it one after another.
- * {@link Sender} and {@link Receiver} do the rest, and in a cluster {@link Journal}.
+ * {@link Sender} sends messages, {@link Receiver} receives them, and in a cluster {@link Journal} records them.
  */
 export class Session
   implements
@@ -60,7 +60,7 @@ export class Session
   readonly #receiver: Receiver;
   readonly #heartbeatSlot: number;
   #wasAttached: boolean;
-  /** The last poll has ended after its events, and the client is expected to send the next one. */
+  /** Whether the last poll has ended after its events, and the client is expected to send the next one. */
   #isBetweenPolls = false;
   /** Time of the client's last request, on the monotonic clock. */
   #lastActivityAt = performance.now();
@@ -92,7 +92,7 @@ export class Session
     return this.#sender.stream !== undefined || this.#isBetweenPolls;
   }
 
-  /** The code and reason of the end, while the session is closing or closed. */
+  /** The close code and reason, while the session is closing or closed. */
   get closeInfo(): Close | undefined {
     return this.lifecycle.closeInfo;
   }
@@ -114,22 +114,21 @@ export class Session
     return this.sessionToken.matches(token) && principal === this.principal;
   }
 
-  /** Number of messages that the client need not send again. */
-  get #confirmed(): number {
-    return this.journal?.received ?? this.#receiver.received;
+  /** Number of the client's messages that may be acknowledged: in a cluster, of those that the engine has recorded. */
+  get #acknowledgeable(): number {
+    return this.journal?.recordedReceived ?? this.#receiver.received;
   }
 
   // --- Streams -------------------------------------------------------------------------------------
 
   /** Whether a client that has received this many messages can be sent all the others. */
   canResume(received: number): boolean {
-    // A closed session writes nothing but its close event.
-    const oldest = this.lifecycle.isClosed ? 0 : this.#sender.oldest;
+    const oldest = this.lifecycle.isClosed ? 0 : this.#sender.oldest; // if closed, only the close event is sent
     return received >= oldest && received <= this.#sender.sent;
   }
 
   /**
-   * Makes `stream` the stream of the session instead of a previous one. Writes what the client lacks.
+   * Attaches a stream, which replaces a previous one, and writes the messages that the client lacks.
    *
    * @param received number of messages that the client has received; {@link canResume} must hold.
    * @param acceptsBinary whether the client accepts messages that are not JSON.
@@ -142,15 +141,15 @@ export class Session
     this.#lastActivityAt = performance.now();
     this.lifecycle.onAttached();
     const previous = this.#sender.stream;
-    const counts = { resumed: this.#wasAttached, sent: received, received: this.#confirmed };
+    const counts = { resumed: this.#wasAttached, sent: received, received: this.#acknowledgeable };
     this.#sender.attach(stream, counts, acceptsBinary);
     this.#wasAttached = true;
     if (previous) {
-      previous.destroy();
+      previous.destroy(); // `onStreamClosed` ignores it
       this.lifecycle.emitIfOpen('disconnect');
     }
     if (isReconnection) this.lifecycle.emitIfOpen('reconnect');
-    if (stream.isPoll && !isContinued) this.ping(); // answers at once: the client learns that it is connected
+    if (stream.isPoll && !isContinued) this.ping(); // ends the poll: the client learns that it is connected
     return isReconnection;
   }
 
@@ -178,7 +177,7 @@ export class Session
     if (this.dialect.acknowledges && isSilent) {
       stream.destroy();
     } else if (stream.isWritable) {
-      const counts = { sent: this.#sender.written, received: this.#confirmed };
+      const counts = { sent: this.#sender.written, received: this.#acknowledgeable };
       stream.write(Buffer.from(this.dialect.ping(counts)));
     }
   }
@@ -198,9 +197,9 @@ export class Session
   }
 
   /**
-   * Sends a message that other sessions are sent as well. Has no effect unless the session is open.
+   * Sends a message that is sent to other sessions as well. Has no effect if the session is not open.
    *
-   * @returns false if the session is to be closed for it: see {@link failBroadcast}.
+   * @returns false if {@link failBroadcast} must be called, which closes the session.
    */
   sendPrepared(message: PreparedMessage): boolean {
     return !this.lifecycle.isOpen || this.#sender.sendPrepared(message);
@@ -213,14 +212,14 @@ export class Session
     return true;
   }
 
-  /** Runs a change of the session: in a cluster, after the broadcasts that this node has sent before. */
+  /** Runs a change of the session: in a cluster, when all broadcasts that this node has sent so far are delivered. */
   inOrder(change: (journal: Journal | undefined) => void): void {
     const { journal } = this;
     if (journal) journal.inOrder(() => change(journal));
     else change(undefined);
   }
 
-  /** Closes a session that does not accept the message (1003), or exceeds `maxBufferedAmount` with it (1008). */
+  /** Closes the session: it does not accept the message (1003), or exceeds `maxBufferedAmount` because of it (1008). */
   failBroadcast(message: PreparedMessage): void {
     this.#sender.failBroadcast(message);
   }
@@ -267,17 +266,17 @@ export class Session
       this.lifecycle.terminate(close);
       return { received: this.#receiver.received, closed: true };
     }
-    return { received: this.#confirmed };
+    return { received: this.#acknowledgeable };
   }
 
   /**
-   * The client has confirmed messages before number `first`, or another node owns the session, which this one does not
-   * know. If the engine does not know the messages either, it has lost them.
+   * Called if this node lacks messages before number `first`: another node has recorded them, or owns the session now.
+   * Reads them. If the engine does not have them either, acknowledged messages were lost, and the session is closed.
    */
   async #verify(journal: Journal, first: number): Promise<void> {
     await journal.readRecorded();
     if (first <= this.#receiver.received || this.lifecycle.isMoved) return;
-    this.fail({ code: CloseCode.internalError, reason: 'confirmed messages were lost' });
+    this.fail({ code: CloseCode.internalError, reason: 'acknowledged messages were lost' });
   }
 
   receiveRecorded({ first, messages, acknowledged, close }: RecordedMessages): void {
@@ -289,7 +288,7 @@ export class Session
       return void this.#verify(this.journal, first).catch(() => {}); // the next heartbeat tries again
     }
     if (messages.length > 0) {
-      this.journal?.onReceivedElsewhere(first + messages.length);
+      this.journal?.onMessagesRecorded(first + messages.length);
       this.#receiver.receiveEncoded(first, messages);
     }
     if (close) this.lifecycle.terminate(close);
@@ -317,7 +316,7 @@ export class Session
     return { received: this.#receiver.received };
   }
 
-  /** Dart dialect: a message was rejected; its number is not sent again [dart]. */
+  /** Dart dialect: consumes the number of a message that was rejected and is not sent again [dart]. */
   skip(number: number): void {
     this.#receiver.skip(number);
   }
@@ -351,15 +350,16 @@ export class Session
   }
 
   onMissingMessage(number: number): void {
-    const reason = `message ${number} did not arrive within ${this.options.reorderTimeout} ms (option "reorderTimeout")`;
+    const { reorderTimeout } = this.options;
+    const reason = `message ${number} did not arrive within ${reorderTimeout} ms (option "reorderTimeout")`;
     this.fail({ code: CloseCode.protocolError, reason });
   }
 
   // --- The end -------------------------------------------------------------------------------------
 
   /**
-   * Closes a session that exceeded a limit. Messages that are not written yet are discarded; the client
-   * receives the close event now or when it reconnects.
+   * Closes a session that cannot continue. Messages that are not written yet are discarded; the client receives the
+   * close event now or when it reconnects.
    */
   fail(close: Close): void {
     if (this.lifecycle.isClosed) return;
