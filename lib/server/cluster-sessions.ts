@@ -41,7 +41,7 @@ export interface LocalSessions extends Iterable<Session> {
   add(init: SessionInit): Session;
   /** Sends a broadcast to the sessions that it is for. */
   deliverBroadcast(broadcast: PositionedBroadcast): void;
-  /** Tells the application of a session that this node has taken over. */
+  /** Emits `connection` for a session that this node has taken over. */
   onRecovered(session: Session): void;
 }
 
@@ -56,7 +56,7 @@ export class ClusterSessions implements NodeSessions {
   /** The sessions that are being opened or removed at this node. */
   readonly #pending = new Set<Promise<unknown>>();
   #isLeaving = false;
-  /** Callbacks of claims that wait for the owner, by session id. */
+  /** Callbacks of claims that wait for the owner to release the session, by session id. */
   readonly #releases = new Map<string, () => void>();
 
   constructor(engine: ClusterEngine, local: LocalSessions) {
@@ -112,7 +112,7 @@ export class ClusterSessions implements NodeSessions {
   /**
    * Makes this node the owner of a session. One claim of a session runs at a time.
    *
-   * @param isWanted returns false if the client has given up in the meantime.
+   * @param isWanted returns whether the client still waits for the session.
    * @returns undefined if there is no such session, or if it does not belong to the client.
    */
   async claim(
@@ -148,12 +148,12 @@ export class ClusterSessions implements NodeSessions {
       if (!isWanted()) return undefined;
       if (this.#isLeaving) throw engineUnavailable();
       const session = await this.#takeOver(id, found, token, request);
-      if (session) return session; // else it has another owner since
+      if (session) return session; // else another node has claimed it first
     }
     return undefined;
   }
 
-  /** Gives the owner time to finish what it is doing, unless it certainly does not exist any more. */
+  /** Asks the owner to release the session, and waits for that, unless the owner does not exist any more. */
   async #waitForRelease(owner: string, id: string): Promise<void> {
     const released = new Promise<void>((resolve) => this.#releases.set(id, resolve));
     try {
@@ -176,8 +176,8 @@ export class ClusterSessions implements NodeSessions {
   ): Promise<Session | undefined> {
     const stored = await this.#engine.claim(id, found);
     if (!stored) return undefined;
-    const stopObserving = await this.node.broadcastsSince(stored.checkpoint.position);
-    const log = SessionLog.restore(id, stored, stopObserving?.() ?? []);
+    const getBroadcasts = await this.node.broadcastsSince(stored.checkpoint.position);
+    const log = SessionLog.restore(id, stored, getBroadcasts?.() ?? []);
     const { principal, close, closedByClient } = stored;
     const start: JournalStart = { ...stored, log };
     const session = this.#local.add({
@@ -198,9 +198,9 @@ export class ClusterSessions implements NodeSessions {
     }
     for (const room of log.rooms) session.rooms.join(session.connection, room);
     this.#local.onRecovered(session);
-    void session.journal?.tryReadRecorded(); // notifications since the claim had no session to go to
+    void session.journal?.tryReadRecorded(); // notifications were ignored until now
     const lost = { code: CloseCode.internalError, reason: 'broadcasts for the session were lost' };
-    if (!stopObserving) session.fail(lost);
+    if (!getBroadcasts) session.fail(lost);
     else if (closedByClient) session.lifecycle.terminate(closedByClient);
     else if (ending) session.lifecycle.close(ending);
     return session;
@@ -232,7 +232,7 @@ export class ClusterSessions implements NodeSessions {
     if (result.outcome === 'unknown-session') {
       return askEngine(() => this.#lookup.rejectDuringRecovery());
     }
-    // The owner finds out whether messages are lost.
+    // So that the owner checks whether the missing messages are lost.
     if (result.outcome === 'out-of-window') await this.#notifyOwner(id, first);
     return toResponse(result, first, close !== undefined);
   }
@@ -264,14 +264,14 @@ export class ClusterSessions implements NodeSessions {
       await this.#engine.release(id, journal.epoch);
       if (claimant !== undefined) await this.#engine.notify(claimant, { type: 'released', id });
     } catch {
-      // The claimant does not wait for longer than the timeout.
+      // The claimant claims the session after the timeout.
     }
     session.onMoved();
   }
 
   /**
-   * Releases all sessions, so that other nodes can claim them at once, and leaves the cluster. The clients reconnect
-   * within `reconnectJitter`, so that they do not all arrive at once.
+   * Releases all sessions, so that other nodes can claim them without waiting, and leaves the cluster. The releases are
+   * spread over the shorter of `reconnectJitter` and `drainTimeout`, so that the clients do not reconnect all at once.
    */
   async leave(): Promise<void> {
     this.#isLeaving = true;
