@@ -36,7 +36,7 @@ export interface NodeRedisCluster {
   duplicate(): NodeRedisSubscriber;
 }
 
-/** What this package uses of a client that `createSentinel` of `redis` returns. It has a connection for subscriptions. */
+/** What this package uses of a client that `createSentinel` of `redis` returns. It can subscribe by itself. */
 export interface NodeRedisSentinel {
   /** The method by which such a client is recognised. */
   readonly getSentinelNode: unknown;
@@ -88,8 +88,8 @@ export function sendCommand(client: RedisClient, args: [string, ...string[]]): P
   if ('slots' in client)
     return client.sendCommand(args[0].startsWith('EVAL') ? args[3] : args[1], false, args);
   if ('getSentinelNode' in client) return client.sendCommand(false, args);
-  // Version 6 creates an AbortSignal for each command, to remove it from the queue if it is not written within 5 s. That
-  // takes longer than the rest of the command, and a client that is connected writes it at once.
+  // node-redis 6 creates an AbortSignal for each command, to remove it from the queue if it is not written within 5 s.
+  // That takes longer than the rest of the command. A client that is connected does not need it.
   return client.sendCommand(args, client.isReady ? WITHOUT_TIMEOUT : undefined);
 }
 
@@ -103,7 +103,7 @@ export async function subscribe(
   channels: string[],
   listener: (channel: string, message: string) => void,
 ): Promise<() => void> {
-  const ignore = () => {}; // both libraries reconnect
+  const ignore = () => {}; // the libraries reconnect
   if ('call' in client) {
     const subscriber = client.duplicate();
     subscriber.on('error', ignore);

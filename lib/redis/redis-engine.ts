@@ -33,16 +33,17 @@ import * as scripts from './scripts';
 
 /** Part of the names of all keys: the version of their format. */
 const FORMAT = '1';
-/** Most messages that may be recorded for an application that does not read them. */
+/** Number of unhandled messages of a session at which {@link RedisEngine.take} records no more. */
 const MAX_UNHANDLED = 1_024;
 
-/** The engine on Redis or Valkey. See scripts.ts for what it stores. */
+/** The engine on Redis or Valkey. scripts.ts describes what it stores. */
 export class RedisEngine implements ClusterEngine {
   readonly #client: RedisClient;
   readonly #options: ResolvedRedisOptions;
   readonly #prefix: string;
   #nodeId = '';
   #unsubscribe = () => {};
+  /** The SHA-1 of each script. */
   readonly #hashes = new Map<string, string>();
 
   constructor(client: RedisClient, options: ResolvedRedisOptions) {
@@ -57,7 +58,7 @@ export class RedisEngine implements ClusterEngine {
     this.#nodeId = nodeId;
     const broadcasts = `${this.#prefix}broadcasts`;
     const channels = [broadcasts, this.#channelOf(nodeId)];
-    this.#unsubscribe(); // of an attempt before
+    this.#unsubscribe(); // of a previous attempt that failed
     const subscribing = subscribe(this.#client, channels, (channel, message) => {
       if (channel === broadcasts) listener.onBroadcast(parseBroadcast(message));
       else listener.onNotification(JSON.parse(message) as Notification);
@@ -241,7 +242,10 @@ export class RedisEngine implements ClusterEngine {
     await this.#command('HDEL', this.#sendersKey, nodeId);
   }
 
-  /** The set of a node's sessions is not in the same slot of a Redis Cluster: it may contain some too many. */
+  /**
+   * Adds a session to the set of this node's sessions. A Redis Cluster cannot change the set and the session in one
+   * step, so the set may contain sessions that this node does not own.
+   */
   async #addToOwn(id: string): Promise<void> {
     await this.#command('SADD', this.#ownKey(this.#nodeId), id);
   }
