@@ -37,16 +37,17 @@ export interface SseOptions<Req extends IncomingMessage = IncomingMessage> {
   bodyTimeout?: number;
 
   /**
-   * Bytes that no socket has accepted, at which `connection.send` returns `false` (as it does above half
-   * of `maxBufferedAmount`). Also the size of the receive buffer of a connection whose application does
-   * not read, at which back-pressure is applied to the client. Range: 1 to Infinity bytes.
+   * Bytes that no socket has accepted, at which `connection.send` returns `false`. (It also does so above
+   * half of `maxBufferedAmount`.) Also the size of the receive buffer of a connection whose application
+   * does not read, at which back-pressure is applied to the client. Range: 1 to Infinity bytes.
    * @default 65_536
    */
   highWaterMark?: number;
 
   /**
    * Bytes that were sent and that the client has not acknowledged, above which the connection closes with
-   * code 1008. The default has room for a burst that is sent in one loop. Range: 1 to Infinity bytes.
+   * code 1008. Dart dialect: bytes that were not written, or that the application has not read. The
+   * default has room for a burst that is sent in one loop. Range: 1 to Infinity bytes.
    * @default 16_777_216
    */
   maxBufferedAmount?: number;
@@ -125,14 +126,14 @@ export interface SseOptions<Req extends IncomingMessage = IncomingMessage> {
   clientScript?: boolean;
 
   /**
-   * Whether to handle requests to paths below the path too, such as `/sse/room-1`. `connection.request.url` says which
-   * one the client used; `authorize` is called with each request and its path. @default false
+   * Whether to handle requests to paths below the path too, such as `/sse/room-1`. `connection.request.url` has the
+   * path that the client used; `authorize` is called with each request and its path. @default false
    */
   subpaths?: boolean;
 
   /**
    * Whether typical mistakes are reported as process warnings: the first rejected request of each kind, unless
-   * somebody listens for `clientError`, and a middleware that is mounted at the wrong path. @default true
+   * the application listens for `clientError`, and a middleware that is mounted at the wrong path. @default true
    */
   warnings?: boolean;
 

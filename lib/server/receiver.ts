@@ -29,7 +29,7 @@ interface QueuedMessage {
   redelivered: boolean;
 }
 
-/** What a receiver needs from its session. */
+/** What a receiver needs of its session. */
 export interface ReceiverOwner {
   readonly options: ResolvedOptions;
   /** Emits `message` to the application. */

@@ -34,7 +34,7 @@ type ChooseSubprotocol = (
   request: IncomingMessage,
 ) => string | false | undefined;
 
-/** Handles the requests of one middleware: a stream for a GET, messages with a POST. */
+/** Handles the requests of one middleware: opens a stream for a GET, and receives the messages of a POST. */
 export class RequestHandler {
   readonly #registry: SessionRegistry;
   readonly #policy: RequestPolicy;
@@ -123,7 +123,7 @@ export class RequestHandler {
 
     if (dialect === duplexDialect && hasLastEventId) throw unknownSession();
     if (session) {
-      // A Dart client that cannot be given what it lacks, or whose EventSource sent no Last-Event-ID.
+      // A Dart client whose missing messages are not kept any more, or whose EventSource sent no Last-Event-ID.
       const isReplaceable = isAuthentic || !session.connected;
       const isOwn = session.dialect === dialect && session.principal === principal;
       if (dialect !== dartDialect || !isOwn || !isReplaceable) throw sessionConflict(id);
@@ -175,7 +175,7 @@ export class RequestHandler {
     return response.headersSent || isAborted(response);
   }
 
-  /** Returns the session with the id of the request. In a cluster this node becomes its owner if it may. */
+  /** Returns the session with the id of the request. In a cluster this node first claims it. */
   async #findForStream(
     { id, dialect, resumption }: StreamRequest,
     principal: string | undefined,
@@ -213,7 +213,7 @@ export class RequestHandler {
     // Before the body is read, so that an unknown session costs no more than its headers.
     const body = await this.#readPostBody(request, this.#findOwn(id, principal), number);
 
-    const session = this.#findOwn(id, principal); // another one may have taken its place
+    const session = this.#findOwn(id, principal); // it may have been replaced in the meantime
     if (session?.dialect === dartDialect) {
       sendJson(response, 200, session.receiveMessage(number, body.value, body.size));
       return;

@@ -197,7 +197,7 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
   deliverBroadcast(broadcast: PositionedBroadcast): void {
     const { message, close, room } = broadcast;
     const candidates = room === undefined ? this : this.#membersOf(room);
-    const inRoom = { has: () => true };
+    const inRoom = { has: () => true }; // with a room, all candidates are members
     const sessions = [...candidates].filter(
       (each) => matches(broadcast, each.id, inRoom) && each.recordBroadcast(broadcast),
     );
@@ -207,8 +207,8 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
 
   #sendToAll(message: EncodedMessage, sessions: Iterable<Session>): void {
     const prepared = new PreparedMessage(message);
-    // A session that cannot be sent the message closes only after all others have the message: its `close` listener
-    // may send, and all clients must receive that afterwards.
+    // Sessions that fail are closed only after the message was sent to all others, so that what their `close` listeners
+    // send follows the message in all sessions.
     const failing: Session[] = [];
     for (const session of sessions) {
       if (!session.sendPrepared(prepared)) failing.push(session);
@@ -234,7 +234,7 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
     for (const session of [...this.#sessions.values()]) session.lifecycle.terminate(close);
   }
 
-  /** Settles when no session is left, or after `timeout` milliseconds. */
+  /** Resolves when no session is left, or after `timeout` milliseconds. */
   async #whenEmpty(timeout: number): Promise<void> {
     if (this.#sessions.size === 0) return;
     await new Promise<void>((resolve) => {

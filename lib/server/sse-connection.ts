@@ -8,7 +8,7 @@ import type { EventArguments, SseConnectionEvents } from './connection-events';
 import { checkRoom } from './rooms';
 import type { Rooms } from './rooms';
 
-/** What a connection needs from its session. */
+/** What a connection needs of its session. */
 export interface ConnectionSession {
   readonly id: string;
   readonly principal: string | undefined;
@@ -74,7 +74,10 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
   /** Value of {@link readyState}. */
   static readonly CLOSED = 3;
 
-  /** The GET request that opened the session. */
+  /**
+   * The GET request that opened the session. If this node has taken the session over from another one: the GET that
+   * resumed it here, or a request without headers if the client had not reconnected yet.
+   */
   readonly request: Req;
   /** Arbitrary data of the application for this connection. @default undefined */
   data: unknown = undefined;
@@ -148,7 +151,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
     this.#session.inOrder((journal) => journal?.recordState(json));
   }
 
-  /** The subprotocol that `handleProtocols` of the middleware has chosen, or ''. It is not kept when a session moves. */
+  /** The subprotocol that `handleProtocols` of the middleware has chosen, or ''. Also '' at a node that took over. */
   get subprotocol(): string {
     return this.#session.subprotocol;
   }
@@ -166,7 +169,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
     return this.#session.lifecycle.readyState;
   }
 
-  /** Bytes that were sent and that no socket has accepted yet. At most `maxBufferedAmount`. */
+  /** Bytes that were sent and that no socket has accepted yet. */
   get bufferedAmount(): number {
     return this.#session.bufferedAmount;
   }
