@@ -228,7 +228,7 @@ export class Session
    * Handles the body of a duplex POST.
    *
    * @param size of the body in bytes.
-   * @returns undefined if the engine is to record the batch, and then tells the owner of the session.
+   * @returns undefined if the batch must be recorded with {@link ClusterEngine.take}, which notifies the owner.
    * @throws SseRequestError if the batch is not accepted.
    */
   async receiveBatch(envelope: Envelope, size: number): Promise<PostResponse | undefined> {
@@ -337,7 +337,6 @@ export class Session
     this.journal?.acknowledge(count);
   }
 
-  /** Number of messages that may be written. */
   get released(): number {
     return this.journal?.released ?? Infinity;
   }
