@@ -72,8 +72,7 @@ export interface IoRedisSubscriber {
 export type RedisClient = NodeRedisClient | NodeRedisCluster | NodeRedisSentinel | IoRedisClient;
 
 /**
- * Whether a client is that of a Redis Cluster, where PUBLISH counts only the subscribers that are connected to the same
- * server.
+ * Whether a client is connected to a Redis Cluster, where PUBLISH counts only the subscribers of the same server.
  */
 export function isCluster(client: RedisClient): boolean {
   return 'slots' in client || (client as { isCluster?: unknown }).isCluster === true;
@@ -94,7 +93,7 @@ export function sendCommand(client: RedisClient, args: [string, ...string[]]): P
 }
 
 /**
- * Subscribes to channels on a connection of its own.
+ * Subscribes to channels on a separate connection.
  *
  * @returns a function that closes the connection.
  */

@@ -106,7 +106,7 @@ export class RedisEngine implements ClusterEngine {
     return Number(receivers) > 0 || isCluster(this.#client);
   }
 
-  /** Redis must reject writes when its memory is full, instead of discarding sessions. */
+  /** Emits a warning if Redis discards keys when its memory is full, instead of rejecting writes. */
   async #warnAboutEviction(): Promise<void> {
     let reply: unknown;
     try {

@@ -39,7 +39,7 @@ export interface ClusterEngine {
   restore(id: string, session: StoredSession): Promise<void>;
   /** Applies the changes of the owner. Returns undefined if the node with this epoch is not the owner. */
   commit(id: string, epoch: number, changes: SessionChanges): Promise<CommitResult | undefined>;
-  /** Records the messages of a POST that has reached another node than the owner, and notifies the owner. */
+  /** Records a POST that has reached another node than the owner, or that closes the session. Notifies the owner. */
   take(id: string, batch: TakenBatch): Promise<TakeResult>;
   /** Returns the recorded messages from number `first` on; undefined if the node with this epoch is not the owner. */
   read(id: string, epoch: number, first: number): Promise<RecordedMessages | undefined>;
@@ -203,7 +203,7 @@ export interface CommitResult {
   received: number;
 }
 
-/** A POST that has reached another node than the owner, and the identity that the client has presented. */
+/** The content of a POST, and the identity that its client has presented. */
 export interface TakenBatch extends Omit<SessionIdentity, 'position'> {
   /** Number of the first message. */
   first: number;
@@ -216,7 +216,8 @@ export interface TakenBatch extends Omit<SessionIdentity, 'position'> {
 }
 
 /**
- * The result of {@link ClusterEngine.take}. `received` is the number of messages of the client that are received.
+ * The result of {@link ClusterEngine.take}. `received` counts the messages that all nodes have received of the client.
+ * `outcome` is one of:
  * - `taken`: all messages are recorded;
  * - `out-of-window`: messages before the first one are missing;
  * - `full`: the application has not handled enough of the messages that are recorded;
@@ -230,7 +231,7 @@ export type TakeResult =
   | ClosedOutcome
   | Outcome<'unknown-session'>;
 
-/** What other nodes than the owner have recorded for a session. */
+/** What {@link ClusterEngine.take} has recorded for a session. */
 export interface RecordedMessages {
   /** Number of the first message. */
   first: number;
@@ -271,11 +272,11 @@ export interface BroadcastRange {
 
 /** A broadcast in the log of all nodes. */
 export interface PositionedBroadcast extends Broadcast {
-  /** Counts the broadcasts of all nodes. */
+  /** Number of the broadcast, counted over all nodes. */
   position: number;
   /** The node that sent it. */
   sender: string;
-  /** Counts the broadcasts of that node, from 1. */
+  /** Number of the broadcast, counted by that node from 1. */
   number: number;
 }
 

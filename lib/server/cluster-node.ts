@@ -74,7 +74,7 @@ export class ClusterNode implements EngineListener, JournalNode {
   /** Number of the last broadcast of this node that the engine has recorded. */
   #lastRecorded = 0;
   #isSending = false;
-  /** Callbacks, and the number of the broadcast that they wait for. */
+  /** Callbacks of {@link afterOwnBroadcasts}, with the number of the broadcast that they wait for. */
   readonly #waiting: { number: number; callback: () => void }[] = [];
 
   #lastAnswerAt = performance.now();

@@ -45,7 +45,7 @@ export interface LocalSessions extends Iterable<Session> {
   onRecovered(session: Session): void;
 }
 
-/** The sessions of all nodes, as one node sees them: it opens, claims, releases and adopts them. */
+/** Opens, claims, releases and adopts sessions of the cluster, for one node. */
 export class ClusterSessions implements NodeSessions {
   readonly node: ClusterNode;
   readonly #engine: ClusterEngine;
@@ -110,7 +110,7 @@ export class ClusterSessions implements NodeSessions {
   }
 
   /**
-   * Makes this node the owner of a session. One claim of a session runs at a time.
+   * Makes this node the owner of a session. Several claims of a session at this node run one after another.
    *
    * @param isWanted returns whether the client still waits for the session.
    * @returns undefined if there is no such session, or if it does not belong to the client.
@@ -209,7 +209,7 @@ export class ClusterSessions implements NodeSessions {
   // --- POSTs at other nodes ------------------------------------------------------------------------
 
   /**
-   * Records the messages of a POST for a session that another node owns.
+   * Records a POST in the engine, for a session that another node owns, or that the POST closes.
    *
    * @returns undefined if there is no such session, or if it does not belong to the client.
    */
@@ -286,7 +286,7 @@ export class ClusterSessions implements NodeSessions {
     await this.node.stop();
   }
 
-  /** Deletes a session that has ended, when the application has handled its messages. */
+  /** Deletes a session that has ended, after the application has handled its messages. */
   async remove(session: Session): Promise<void> {
     const removal = this.#remove(session);
     this.#pending.add(removal);
@@ -296,7 +296,7 @@ export class ClusterSessions implements NodeSessions {
 
   async #remove({ id, journal }: Session): Promise<void> {
     if (!journal) return;
-    // Another node delivers them again if this one is killed before.
+    // If this node is killed before, the next owner delivers the messages again.
     await waitAtMost(HANDLING_TIMEOUT, journal.whenSettled(), () => {}).catch(() => {});
     journal.stop();
     await this.#engine.remove(id, journal.epoch).catch(() => {});
@@ -304,7 +304,7 @@ export class ClusterSessions implements NodeSessions {
 
   async restoreAll(): Promise<void> {
     const sessions = [...this.#local];
-    // All of them before the first `await`: broadcasts of the new log may arrive at any time.
+    // All sessions are detached before the first `await`, because broadcasts of the new log may arrive at any time.
     for (const { journal } of sessions) journal?.detach();
     for (const session of sessions) await this.#restore(session);
   }

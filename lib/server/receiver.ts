@@ -101,8 +101,8 @@ export class Receiver implements OrderedReceiver, FlowControl {
   }
 
   /**
-   * Waits until there is capacity, or the session is closed. Waits for one heartbeat interval at most, because the
-   * timeouts of clients and proxies are longer than that. One POST waits at a time.
+   * Waits until there is capacity, or the session is closed, but for one heartbeat interval at most: the timeouts of
+   * clients and proxies are longer. One POST waits at a time.
    *
    * @throws SseRequestError if there is no capacity in time, or if another POST waits already.
    */
@@ -244,7 +244,10 @@ export class Receiver implements OrderedReceiver, FlowControl {
     else recordHandled();
   }
 
-  /** Dart dialect, in which a POST cannot be delayed or repeated: also limits the bytes and the wait for a message. */
+  /**
+   * Dart dialect, whose POSTs can be neither delayed nor repeated: delivers messages, and closes the session if too
+   * many bytes wait, or if a message is missing for too long.
+   */
   #deliverAndCheckLimits(): void {
     this.#deliverToApplication();
     if (this.#bufferedBytes > this.#session.options.maxBufferedAmount) {

@@ -26,7 +26,7 @@ export interface LifecycleOwner {
   onEnded(): void;
 }
 
-/** The state of a session: open, closing or closed, and the timeouts in which it waits for client and application. */
+/** The state of a session: open, closing or closed, and its timeouts for the client and for the application. */
 export class SessionLifecycle {
   readonly #session: LifecycleOwner;
   readonly #sender: Sender;
@@ -119,7 +119,7 @@ export class SessionLifecycle {
     });
   }
 
-  /** Removes the session, which the client then cannot resume any more. */
+  /** Removes the session from its middleware, so that the client cannot resume it any more. */
   release(): void {
     if (this.#isReleased) return;
     this.#isReleased = true;

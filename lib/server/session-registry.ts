@@ -27,7 +27,7 @@ export interface SseConnections<Connection> extends Iterable<Connection> {
 
 /** Counts of a middleware. */
 export interface SseStats {
-  /** Number of sessions now. */
+  /** Number of connections now. */
   connections: number;
   /** Number of sessions that have a stream now, or whose client polls. */
   connected: number;
@@ -52,7 +52,7 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
   /** What {@link SseStats} counts since the middleware was created. */
   readonly counts = { opened: 0, resumed: 0, clientErrors: 0 };
   readonly #sessions = new Map<string, Session>();
-  /** Without the sessions that are closed. */
+  /** The connections of the sessions that are not closed. */
   readonly #connections = new Map<string, SseConnection>();
   #isClosing = false;
   readonly #onEmpty = new Set<() => void>();

@@ -228,7 +228,7 @@ export class Session
    * Handles the body of a duplex POST.
    *
    * @param size of the body in bytes.
-   * @returns undefined if the batch must be recorded with {@link ClusterEngine.take}, which notifies the owner.
+   * @returns undefined if the batch must be recorded with `ClusterEngine.take`, which notifies the owner.
    * @throws SseRequestError if the batch is not accepted.
    */
   async receiveBatch(envelope: Envelope, size: number): Promise<PostResponse | undefined> {
@@ -240,7 +240,7 @@ export class Session
       return { received: this.#receiver.received, closed: true };
     }
     this.lifecycle.rejectIfClosed();
-    if (close && journal) return undefined; // the engine records it first, as for another node
+    if (close && journal) return undefined; // recorded first, so that no owner can lose the close
     this.#lastActivityAt = performance.now();
     if (this.#isBetweenPolls) this.waitForClient();
     if (journal && (id > this.#receiver.received || ack > this.#sender.sent)) {
@@ -270,8 +270,8 @@ export class Session
   }
 
   /**
-   * Called if this node lacks messages before number `first`: another node has recorded them, or owns the session now.
-   * Reads them. If the engine does not have them either, acknowledged messages were lost, and the session is closed.
+   * Reads the messages before number `first` if this node lacks them, and finds out whether another node is the owner.
+   * If the engine does not have the messages either, acknowledged messages were lost, and the session is closed.
    */
   async #verify(journal: Journal, first: number): Promise<void> {
     await journal.readRecorded();
