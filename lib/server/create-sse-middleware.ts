@@ -18,13 +18,13 @@ import type { SseConnection } from './sse-connection';
 /** Events of the middleware: the arguments of their listeners. */
 export interface SseMiddlewareEvents<Incoming, Outgoing, Req> {
   /**
-   * A client opened a session with this GET request. In a cluster also: this node has taken a session over, see
-   * {@link SseConnection.recovered}.
+   * A client opened a session with this GET request. In a cluster, also emitted when this node has taken a session
+   * over: see {@link SseConnection.recovered}.
    */
   connection: [connection: SseConnection<Incoming, Outgoing, Req>, request: Req];
   /**
-   * A request was rejected because of a client error; the response has already been sent. Named after
-   * the event of Node's `http.Server`. Without a listener it is ignored.
+   * A request was rejected; the response has already been sent. Named after the event of Node's
+   * `http.Server`. Without a listener it is ignored.
    */
   clientError: [error: SseRequestError, request: Req];
 }
@@ -48,9 +48,9 @@ export interface SseRoom<Outgoing, Connection> {
 
   /**
    * Closes the connections of all members of the room at the time of the call, as `connection.close` does: each
-   * client receives everything that was sent before, then the code and the reason, and does not reconnect. For
-   * example when a user signs out. A request that is being authorized at that time can open a new connection:
-   * `authorize` must reject the user already.
+   * client receives everything that was sent before, then the code and the reason, and does not reconnect. If
+   * a user signs out, make `authorize` reject the user first: a request that is authorized at the time of the call
+   * can still open a new connection.
    *
    * @param code default 1000; 1000 to 1003 and 1007 to 1014 as RFC 6455 §7.4.1 defines them, or 3000 to
    * 4999 for the application's own.
@@ -96,7 +96,10 @@ export interface SseMiddleware<Incoming, Outgoing, Req> {
   /** Removes a listener. */
   off: this['on'];
 
-  /** The connections, in a cluster of this node, including those whose stream is lost and that may be resumed. */
+  /**
+   * The connections, including those whose stream is lost and that may be resumed. In a cluster, only those of this
+   * node.
+   */
   readonly connections: SseConnections<SseConnection<Incoming, Outgoing, Req>>;
 
   /**
@@ -151,7 +154,10 @@ export interface SseMiddleware<Incoming, Outgoing, Req> {
    */
   handleProtocols: ((protocols: Set<string>, request: Req) => string | false) | undefined;
 
-  /** Returns the present counts, in a cluster those of this node. Takes time proportional to the number of sessions. */
+  /**
+   * Returns the present counts, in a cluster only those of this node. Takes time proportional to the number of
+   * sessions.
+   */
   stats(): SseStats;
 
   /**

@@ -82,14 +82,14 @@ export function outOfWindow(number: number, received: number): SseRequestError {
   );
 }
 
-/** The error response to a batch for an application that does not read. */
+/** The error response to a POST while the receive buffer of its session is full. The client repeats its request. */
 export function receiveBufferFull(): SseRequestError {
   return temporary(
     'the application does not read its messages fast enough: send the batch again later',
   );
 }
 
-/** The error response to messages for a session that is closed. */
+/** The error response to a POST for a session that is closed. */
 export function sessionClosed({ code, reason }: Close): SseRequestError {
   return new SseRequestError('session-closed', `the session is closed: ${code} ${reason}`, {
     body: { close: { code, reason } },

@@ -81,7 +81,7 @@ export class SendBuffer {
       this.#ackedInFirst = 0;
       released++;
     }
-    // One splice for all batches: `shift` may cost as much for each of them.
+    // One `splice` for all batches, because a `shift` for each may cost as much as the `splice`.
     this.#batches.splice(0, released);
     this.#nextBatch -= released;
     if (this.next < this.acked) this.rewind();

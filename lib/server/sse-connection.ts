@@ -21,7 +21,7 @@ export interface ConnectionSession {
   readonly unacknowledgedAmount: number;
   readonly subprotocol: string;
   readonly flow: FlowControl;
-  /** @throws TypeError if the message has no encoding, or the client's dialect does not have it. */
+  /** @throws TypeError as {@link SseConnection.send} does. */
   send(message: unknown): boolean;
   /** Runs a change of the session. In a cluster, the journal records it. */
   inOrder(change: (journal: ConnectionJournal | undefined) => void): void;
@@ -46,7 +46,7 @@ export interface ConnectionLifecycle {
 export interface FlowControl {
   pause(): void;
   resume(): void;
-  /** Delivers what has arrived, unless the application has paused. */
+  /** Delivers what has arrived in order, unless the connection is paused. */
   start(): void;
 }
 
@@ -135,8 +135,8 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
 
   /**
    * Data of the application that belongs to the session: any JSON-serialisable value, or undefined. In a cluster it
-   * moves with the session, and a `message` listener changes it exactly once. Assign a new value to change it; changes
-   * inside of the value are not recorded.
+   * moves with the session, and an assignment in a `message` listener takes effect exactly once. Assign a new value to
+   * change it: changes inside of the value are not recorded.
    *
    * @throws TypeError on assignment of a value that is not JSON-serialisable.
    * @default undefined
@@ -175,8 +175,8 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
   }
 
   /**
-   * Bytes that were sent and that the client has not acknowledged. It acknowledges after 256 KiB, 2,048
-   * messages or one minute, so do not wait for this to become 0.
+   * Bytes that were sent and that the client has not acknowledged. With the default options it acknowledges
+   * after 256 KiB, 2,048 messages or one minute, so do not wait for this to become 0.
    */
   get unacknowledgedAmount(): number {
     return this.#session.unacknowledgedAmount;
@@ -294,7 +294,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
   }
 
   #openStream(): ReadableStream<Incoming> {
-    // Before the listener is added, so that the reader and not the listener starts the delivery.
+    // Paused before the listener is added, so that the reader and not the listener starts the delivery.
     this.#session.flow.pause();
     let removeListeners = () => {};
     return new ReadableStream<Incoming>(
