@@ -204,7 +204,7 @@ export function describeDartDialect({ startNodes, clear }: DartCluster): void {
 
     it('replace a session without a stream for a client of the same principal that cannot resume it', async () => {
       const authorize = ({ headers }: { headers: Record<string, unknown> }) =>
-        String(headers['x-user'] ?? 'anna');
+        typeof headers['x-user'] === 'string' ? headers['x-user'] : 'anna';
       const { nodes, received, closes } = await startRecording(2, { authorize });
       const { stream } = await openSession(nodes[0], 'a');
       nodes[0]!.connections[0]!.send('old');
@@ -304,7 +304,7 @@ export function describeDartDialect({ startNodes, clear }: DartCluster): void {
 
     it('reject a message of the Dart dialect for a duplex session, and of another principal', async () => {
       const authorize = ({ headers }: { headers: Record<string, unknown> }) =>
-        String(headers['x-user'] ?? 'anna');
+        typeof headers['x-user'] === 'string' ? headers['x-user'] : 'anna';
       const { nodes, received } = await startRecording(2, { authorize });
       await openDuplex(nodes[0]!.url, 'duplex');
       await openSession(nodes[0], 'dart');

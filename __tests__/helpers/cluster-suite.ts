@@ -579,13 +579,13 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect((await send(1_024, [2])).json).toEqual({ received: 1_025 });
     });
 
-    it('close a session with 1011 if messages are missing that were confirmed', async () => {
+    it('close a session with 1011 if messages are missing that were acknowledged', async () => {
       const closes: unknown[] = [];
       const nodes = await startNodes(2, (connection) => {
         connection.on('message', () => {});
         connection.on('close', (code, reason) => closes.push([code, reason]));
       });
-      const lost = [1011, 'confirmed messages were lost'];
+      const lost = [1011, 'acknowledged messages were lost'];
       for (const [at, id] of ['a', 'b'].entries()) {
         const { token } = await openDuplex(nodes[0]!.url, id);
         const body = JSON.stringify({ token, id: 5, ack: 0, messages: ['x'] });

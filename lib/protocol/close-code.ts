@@ -2,9 +2,11 @@ import { utf8Length } from './utf8';
 
 /** The close codes that this package itself sends or reports [RFC 6455 §7.4.1 and its IANA registry]. */
 export const CloseCode = {
+  /** Default of `close()`. */
   normal: 1000,
   /** The page was left, or the server is stopping. */
   goingAway: 1001,
+  /** A message is missing, or the peer does not follow the protocol. */
   protocolError: 1002,
   /** The client does not accept binary messages. */
   unsupportedData: 1003,
@@ -16,7 +18,7 @@ export const CloseCode = {
   policyViolation: 1008,
   /** A message is larger than the client accepts. */
   messageTooBig: 1009,
-  /** The server failed to open the session's stream. */
+  /** The server could not open the stream, or has lost messages or broadcasts of the session. */
   internalError: 1011,
   /** The server restarts; the client may open a new session. */
   serviceRestart: 1012,

@@ -7,7 +7,7 @@ export type EncodedMessage = string;
 /** Begins a message of bytes. Base64 follows [RFC 4648 §4]. */
 export const BINARY_MARK = '=';
 
-/** Begins a message that is a string without a line break. */
+/** Begins a message that is a string without line breaks and surrogates. */
 export const TEXT_MARK = "'";
 
 /** Whether an encoded message is JSON, which every client understands. */
@@ -41,7 +41,7 @@ export function isBlob(value: unknown): boolean {
   return isOfClass(value, 'Blob', 'File');
 }
 
-/** Whether a value is an instance of a class of the platform, also of another window's. */
+/** Whether a value is an instance of a class of the platform, even if it was created in another window. */
 function isOfClass(value: unknown, ...names: string[]): boolean {
   return names.some((name) => Object.prototype.toString.call(value) === `[object ${name}]`);
 }

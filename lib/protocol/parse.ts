@@ -7,7 +7,7 @@ import { isCount } from './wire';
  * text is not JSON, or if a field is missing or has the wrong type. Unknown fields are allowed.
  */
 
-/** Longest interval that a server may announce, in milliseconds. A timer can wait for 4 times that. */
+/** Longest interval that a server may announce, in milliseconds. A timer can wait for 2.5 times that. */
 const MAX_INTERVAL = 2 ** 29;
 
 /** Parses JSON. Returns undefined if `text` is not JSON, since JSON has no such value. */

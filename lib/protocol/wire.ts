@@ -47,7 +47,7 @@ export const MISSED_INTERVALS = 2.5;
 
 /**
  * Bytes by which a POST's body may exceed `maxPayload`: the envelope around a batch (token, numbers,
- * close code and reason). The messages of a batch, with a comma each, are at most `maxPayload` bytes.
+ * close code and reason). The messages, with a comma each, and `binary` are at most `maxPayload` bytes.
  */
 export const ENVELOPE_ALLOWANCE = 1024;
 
@@ -113,7 +113,7 @@ export interface Envelope {
 export interface PostResponse {
   /** Number of messages that the server has received from the client. */
   received: number;
-  /** In the response to a closing POST. An earlier response, from a cache, does not have it. */
+  /** Present in the response to a closing POST. A response without it, to an earlier POST, comes from a cache. */
   closed?: true;
 }
 

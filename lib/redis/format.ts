@@ -9,7 +9,7 @@ import type {
   TakeResult,
 } from '../server/cluster-engine';
 
-/** Returns the arguments of the script COMMIT that say what has changed. */
+/** Returns the arguments of the script COMMIT that contain the changes. */
 export function formatChanges(changes: SessionChanges): (string | number)[] {
   const { sequence, received, handled, checkpoint, close, state, messages, log } = changes;
   const { acknowledged, position, logStart } = checkpoint;
@@ -128,7 +128,7 @@ export function parseSession([pairs, log, unhandled, state, waiting]: [
   };
 }
 
-/** Returns undefined for no principal, which is not the same as an empty one. */
+/** Returns undefined if there is no principal. The empty string is a principal. */
 export function formatPrincipal(principal: string | undefined): string | undefined {
   return principal === undefined ? undefined : JSON.stringify(principal);
 }
@@ -153,7 +153,7 @@ export function parseTakeResult([outcome, received, close]: string[]): TakeResul
   }
 }
 
-/** Parses a position and a broadcast. */
+/** Parses a position, a space, and a broadcast as JSON. */
 export function parseBroadcast(text: string): PositionedBroadcast {
   const space = text.indexOf(' ');
   const broadcast = JSON.parse(text.slice(space + 1)) as Omit<PositionedBroadcast, 'position'>;

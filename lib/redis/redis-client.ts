@@ -36,7 +36,7 @@ export interface NodeRedisCluster {
   duplicate(): NodeRedisSubscriber;
 }
 
-/** What this package uses of a client that `createSentinel` of `redis` returns. It has a connection for subscriptions. */
+/** What this package uses of a client that `createSentinel` of `redis` returns. It can subscribe by itself. */
 export interface NodeRedisSentinel {
   /** The method by which such a client is recognised. */
   readonly getSentinelNode: unknown;
@@ -72,8 +72,7 @@ export interface IoRedisSubscriber {
 export type RedisClient = NodeRedisClient | NodeRedisCluster | NodeRedisSentinel | IoRedisClient;
 
 /**
- * Whether a client is that of a Redis Cluster, where PUBLISH counts only the subscribers that are connected to the same
- * server.
+ * Whether a client is connected to a Redis Cluster, where PUBLISH counts only the subscribers of the same server.
  */
 export function isCluster(client: RedisClient): boolean {
   return 'slots' in client || (client as { isCluster?: unknown }).isCluster === true;
@@ -88,13 +87,13 @@ export function sendCommand(client: RedisClient, args: [string, ...string[]]): P
   if ('slots' in client)
     return client.sendCommand(args[0].startsWith('EVAL') ? args[3] : args[1], false, args);
   if ('getSentinelNode' in client) return client.sendCommand(false, args);
-  // Version 6 creates an AbortSignal for each command, to remove it from the queue if it is not written within 5 s. That
-  // takes longer than the rest of the command, and a client that is connected writes it at once.
+  // node-redis 6 creates an AbortSignal for each command, to remove it from the queue if it is not written within 5 s.
+  // That takes longer than the rest of the command. A client that is connected does not need it.
   return client.sendCommand(args, client.isReady ? WITHOUT_TIMEOUT : undefined);
 }
 
 /**
- * Subscribes to channels on a connection of its own.
+ * Subscribes to channels on a separate connection.
  *
  * @returns a function that closes the connection.
  */
@@ -103,7 +102,7 @@ export async function subscribe(
   channels: string[],
   listener: (channel: string, message: string) => void,
 ): Promise<() => void> {
-  const ignore = () => {}; // both libraries reconnect
+  const ignore = () => {}; // the libraries reconnect
   if ('call' in client) {
     const subscriber = client.duplicate();
     subscriber.on('error', ignore);

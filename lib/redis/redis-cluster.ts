@@ -6,29 +6,29 @@ import { RedisEngine } from './redis-engine';
 /** Options of {@link redisCluster}. */
 export interface RedisClusterOptions {
   /**
-   * First part of the names of all keys and channels. Middlewares with the same prefix share their sessions. Use one
-   * prefix for each path. Range: 1 to 100 characters without braces.
+   * First part of the names of all keys and channels. Middlewares with the same prefix share their sessions, so use
+   * one prefix for each path. Range: 1 to 100 characters without braces.
    * @default 'sse-duplex'
    */
   prefix?: string;
 
   /**
-   * How long a node that does not reach the engine owns its sessions, before other nodes adopt them, in milliseconds.
+   * Time in milliseconds without contact to the engine, after which other nodes adopt the sessions of a node.
    * Range: 3,000 to 600,000 ms.
    * @default 15_000
    */
   lease?: number;
 
   /**
-   * How long a command may take, in milliseconds, before it counts as failed and is repeated.
+   * Time in milliseconds after which a command counts as failed and is repeated.
    * Range: 100 to 60,000 ms.
    * @default 2_000
    */
   commandTimeout?: number;
 
   /**
-   * Number of broadcasts that the engine keeps for clients that are behind. If more are sent while a node is being
-   * replaced, the sessions of that node end with code 1011. Range: 1,000 to 10,000,000.
+   * Number of broadcasts that the engine keeps for sessions that are being taken over. A session that needs older ones
+   * is closed with code 1011. Range: 1,000 to 10,000,000.
    * @default 65_536
    */
   retainedBroadcasts?: number;
@@ -46,9 +46,9 @@ const NUMERIC_OPTIONS = {
 /**
  * Creates an engine for the option `cluster` of `createSseMiddleware`, on Redis 6.0 or later or Valkey.
  *
- * @param client of `redis`, `ioredis` or `iovalkey`, connected by the application: for one server, for a Redis Cluster or
- * for Sentinels. A duplicate of it carries the subscriptions, if it has no connection for them.
- * @throws TypeError if the client is none of these, or for an unknown option or one of the wrong type.
+ * @param client of `redis`, `ioredis` or `iovalkey`, connected by the application, for one server, for a Redis Cluster
+ * or for Sentinels. If it has no connection for subscriptions, a duplicate of it is created for them.
+ * @throws TypeError if the client is not one of these, or if an option is unknown or has the wrong type.
  * @throws RangeError if an option is out of range.
  */
 export function redisCluster(

@@ -36,18 +36,19 @@ import * as scripts from './scripts';
 
 /** Part of the names of all keys: the version of their format. */
 const FORMAT = '1';
-/** Most messages that may be recorded for an application that does not read them. */
+/** Number of unhandled messages of a session at which {@link RedisEngine.take} records no more. */
 const MAX_UNHANDLED = 1_024;
 /** The same for clients of the Dart dialect, which do not send a rejected message again. */
 const MAX_UNHANDLED_IN_DART = 65_536;
 
-/** The engine on Redis or Valkey. See scripts.ts for what it stores. */
+/** The engine on Redis or Valkey. scripts.ts describes what it stores. */
 export class RedisEngine implements ClusterEngine {
   readonly #client: RedisClient;
   readonly #options: ResolvedRedisOptions;
   readonly #prefix: string;
   #nodeId = '';
   #unsubscribe = () => {};
+  /** The SHA-1 of each script. */
   readonly #hashes = new Map<string, string>();
 
   constructor(client: RedisClient, options: ResolvedRedisOptions) {
@@ -62,7 +63,7 @@ export class RedisEngine implements ClusterEngine {
     this.#nodeId = nodeId;
     const broadcasts = `${this.#prefix}broadcasts`;
     const channels = [broadcasts, this.#channelOf(nodeId)];
-    this.#unsubscribe(); // of an attempt before
+    this.#unsubscribe(); // of a previous attempt that failed
     const subscribing = subscribe(this.#client, channels, (channel, message) => {
       if (channel === broadcasts) listener.onBroadcast(parseBroadcast(message));
       else listener.onNotification(JSON.parse(message) as Notification);
@@ -110,7 +111,7 @@ export class RedisEngine implements ClusterEngine {
     return Number(receivers) > 0 || isCluster(this.#client);
   }
 
-  /** Redis must reject writes when its memory is full, instead of discarding sessions. */
+  /** Emits a warning if Redis discards keys when its memory is full, instead of rejecting writes. */
   async #warnAboutEviction(): Promise<void> {
     let reply: unknown;
     try {
@@ -268,7 +269,10 @@ export class RedisEngine implements ClusterEngine {
     await this.#command('HDEL', this.#sendersKey, nodeId);
   }
 
-  /** The set of a node's sessions is not in the same slot of a Redis Cluster: it may contain some too many. */
+  /**
+   * Adds a session to the set of this node's sessions. A Redis Cluster cannot change the set and the session in one
+   * step, so the set may contain sessions that this node does not own.
+   */
   async #addToOwn(id: string): Promise<void> {
     await this.#command('SADD', this.#ownKey(this.#nodeId), id);
   }

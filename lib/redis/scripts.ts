@@ -1,11 +1,11 @@
 /**
- * The scripts that run in Redis, each as one atomic step. They are idempotent: a node repeats one whose answer it did
- * not receive.
+ * The scripts that run in Redis, each as one atomic step. They are idempotent, because a node repeats a script if it
+ * has not received the reply.
  *
- * The fields of a session's hash have short names, because Redis keeps them for each session:
- * `t` hash of the token, `d` dialect unless it is duplex, `p` principal, `o` owner, `e` epoch, `q` sequence of the last commit,
- * `r` received, `h` handled, `a` acknowledged, `b` position of the broadcasts, `g` rooms, `i` index of the first entry
- * of the log, `k` acknowledged at another node, `c` close, `x` close of the client, `y` numbers of broadcasts that a lost log had.
+ * The fields of a session's hash have short names, because Redis keeps them for each session. See `StoredSession`:
+ * `t` tokenHash, `d` dialect unless it is duplex, `p` principal, `o` owner, `e` epoch, `q` sequence, `r` received,
+ * `h` handled, `a` checkpoint.acknowledged, `b` checkpoint.position, `g` checkpoint.rooms, `i` checkpoint.logStart,
+ * `k` acknowledged in a POST at another node, `c` close, `x` closedByClient, `y` lastNumbers.
  * Dart dialect: `n` number of the next message ('?' if the first is unknown), `f` the first number, `z` bytes that wait.
  */
 
@@ -63,7 +63,10 @@ if ARGV[11] == '' then redis.call('DEL', KEYS[4])
 elseif ARGV[11] ~= '-' then redis.call('SET', KEYS[4], ARGV[11]) end
 return received`;
 
-/** KEYS: session, unhandled. ARGV: token hash, dialect, principal or '', first, acknowledged, close or '', limit, channel, notification, messages. */
+/**
+ * KEYS: session, unhandled. ARGV: token hash, dialect, principal or '', number of the first message, acknowledged,
+ * close or '', largest number of unhandled messages, channel without the node, notification, messages.
+ */
 export const TAKE = `
 local found = redis.call('HMGET', KEYS[1], 't', 'r', 'c', 'o', 'k', 'd', 'p')
 local isOwn = found[1] == ARGV[1] and (found[6] or 'duplex') == ARGV[2] and (found[7] or '') == ARGV[3]
@@ -196,7 +199,10 @@ local waiting = cjson.decode(ARGV[7])
 for index = 1, #waiting, 2 do redis.call('HSET', KEYS[5], waiting[index], waiting[index + 1]) end
 return 1`;
 
-/** KEYS: broadcasts, nodes, numbers of the nodes' last broadcasts. ARGV: node, lease in milliseconds, position, a new generation. */
+/**
+ * KEYS: broadcasts, nodes, numbers of the nodes' last broadcasts. ARGV: node, lease in milliseconds, position, id for a
+ * new generation.
+ */
 export const BEAT = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -216,7 +222,10 @@ return {
   redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now)), senders
 }`;
 
-/** KEYS: broadcasts, their log, numbers as in BEAT. ARGV: node, number of the first, retention, channel, generation, broadcasts. */
+/**
+ * KEYS: broadcasts, their log, numbers as in BEAT. ARGV: node, number of the first broadcast, number of broadcasts to
+ * keep, channel, generation, broadcasts.
+ */
 export const BROADCAST = `
 if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[5] then return 0 end
 local last = tonumber(redis.call('HGET', KEYS[3], ARGV[1]) or '0')

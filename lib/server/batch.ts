@@ -7,8 +7,8 @@ import { decodeMessage } from './message';
 export const WRITE_SIZE = 64 * 1024;
 
 /**
- * Consecutive messages, encoded as events. Their text is encoded as bytes in one go when the batch is
- * first written (bench: stream); after that the batch accepts no more messages.
+ * Consecutive messages, encoded as events. Their text is encoded as bytes once, when the batch is first
+ * written (bench: stream); after that the batch accepts no more messages.
  */
 export class Batch {
   /** The shared message that was appended last, or undefined in a batch of one session alone. */
@@ -80,9 +80,9 @@ function eventSize(message: EncodedMessage): number {
 }
 
 /**
- * One encoded message for many sessions. Sessions that were sent the same shared messages in the
- * same turn of the event loop share one batch: a message costs each of them only a count, and all of
- * them write the same bytes (bench: broadcast, ten a turn).
+ * One encoded message for many sessions. Sessions that were sent the same shared messages in the same
+ * turn of the event loop share one batch: each of them only counts the message, and all of them write
+ * the same bytes (bench: broadcast, ten per turn).
  */
 export class PreparedMessage {
   /** Size of the event in bytes. */

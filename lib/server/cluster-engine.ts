@@ -11,7 +11,7 @@ export interface ClusterEngine {
   /**
    * Connects a node to the engine.
    *
-   * @param listener receives what other nodes publish, until {@link stop}.
+   * @param listener receives the broadcasts of all nodes and the notifications for this node, until {@link stop}.
    */
   start(nodeId: string, listener: EngineListener): Promise<void>;
   /** Removes the node, and closes what {@link start} opened. */
@@ -19,8 +19,8 @@ export interface ClusterEngine {
   /**
    * Extends the lease of this node, and returns the state of the engine. Called about once per second.
    *
-   * @param position of the last broadcast that this node knows. If the engine is new, or has lost this position, it
-   * begins a new generation, with a position that is higher than all before: for example the time in milliseconds.
+   * @param position of the last broadcast that this node knows. If the engine is new, or if its position is lower, it
+   * begins a new generation at a position that is higher than all earlier ones, for example the time in milliseconds.
    */
   beat(position: number): Promise<EngineState>;
 
@@ -30,20 +30,20 @@ export interface ClusterEngine {
    * @param firstNumber of the messages of a client of the Dart dialect. If it is unknown, {@link startNumbering} follows.
    */
   open(id: string, session: SessionIdentity, firstNumber: 0 | 'unknown'): Promise<boolean>;
-  /** Returns who a session belongs to, or undefined if there is no such session. */
+  /** Returns the owner and the identity of a session, or undefined if there is no such session. */
   find(id: string): Promise<SessionOwnership | undefined>;
   /**
    * Makes this node the owner of a session, with an epoch that is one higher than before.
    *
    * @param found what {@link find} returned.
-   * @returns undefined if the session has ended, or has another owner since.
+   * @returns undefined if the session has ended, or has been claimed since then.
    */
   claim(id: string, found: SessionOwnership): Promise<StoredSession | undefined>;
   /** Writes a session of this node that the engine does not have, or has in an older state. */
   restore(id: string, session: StoredSession): Promise<void>;
   /** Applies the changes of the owner. Returns undefined if the node with this epoch is not the owner. */
   commit(id: string, epoch: number, changes: SessionChanges): Promise<CommitResult | undefined>;
-  /** Records the messages of a POST at a node that does not own the session, and notifies the owner. */
+  /** Records a POST that has reached another node than the owner, or that closes the session. Notifies the owner. */
   take(id: string, batch: TakenBatch): Promise<TakeResult>;
   /**
    * Dart dialect: records the message of a POST at any node, and notifies the owner. A message whose number is not next
@@ -55,32 +55,32 @@ export interface ClusterEngine {
    * the node with this epoch is not the owner.
    */
   startNumbering(id: string, epoch: number): Promise<void>;
-  /** Returns the recorded messages from number `first` on. Returns undefined as {@link commit} does. */
+  /** Returns the recorded messages from number `first` on; undefined if the node with this epoch is not the owner. */
   read(id: string, epoch: number, first: number): Promise<RecordedMessages | undefined>;
   /** Gives up the ownership, so that another node can claim the session at once. */
   release(id: string, epoch: number): Promise<void>;
   /** Deletes a session that has ended. Has no effect if the node with this epoch is not the owner. */
   remove(id: string, epoch: number): Promise<void>;
-  /** Returns the ids of sessions whose owner is this node. It may have lost some of them since. */
+  /** Returns the ids of the sessions of a node. May include sessions that have another owner, or have ended. */
   sessionsOf(nodeId: string): Promise<string[]>;
-  /** Forgets a node whose lease has expired, and which owns no session any more. */
+  /** Removes a node whose lease has expired and which owns no session any more. */
   forget(nodeId: string): Promise<void>;
 
   /**
-   * Appends broadcasts to the log of all nodes, and publishes them.
+   * Appends broadcasts to the log of all nodes, and publishes them. Those that were appended before are not appended
+   * again.
    *
    * @param generation that the node knows. Rejects if the engine has another one.
-   * @param first number of the first one, of all broadcasts of this node, counted from 1. Those that were
-   * appended before are not appended again.
+   * @param first number of the first of them. Each node numbers its broadcasts from 1.
    */
   broadcast(generation: string, first: number, broadcasts: Broadcast[]): Promise<void>;
   /** Returns the broadcasts after a position that the engine still has. */
   readBroadcasts(after: number): Promise<BroadcastRange>;
-  /** Sends a notification to a node. Returns false if it certainly does not receive it. */
+  /** Sends a notification to a node. Returns false if the node certainly does not receive it. */
   notify(nodeId: string, notification: Notification): Promise<boolean>;
 }
 
-/** Callbacks of an engine. Publications may be lost: nothing but the speed depends on them. */
+/** Callbacks of an engine. Calls may be missing: a node then learns the same later, from its regular reads. */
 export interface EngineListener {
   /** A broadcast was appended. */
   onBroadcast(broadcast: PositionedBroadcast): void;
@@ -90,21 +90,21 @@ export interface EngineListener {
 
 /** The state of an engine. */
 export interface EngineState {
-  /** Differs after the engine has lost its data. */
+  /** Id of the generation. It changes when the engine has lost its data. */
   generation: string;
   /** Position of the last broadcast. */
   position: number;
-  /** Position from which this generation counts: broadcasts before it belong to an earlier one. */
+  /** Position at which this generation began: its broadcasts have higher positions. */
   base: number;
   /** Milliseconds since the engine was created, or lost its data. */
   age: number;
-  /** Of each node: the number of its last broadcast at this position. */
+  /** For each node, the number of its last broadcast up to this position. */
   lastNumbers: Record<string, number>;
   /** The nodes whose lease has expired. */
   deadNodes: string[];
 }
 
-/** What never changes in a session. */
+/** The part of a session that never changes. */
 export interface SessionIdentity {
   /** The dialect of its client. */
   dialect: 'dart' | 'duplex';
@@ -116,16 +116,16 @@ export interface SessionIdentity {
   position: number;
 }
 
-/** Who a session belongs to. */
+/** The owner and the identity of a session. */
 export interface SessionOwnership extends Omit<SessionIdentity, 'position'> {
   /** The node that owns the session, or '' if its owner has released it. */
   owner: string;
-  /** Counts the owners. */
+  /** Number of the owner, counted from 1. */
   epoch: number;
 }
 
 /**
- * Where the log of a session begins: the client has acknowledged everything before. What follows is restored
+ * Where the log of a session begins: the client has acknowledged everything before. A new owner restores the rest
  * from the broadcasts after `position` and the entries of the log.
  */
 export interface Checkpoint {
@@ -135,21 +135,21 @@ export interface Checkpoint {
   position: number;
   /** The rooms of the session. */
   rooms: string[];
-  /** Index of the first entry that the log still has, counted over the whole session. */
+  /** Index of the first entry that the log still has, counted from the beginning of the session. */
   logStart: number;
 }
 
-/** How a session ends. */
+/** The close of a session by the server, as the engine stores it. */
 export interface StoredClose {
   /** The close code. */
   code: number;
   /** The close reason. */
   reason: string;
-  /** Whether the session is closed, and not only closing: its client is not sent anything else. */
+  /** Whether the session is closed, and not only closing: its client receives only the close event. */
   isClosed: boolean;
 }
 
-/** How a session is closed. */
+/** A close code and reason. */
 export interface SessionClose {
   /** The close code. */
   code: number;
@@ -159,7 +159,7 @@ export interface SessionClose {
 
 /** What a new owner needs to continue a session. */
 export interface StoredSession extends Omit<SessionOwnership, 'owner'> {
-  /** Number of the last commit, counted over all owners. 0 if nothing of the session was committed. */
+  /** Number of the last commit, counted over all owners from 1. 0 if nothing was committed. */
   sequence: number;
   /** Where the log begins. */
   checkpoint: Checkpoint;
@@ -180,15 +180,15 @@ export interface StoredSession extends Omit<SessionOwnership, 'owner'> {
   /** Present in a session of the Dart dialect. */
   numbering: Numbering | undefined;
   /**
-   * Present after the engine has lost data: of each node, the number of its last broadcast that the session had
-   * received before. Nodes then append their recent broadcasts again; up to these numbers, the session ignores them.
+   * Present after the engine has lost its data: for each node, the number of its last broadcast that the session had
+   * received before. Nodes append their recent broadcasts again, and the session ignores those up to these numbers.
    */
   lastNumbers: Record<string, number> | undefined;
 }
 
 /** What the owner of a session has changed since its last commit. */
 export interface SessionChanges {
-  /** Counts the commits of all owners. An older commit that arrives late has no effect. */
+  /** Number of this commit, counted over all owners. An older commit that arrives late has no effect. */
   sequence: number;
   /** Number of messages that were received from the client. */
   received: number;
@@ -213,13 +213,13 @@ export interface SessionChanges {
 /** The result of a commit. */
 export interface CommitResult {
   /**
-   * Number of messages that were received at all nodes. -1 if the commit has no effect, because the engine has lost an
-   * earlier one: it must be given the whole session again.
+   * Number of messages of the client that all nodes together have received. -1 if the commit had no effect because the
+   * engine has lost an earlier one: the owner must then {@link ClusterEngine.restore} the session.
    */
   received: number;
 }
 
-/** A POST at a node that does not own the session, from a client that says that it has this identity. */
+/** The content of a POST, and the identity that its client has presented. */
 export interface TakenBatch extends Omit<SessionIdentity, 'position'> {
   /** Number of the first message. */
   first: number;
@@ -252,8 +252,8 @@ export interface Numbering {
 }
 
 /**
- * The result of {@link ClusterEngine.take}: its outcome, with the number of messages that were received, or in the Dart
- * dialect the number of the next one.
+ * The result of {@link ClusterEngine.take}. `received` counts the messages that all nodes have received of the client;
+ * in the Dart dialect it is the number of the next message. `outcome` is one of:
  * - `taken`: all messages are recorded;
  * - `out-of-window`: messages before the first one are missing, or in the Dart dialect too many;
  * - `full`: the application has not handled enough of the messages that are recorded;
@@ -267,7 +267,7 @@ export type TakeResult =
   | ClosedOutcome
   | Outcome<'unknown-session'>;
 
-/** Messages that nodes have recorded. */
+/** What {@link ClusterEngine.take} has recorded for a session. */
 export interface RecordedMessages {
   /** Number of the first message. */
   first: number;
@@ -282,7 +282,8 @@ export interface RecordedMessages {
 }
 
 /**
- * A message for sessions of all nodes, or the order to close them: for exactly those that match all of its conditions.
+ * A message for sessions of all nodes, or the order to close them. It is for the sessions that match all conditions
+ * that are present.
  */
 export interface Broadcast {
   /** The message, encoded. */
@@ -297,28 +298,28 @@ export interface Broadcast {
   except?: string;
 }
 
-/** A part of the log of broadcasts. */
+/** The end of the log of broadcasts, from a position on. */
 export interface BroadcastRange {
   /** As in {@link EngineState}. */
   generation: string;
   /** Position of the oldest broadcast that the engine still has, or of the next one if it has none. */
   oldest: number;
-  /** Oldest first. */
+  /** The broadcasts, oldest first. */
   broadcasts: PositionedBroadcast[];
 }
 
 /** A broadcast in the log of all nodes. */
 export interface PositionedBroadcast extends Broadcast {
-  /** Counts the broadcasts of all nodes. */
+  /** Number of the broadcast, counted over all nodes. */
   position: number;
   /** The node that sent it. */
   sender: string;
-  /** Counts the broadcasts of that node, from 1. */
+  /** Number of the broadcast, counted by that node from 1. */
   number: number;
 }
 
 /**
- * What one node tells another about a session:
+ * A notification of one node to another about a session:
  * - `taken`: these messages were recorded for it;
  * - `recorded`: messages were recorded for it, which the owner is to read;
  * - `release`: another node is about to claim it;

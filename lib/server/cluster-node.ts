@@ -10,47 +10,20 @@ import type {
   RecordedMessages,
   SessionChanges,
 } from './cluster-engine';
-import type { JournalNode } from './journal';
+import type { JournalNode } from './journal-node';
+import type { NodeSessions } from './node-sessions';
 import { wait } from './wait';
 
-/** Interval in milliseconds between two checks of the engine. */
+/** Interval in milliseconds between two beats: each extends the lease and checks the state of the engine. */
 const BEAT_INTERVAL = 1_000;
 /** Delay in milliseconds before a failed call is repeated: the first and the longest one. */
 const RETRY_DELAY = { first: 50, max: 1_000 };
-/** Time in milliseconds without the engine, after which the node gives up its streams. */
+/** Time in milliseconds without an answer of the engine, after which the node ends its event streams. */
 const MAX_SILENCE = 10_000;
+/** `received` of a {@link CommitResult} if the engine has lost an earlier commit. */
+const COMMIT_LOST = -1;
 
-/** What a node needs of the sessions that it owns. */
-export interface NodeSessions {
-  /** Sends a broadcast to the sessions that it is for. */
-  deliverBroadcast(broadcast: PositionedBroadcast): void;
-  /** Other nodes have received messages for a session. */
-  onTaken(id: string, recorded: RecordedMessages): void;
-  /** The engine has messages for a session, which are to be read. */
-  onRecorded(id: string): void;
-  /**
-   * Another node is about to claim a session.
-   *
-   * @param isOptional whether it claims the session only if that has no stream.
-   */
-  onReleaseRequested(id: string, claimant: string, isOptional: boolean): void;
-  /** The session that {@link ClusterNode.requestRelease} asked for is free. */
-  onReleased(id: string): void;
-  /** The engine has lost its data: it must be given the sessions again. Rejects if that fails. */
-  restoreAll(): Promise<void>;
-  /** The engine has lost commits of a session: it must be given the session again. Rejects if that fails. */
-  restore(id: string): Promise<void>;
-  /** The lease of a node has expired. */
-  adoptFrom(nodeId: string): Promise<void>;
-  /** A call to the engine has failed, after one that has not. */
-  onEngineFailed(error: unknown): void;
-  /** The engine answers again. */
-  onEngineAnswered(): void;
-  /** The engine has not answered for so long that another node may have the sessions. */
-  onEngineLost(): void;
-}
-
-/** This process as a node of a cluster: its place in the log of broadcasts, and its connection to the engine. */
+/** This process as a node of a cluster: its connection to the engine, and its position in the log of broadcasts. */
 export class ClusterNode implements EngineListener, JournalNode {
   readonly id = nanoid(12);
   readonly engine: ClusterEngine;
@@ -59,38 +32,40 @@ export class ClusterNode implements EngineListener, JournalNode {
   #isStopped = false;
   #state: EngineState | undefined;
   #position = 0;
-  /** Of each node: the number of its last broadcast that was delivered here. */
+  /** For each node, the number of its last broadcast that was processed here. */
   #lastNumbers = new Map<string, number>();
-  /** Receive the broadcasts that are processed from now on. */
+  /** Callbacks of {@link observeBroadcasts}. */
   readonly #observers = new Set<(broadcast: PositionedBroadcast) => void>();
 
   /** Broadcasts of this node that are not delivered to its own sessions yet. */
   readonly #undelivered: Broadcast[] = [];
   /**
-   * Broadcasts of this node that were delivered to its own sessions since the second last beat. Another node may not
-   * have them yet; if the engine loses its data, they are appended again.
+   * Broadcasts of this node that were delivered to its own sessions since the last beat but one. Other nodes may not
+   * have read them yet; if the engine loses its data, they are appended again.
    */
   readonly #recent: Broadcast[] = [];
   /** Length of {@link #recent} at the last beat. */
   #recentAtBeat = 0;
   /** Number of the last broadcast of this node that was delivered to its sessions. */
   #lastDelivered = 0;
-  /** Number of the last broadcast of this node that the engine has. */
+  /** Number of the last broadcast of this node that the engine has recorded. */
   #lastRecorded = 0;
   #isSending = false;
-  /** Callbacks, and the number of the broadcast that they wait for. */
+  /** Callbacks of {@link afterOwnBroadcasts}, with the number of the broadcast that they wait for. */
   readonly #waiting: { number: number; callback: () => void }[] = [];
 
   #lastAnswerAt = performance.now();
+  /** Whether the last call to the engine has failed. */
   #isFailing = false;
-  #isLost = false;
+  /** Whether the engine has not answered for {@link MAX_SILENCE}. */
+  #isSilent = false;
   #recovery: Promise<void> | undefined;
 
   constructor(engine: ClusterEngine, sessions: NodeSessions) {
     this.engine = engine;
     this.#sessions = sessions;
     this.#ready = this.#start();
-    this.#ready.catch(() => {}); // stopped before: requests are rejected
+    this.#ready.catch(() => {}); // rejects only if the node is stopped before it is connected
   }
 
   /** Position of the last broadcast that this node has processed. */
@@ -98,8 +73,8 @@ export class ClusterNode implements EngineListener, JournalNode {
     return this.#position;
   }
 
-  /** Milliseconds since the engine was created, or lost its data. */
-  async readEngineAge(): Promise<number> {
+  /** Checks the engine. Returns the milliseconds since it was created, or lost its data. */
+  async checkEngineAge(): Promise<number> {
     return (await this.#check()).age;
   }
 
@@ -117,15 +92,15 @@ export class ClusterNode implements EngineListener, JournalNode {
     void this.#beat();
   }
 
-  /** A method, because it may change during an `await`. */
+  /** A method, because TypeScript assumes that a property does not change during an `await`. */
   #hasStopped(): boolean {
     return this.#isStopped;
   }
 
-  /** Closes the connection to the engine. Unconfirmed broadcasts are lost. */
+  /** Closes the connection to the engine. Broadcasts that the engine has not recorded are lost. */
   async stop(): Promise<void> {
     this.#isStopped = true;
-    await this.engine.stop().catch(() => {}); // its lease expires
+    await this.engine.stop().catch(() => {}); // the lease expires instead
   }
 
   // --- The state of the engine ---------------------------------------------------------------------
@@ -146,9 +121,9 @@ export class ClusterNode implements EngineListener, JournalNode {
       } catch (error) {
         this.#onFailure(error);
         const silence = performance.now() - this.#lastAnswerAt;
-        if (silence < MAX_SILENCE || this.#isLost || this.#hasStopped()) continue;
-        this.#isLost = true;
-        this.#sessions.onEngineLost();
+        if (silence < MAX_SILENCE || this.#isSilent || this.#hasStopped()) continue;
+        this.#isSilent = true;
+        this.#sessions.onEngineSilent();
       }
     }
   }
@@ -166,14 +141,17 @@ export class ClusterNode implements EngineListener, JournalNode {
     return state;
   }
 
-  /** Gives the engine what it has lost. If that fails, the next beat tries again. */
+  /**
+   * Restores the sessions and the recent broadcasts in an engine that has lost its data. If that fails, the next beat
+   * tries again.
+   */
   async #recover(state: EngineState): Promise<void> {
     try {
-      this.#position = Math.max(this.#position, state.base);
+      this.#position = Math.max(this.#position, state.base); // where the new log begins
       await this.#sessions.restoreAll();
       this.#state = state;
       await this.catchUp();
-      this.#lastRecorded = this.#lastDelivered - this.#recent.length;
+      this.#lastRecorded = this.#lastDelivered - this.#recent.length; // the recent ones are appended again
       this.#recentAtBeat = 0;
       if (!this.#isSending) void this.#sendBroadcasts();
     } finally {
@@ -183,7 +161,7 @@ export class ClusterNode implements EngineListener, JournalNode {
 
   #onAnswer(): void {
     this.#lastAnswerAt = performance.now();
-    this.#isLost = false;
+    this.#isSilent = false;
     if (!this.#isFailing) return;
     this.#isFailing = false;
     this.#sessions.onEngineAnswered();
@@ -219,7 +197,7 @@ export class ClusterNode implements EngineListener, JournalNode {
     try {
       return await this.#commit(id, epoch, changes);
     } catch {
-      return undefined; // the node has stopped, and its sessions are at other nodes
+      return undefined; // the node has stopped, and other nodes own its sessions
     }
   }
 
@@ -230,12 +208,12 @@ export class ClusterNode implements EngineListener, JournalNode {
   ): Promise<CommitResult | 'restored' | undefined> {
     const generation = this.#state?.generation;
     const result = await this.#untilAnswered(() => this.engine.commit(id, epoch, changes));
-    if (result?.received === -1) {
+    if (result?.received === COMMIT_LOST) {
       await this.#untilAnswered(() => this.#sessions.restore(id));
       return 'restored';
     }
     if (result) return result;
-    // The engine does not know the session, or not as one of this node. It may have lost its data.
+    // This node is not the owner any more, or the engine has lost the session with its data.
     await this.#untilAnswered(() => this.#check());
     return this.#state?.generation === generation ? undefined : 'restored';
   }
@@ -257,7 +235,7 @@ export class ClusterNode implements EngineListener, JournalNode {
    * Asks the owner of a session to release it.
    *
    * @param isOptional whether the owner keeps a session that has a stream.
-   * @returns whether the owner may do so: otherwise there is no reason to wait for it.
+   * @returns false if the owner certainly does not receive the request, so that there is no reason to wait.
    */
   async requestRelease(owner: string, id: string, isOptional: boolean): Promise<boolean> {
     return this.engine.notify(owner, { type: 'release', id, claimant: this.id, isOptional });
@@ -299,9 +277,9 @@ export class ClusterNode implements EngineListener, JournalNode {
     const { generation } = this.#state ?? { generation: '' };
     const first = this.#lastRecorded + 1;
     const all = [...this.#recent, ...this.#undelivered];
-    const batch = all.slice(all.length - (this.#lastSent - this.#lastRecorded));
+    const batch = all.slice(all.length - (this.#lastSent - this.#lastRecorded)); // what the engine does not have
     await this.engine.broadcast(generation, first, batch);
-    if (this.#state?.generation !== generation) return; // the engine may have lost them
+    if (this.#state?.generation !== generation) return; // the engine may have lost the batch
     this.#lastRecorded = Math.max(this.#lastRecorded, first + batch.length - 1);
   }
 
@@ -327,11 +305,11 @@ export class ClusterNode implements EngineListener, JournalNode {
     else void this.catchUp().catch(() => {}); // a publication was lost; the next beat tries again
   }
 
-  /** Processes the broadcasts that were not published to this node. */
+  /** Reads and processes the broadcasts that this node has missed. */
   async catchUp(): Promise<void> {
     const { broadcasts, generation } = await this.engine.readBroadcasts(this.#position);
     if (this.#state && generation !== this.#state.generation) {
-      await this.#check(); // prepares the sessions for another log, and catches up then
+      await this.#check(); // restores the sessions first, and then catches up
       return;
     }
     for (const broadcast of broadcasts) {
@@ -354,14 +332,14 @@ export class ClusterNode implements EngineListener, JournalNode {
     }
   }
 
-  /** Other nodes have read by now what this node had delivered at the last beat. */
+  /** Forgets what was delivered before the last beat: other nodes have had an interval to read it. */
   #forgetOldBroadcasts(): void {
     if (this.#lastRecorded < this.#lastDelivered) return; // they are being appended again
     this.#recent.splice(0, this.#recentAtBeat);
     this.#recentAtBeat = this.#recent.length;
   }
 
-  /** Returns a function that returns the broadcasts that were processed since this call, and stops observing. */
+  /** Starts to collect the broadcasts that are processed. Returns a function that stops that, and returns them. */
   observeBroadcasts(): () => PositionedBroadcast[] {
     const processed: PositionedBroadcast[] = [];
     const observe = (broadcast: PositionedBroadcast) => processed.push(broadcast);
@@ -373,8 +351,10 @@ export class ClusterNode implements EngineListener, JournalNode {
   }
 
   /**
-   * Returns a function that returns the broadcasts after a position up to the one that this node has processed last.
-   * Undefined if the engine does not have all of them any more.
+   * Reads the broadcasts after a position, and collects those that are processed in the meantime.
+   *
+   * @returns a function that stops collecting, and returns all broadcasts from there to the last one that this node has
+   * processed; undefined if the engine does not have all of them any more.
    */
   async broadcastsSince(position: number): Promise<(() => PositionedBroadcast[]) | undefined> {
     const stopObserving = this.observeBroadcasts();

@@ -7,11 +7,11 @@ import type {
   StoredSession,
 } from './cluster-engine';
 import { ClusterNode } from './cluster-node';
-import type { NodeSessions } from './cluster-node';
+import type { NodeSessions } from './node-sessions';
 import { ClusterPosts } from './cluster-posts';
 import { diagnose } from './diagnostics';
 import { dialects } from './dialect';
-import type { JournalStart } from './journal';
+import type { JournalStart } from './journal-node';
 import { createPlaceholderRequest } from './node-http';
 import type { ResolvedOptions } from './options';
 import { engineUnavailable } from './request-error';
@@ -38,11 +38,11 @@ export interface LocalSessions extends Iterable<Session> {
   add(init: SessionInit): Session;
   /** Sends a broadcast to the sessions that it is for. */
   deliverBroadcast(broadcast: PositionedBroadcast): void;
-  /** Tells the application of a session that this node has taken over. */
+  /** Emits `connection` for a session that this node has taken over. */
   onRecovered(session: Session): void;
 }
 
-/** The sessions of all nodes, as one node sees them: it opens, claims, releases and adopts them. */
+/** Opens, claims, releases and adopts sessions of the cluster, for one node. */
 export class ClusterSessions implements NodeSessions {
   readonly node: ClusterNode;
   /** Records the POSTs that the owner of a session does not handle itself. */
@@ -55,7 +55,7 @@ export class ClusterSessions implements NodeSessions {
   /** The sessions that are being opened or removed at this node. */
   readonly #pending = new Set<Promise<unknown>>();
   #isLeaving = false;
-  /** Callbacks of claims that wait for the owner, by session id. */
+  /** Callbacks of claims that wait for the owner to release the session, by session id. */
   readonly #releases = new Map<string, () => void>();
 
   constructor(engine: ClusterEngine, local: LocalSessions) {
@@ -108,9 +108,9 @@ export class ClusterSessions implements NodeSessions {
   }
 
   /**
-   * Makes this node the owner of a session. One claim of a session runs at a time.
+   * Makes this node the owner of a session. Several claims of a session at this node run one after another.
    *
-   * @param isWanted returns false if the client has given up in the meantime.
+   * @param isWanted returns whether the client still waits for the session.
    * @returns undefined if there is no such session, or if it does not belong to the client.
    */
   async claim(
@@ -146,7 +146,7 @@ export class ClusterSessions implements NodeSessions {
       if (!isWanted()) return undefined;
       if (this.#isLeaving) throw engineUnavailable();
       const session = await this.#takeOver(id, found, token, request);
-      if (session) return session; // else it has another owner since
+      if (session) return session; // else another node has claimed it first
     }
     return undefined;
   }
@@ -202,8 +202,8 @@ export class ClusterSessions implements NodeSessions {
   ): Promise<Session | undefined> {
     const stored = await this.#engine.claim(id, found);
     if (!stored) return undefined;
-    const stopObserving = await this.node.broadcastsSince(stored.checkpoint.position);
-    const log = SessionLog.restore(id, stored, stopObserving?.() ?? []);
+    const getBroadcasts = await this.node.broadcastsSince(stored.checkpoint.position);
+    const log = SessionLog.restore(id, stored, getBroadcasts?.() ?? []);
     const { principal, close, closedByClient } = stored;
     const start: JournalStart = { ...stored, log };
     const session = this.#local.add({
@@ -224,9 +224,9 @@ export class ClusterSessions implements NodeSessions {
     }
     for (const room of log.rooms) session.rooms.join(session.connection, room);
     this.#local.onRecovered(session);
-    void session.journal?.tryReadRecorded(); // notifications since the claim had no session to go to
+    void session.journal?.tryReadRecorded(); // notifications were ignored until now
     const lost = { code: CloseCode.internalError, reason: 'broadcasts for the session were lost' };
-    if (!stopObserving) session.fail(lost);
+    if (!getBroadcasts) session.fail(lost);
     else if (closedByClient) session.lifecycle.terminate(closedByClient);
     else if (ending) session.lifecycle.close(ending);
     return session;
@@ -259,14 +259,14 @@ export class ClusterSessions implements NodeSessions {
       await this.#engine.release(id, journal.epoch);
       if (claimant !== undefined) await this.#engine.notify(claimant, { type: 'released', id });
     } catch {
-      // The claimant does not wait for longer than the timeout.
+      // The claimant claims the session after the timeout.
     }
     session.onMoved();
   }
 
   /**
-   * Releases all sessions, so that other nodes can claim them at once, and leaves the cluster. The clients reconnect
-   * within `reconnectJitter`, so that they do not all arrive at once.
+   * Releases all sessions, so that other nodes can claim them without waiting, and leaves the cluster. The releases are
+   * spread over the shorter of `reconnectJitter` and `drainTimeout`, so that the clients do not reconnect all at once.
    */
   async leave(): Promise<void> {
     this.#isLeaving = true;
@@ -281,7 +281,7 @@ export class ClusterSessions implements NodeSessions {
     await this.node.stop();
   }
 
-  /** Deletes a session that has ended, when the application has handled its messages. */
+  /** Deletes a session that has ended, after the application has handled its messages. */
   async remove(session: Session): Promise<void> {
     const removal = this.#remove(session);
     this.#pending.add(removal);
@@ -291,7 +291,7 @@ export class ClusterSessions implements NodeSessions {
 
   async #remove({ id, journal }: Session): Promise<void> {
     if (!journal) return;
-    // Another node delivers them again if this one is killed before.
+    // If this node is killed before, the next owner delivers the messages again.
     await waitAtMost(HANDLING_TIMEOUT, journal.whenSettled(), () => {}).catch(() => {});
     if (journal.hasStopped()) return; // another session has its id
     journal.stop();
@@ -300,7 +300,7 @@ export class ClusterSessions implements NodeSessions {
 
   async restoreAll(): Promise<void> {
     const sessions = [...this.#local];
-    // All of them before the first `await`: broadcasts of the new log may arrive at any time.
+    // All sessions are detached before the first `await`, because broadcasts of the new log may arrive at any time.
     for (const { journal } of sessions) journal?.detach();
     for (const session of sessions) await this.#restore(session);
   }
@@ -348,7 +348,7 @@ export class ClusterSessions implements NodeSessions {
     diagnose('sse-duplex:engine-back', { path: this.#local.path });
   }
 
-  onEngineLost(): void {
+  onEngineSilent(): void {
     for (const session of this.#local) session.disconnect();
   }
 }

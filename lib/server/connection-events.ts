@@ -24,7 +24,7 @@ export interface MessageDetails {
 
 /** Events of an `SseConnection`: the arguments of their listeners. */
 export interface SseConnectionEvents<Incoming, Outgoing> {
-  /** A message of the client. Emitted once per message, in the order in which they were sent. */
+  /** A message of the client. Emitted in the order of sending, once for each message (but see `redelivered`). */
   message: [message: Incoming, details: MessageDetails];
   /** The stream was lost. The client has `reconnectTimeout` to reconnect; messages are kept for it. */
   disconnect: [];

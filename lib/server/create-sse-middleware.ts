@@ -18,13 +18,13 @@ import type { SseConnection } from './sse-connection';
 /** Events of the middleware: the arguments of their listeners. */
 export interface SseMiddlewareEvents<Incoming, Outgoing, Req> {
   /**
-   * A client opened a session with this GET request. In a cluster also: this node has taken a session over, see
-   * {@link SseConnection.recovered}.
+   * A client opened a session with this GET request. In a cluster, also emitted when this node has taken a session
+   * over: see {@link SseConnection.recovered}.
    */
   connection: [connection: SseConnection<Incoming, Outgoing, Req>, request: Req];
   /**
-   * A request was rejected because of a client error; the response has already been sent. Named after
-   * the event of Node's `http.Server`. Without a listener it is ignored.
+   * A request was rejected; the response has already been sent. Named after the event of Node's
+   * `http.Server`. Without a listener it is ignored.
    */
   clientError: [error: SseRequestError, request: Req];
 }
@@ -41,21 +41,21 @@ export interface SseRoom<Outgoing, Connection> {
    * Sends a message to all members of the room at the time of the call. As with `broadcast`, the message is
    * serialised once, and a connection that exceeds `maxBufferedAmount` is closed with code 1008.
    *
-   * @param message any JSON-serialisable value.
-   * @throws TypeError if the message is not JSON-serialisable.
+   * @param message any JSON-serialisable value, or bytes.
+   * @throws TypeError if the message is neither binary nor JSON-serialisable.
    */
   send(message: Outgoing, options?: SseRoomOptions<Connection>): void;
 
   /**
    * Closes the connections of all members of the room at the time of the call, as `connection.close` does: each
-   * client receives everything that was sent before, then the code and the reason, and does not reconnect. For
-   * example when a user signs out. A request that is being authorized at that time can open a new connection:
-   * `authorize` must reject the user already.
+   * client receives everything that was sent before, then the code and the reason, and does not reconnect. If
+   * a user signs out, make `authorize` reject the user first: a request that is authorized at the time of the call
+   * can still open a new connection.
    *
    * @param code default 1000; 1000 to 1003 and 1007 to 1014 as RFC 6455 §7.4.1 defines them, or 3000 to
    * 4999 for the application's own.
    * @param reason default ''; at most 123 bytes of UTF-8.
-   * @throws RangeError if the code or the reason is invalid; no connection is closed then.
+   * @throws RangeError if the code or the reason is invalid; in this case no connection is closed.
    */
   close(code?: number, reason?: string, options?: SseRoomOptions<Connection>): void;
 }
@@ -63,11 +63,11 @@ export interface SseRoom<Outgoing, Connection> {
 /** Sends to one session, and closes it. Returned by `sse.session(id)`. */
 export interface SseSessionReference<Outgoing> {
   /**
-   * Sends a message to the session, if it exists; else the message is discarded. In a cluster the session may belong
-   * to any node.
+   * Sends a message to the session if it exists; otherwise the message is discarded. In a cluster the session may
+   * belong to any node.
    *
-   * @param message any JSON-serialisable value.
-   * @throws TypeError if the message is not JSON-serialisable.
+   * @param message any JSON-serialisable value, or bytes.
+   * @throws TypeError if the message is neither binary nor JSON-serialisable.
    */
   send(message: Outgoing): void;
 
@@ -96,7 +96,10 @@ export interface SseMiddleware<Incoming, Outgoing, Req> {
   /** Removes a listener. */
   off: this['on'];
 
-  /** The connections, including those whose stream is lost and that may be resumed. */
+  /**
+   * The connections, including those whose stream is lost and that may be resumed. In a cluster, only those of this
+   * node.
+   */
   readonly connections: SseConnections<SseConnection<Incoming, Outgoing, Req>>;
 
   /**
@@ -104,9 +107,9 @@ export interface SseMiddleware<Incoming, Outgoing, Req> {
    * serialised once. Never waits for slow connections; a connection that exceeds `maxBufferedAmount`
    * is closed with code 1008.
    *
-   * @param message any JSON-serialisable value.
-   * @param filter default: all connections.
-   * @throws TypeError if the message is not JSON-serialisable.
+   * @param message any JSON-serialisable value, or bytes.
+   * @param filter default: all connections. Not available in a cluster.
+   * @throws TypeError if the message is neither binary nor JSON-serialisable, or for a filter in a cluster.
    */
   broadcast(
     message: Outgoing,
@@ -131,26 +134,30 @@ export interface SseMiddleware<Incoming, Outgoing, Req> {
 
   /**
    * Closes all sessions and opens no new ones. Each client receives everything that was sent before,
-   * then the code and the reason. `server.close()` can finish afterwards.
+   * then the code and the reason. `server.close()` can finish afterwards. In a cluster, with the default
+   * code, the sessions are not closed: the other nodes take them over.
    *
    * @param code default 1012 (service restart), with which clients open a new session after a random
    * delay of up to `reconnectJitter`; with any other code they stay closed. 1000 to 1003 and 1007 to
    * 1014 as RFC 6455 §7.4.1 defines them, or 3000 to 4999 for the application's own.
    * @param reason default ''; at most 123 bytes of UTF-8.
    * @returns a promise that resolves when all sessions are closed, after `drainTimeout` milliseconds at
-   * most. It rejects with a RangeError if the code or the reason is invalid; nothing is closed then.
+   * most. It rejects with a RangeError if the code or the reason is invalid; in this case nothing is closed.
    */
   close(code?: number, reason?: string): Promise<void>;
 
   /**
-   * Chooses the subprotocol of a session, as the option of the same name of `ws` does. Called for a GET that opens a
-   * session and offers subprotocols, in order of preference. Return one of them, or false for none. What it throws goes
-   * to `next`.
+   * Chooses the subprotocol of a session, like the option of the same name of `ws`. Called for each GET that opens a
+   * session and offers subprotocols, which are in the client's order of preference. Return one of them, or false for
+   * none. An exception is passed to `next`.
    * @default undefined: no subprotocol is chosen
    */
   handleProtocols: ((protocols: Set<string>, request: Req) => string | false) | undefined;
 
-  /** Returns the present counts. Takes time proportional to the number of sessions. */
+  /**
+   * Returns the present counts, in a cluster only those of this node. Takes time proportional to the number of
+   * sessions.
+   */
   stats(): SseStats;
 
   /**
@@ -168,10 +175,10 @@ export interface SseMiddleware<Incoming, Outgoing, Req> {
  * Creates the middleware that serves a channel at `path`: a GET opens a client's stream, a POST carries
  * its messages, and `<path>/client.js` is the drop-in client. All other requests go to `next()`.
  *
- * @typeParam Incoming type of client messages. Not validated: a client may send any JSON value.
+ * @typeParam Incoming type of client messages. Not validated: a client may send any JSON value, or bytes.
  * @typeParam Outgoing type of the messages to clients.
  * @typeParam Req type of the request. Use `IncomingMessage` without Express, and with `attach`.
- * @param path where in the application, or in the router that it is mounted in: for example `'/sse'`.
+ * @param path of the channel, relative to where the middleware is mounted: for example `'/sse'`.
  * @param options see {@link SseOptions}.
  * @throws TypeError if the path, an option's name or an option's type is invalid.
  * @throws RangeError if an option is out of range.

@@ -4,7 +4,7 @@ import createDebug from 'debug';
 import type { SseRequestError } from './request-error';
 import type { SseConnection } from './sse-connection';
 
-/** What every message about a connection contains. */
+/** The fields of every message about a connection. */
 export interface SseConnectionDiagnostic {
   /** Path of the middleware, as it was given to `createSseMiddleware`. */
   path: string;
@@ -64,7 +64,7 @@ export interface SseDiagnostics {
 
 type Name = keyof SseDiagnostics;
 
-/** Of each name: the channel to publish on, and the log that `DEBUG` enables. */
+/** For each name, the channel to publish on and the log that `DEBUG` enables. */
 const channels = {
   'sse-duplex:connect': openChannel('sse-duplex:connect'),
   'sse-duplex:disconnect': openChannel('sse-duplex:disconnect'),

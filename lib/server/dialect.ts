@@ -34,8 +34,8 @@ export const dartDialect: Dialect = {
   name: 'dart',
   headers: {},
   acknowledges: false,
-  // Sets the Last-Event-ID of the browser, so that the client can resume the session before its first
-  // message. Firefox and WebKit ignore the id of an event without data; Dart's client ignores the name.
+  // Sets the Last-Event-ID of the browser, so that the client can resume a session in which no message
+  // was sent yet. Firefox and WebKit ignore the id of an event without data; Dart's client ignores the name.
   handshake: ({ token, sent }) =>
     encodeEvent({
       retry: RETRY,

@@ -41,7 +41,7 @@ export function emitAndWait(
     });
   }
   if (promises.length === 0) return undefined;
-  // The second branch of the promise has no handler, so that a rejection stays unhandled.
+  // `allSettled` handles rejections. The promise that `then` returns does not, so that a rejection stays unhandled.
   for (const promise of promises) void promise.then(() => {});
   return Promise.allSettled(promises);
 }

@@ -5,7 +5,7 @@ export interface HeartbeatTarget {
 
 /** Slots of the timer wheel: with 10,000 targets each tick pings 200 instead of all at once. */
 const SLOTS = 50;
-/** Shortest tick in milliseconds; shorter ones would cost more than they spread. */
+/** Shortest tick in milliseconds. A shorter one would cost more than it gains by spreading the pings. */
 const MIN_TICK = 20;
 
 /** Pings any number of targets with one timer: a timer wheel whose round is the interval. */
@@ -13,7 +13,7 @@ export class Heartbeat {
   readonly #wheel: Set<HeartbeatTarget>[];
   readonly #tick: number;
   #size = 0;
-  /** The slot that was pinged last. A new target goes there, so that its first ping is an interval away. */
+  /** The slot that was pinged last. A new target is added to it, so that its first ping is an interval away. */
   #cursor = 0;
   #timer: NodeJS.Timeout | undefined;
 

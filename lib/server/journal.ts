@@ -1,13 +1,13 @@
 import type { EncodedMessage } from '../protocol/message';
 import type { Close } from '../protocol/wire';
 import type {
-  CommitResult,
   PositionedBroadcast,
   RecordedMessages,
   SessionChanges,
   StoredClose,
   StoredSession,
 } from './cluster-engine';
+import type { JournalNode, JournalStart } from './journal-node';
 import { encodeMessage } from './message';
 import { engineUnavailable } from './request-error';
 import { isRepeated } from './session-log';
@@ -23,60 +23,18 @@ const RECORD_TIMEOUT = 2_000;
 /** What a journal needs of its session. */
 export interface JournalOwner {
   readonly id: string;
-  /** The engine has more of the session: more messages may be written. */
+  /** The engine has recorded changes, so that more messages may be written. */
   onRecorded(): void;
-  /** Other nodes have received these messages. */
+  /** Other nodes have recorded these messages of the client. */
   receiveRecorded(recorded: RecordedMessages): void;
   /** Another node owns the session now. */
   onMoved(): void;
 }
 
-/** What a journal needs of its node. */
-export interface JournalNode {
-  /** Position of the last broadcast that this node has processed. */
-  readonly position: number;
-  /** Of each node: the number of its last broadcast that was processed here. A copy. */
-  readonly lastNumbers: Record<string, number>;
-  /** Whether all broadcasts that this node has sent so far are delivered to its sessions. */
-  readonly hasDeliveredOwnBroadcasts: boolean;
-  /** Calls back when they are. */
-  afterOwnBroadcasts(callback: () => void): void;
-  /**
-   * Repeats a commit until the engine answers it.
-   *
-   * @returns undefined if this node is not the owner any more; `'restored'` if the engine had lost the session, and
-   * has it again in the state before these changes.
-   */
-  commit(
-    id: string,
-    epoch: number,
-    changes: SessionChanges,
-  ): Promise<CommitResult | 'restored' | undefined>;
-  /** Reads what other nodes received. Returns undefined if this node is not the owner any more. */
-  read(id: string, epoch: number, first: number): Promise<RecordedMessages | undefined>;
-  /** Dart dialect: makes the lowest number that waits the first one. */
-  startNumbering(id: string, epoch: number): Promise<void>;
-}
-
-/** How a session begins at a node. */
-export interface JournalStart extends Pick<
-  StoredSession,
-  | 'epoch'
-  | 'sequence'
-  | 'received'
-  | 'handled'
-  | 'unhandled'
-  | 'state'
-  | 'lastNumbers'
-  | 'numbering'
-> {
-  log: SessionLog;
-}
-
 /**
- * Records a session in the engine of the cluster: nothing is written to the client and no POST is answered
- * before the engine has it. What a `message` listener does is recorded together with the fact that the message
- * is handled, so that after a crash either all of it has happened or nothing.
+ * Records a session in the engine of the cluster. No message is written to the client, and none is acknowledged,
+ * before the engine has recorded it. What a `message` listener does is recorded in the same commit as the fact that the
+ * message is handled, so that after a crash both have happened or neither.
  */
 export class Journal {
   readonly epoch: number;
@@ -89,9 +47,10 @@ export class Journal {
   #close: StoredClose | undefined;
   #isCloseChanged = false;
 
+  /** See {@link StoredSession}. */
   #lastNumbers: StoredSession['lastNumbers'];
   #received: number;
-  /** Number of received messages that the engine has. */
+  /** Number of received messages that the engine has recorded. */
   #recordedReceived: number;
   /** All messages before this number are handled. */
   #handled: number;
@@ -99,18 +58,22 @@ export class Journal {
   readonly #unhandled: EncodedMessage[];
   /** Number of messages that were delivered to the application. */
   #delivered: number;
-  /** Numbers of messages that are handled, although one before them is not. */
+  /** Numbers of handled messages that follow a message that is not handled. */
   readonly #handledEarly = new Set<number>();
 
-  /** Counts the changes, those that the engine has, and the commits. */
+  /** Number of changes so far. */
   #version = 0;
+  /** Number of changes that the engine has recorded. */
   #recordedVersion = 0;
+  /** Number of the last commit. */
   #sequence: number;
+  /** Callbacks of {@link whenRecorded}, with the version that they wait for. */
   #waiting: { version: number; resolve: (isRecorded: boolean) => void }[] = [];
   readonly #onHandled: (() => void)[] = [];
-  /** Number of changes that wait for broadcasts of this node. */
+  /** Number of changes that {@link inOrder} has postponed. */
   #deferred = 0;
   #isCommitting = false;
+  /** See {@link detach}. */
   #isDetached = false;
   #isStopped = false;
 
@@ -133,8 +96,8 @@ export class Journal {
     return this.#log.released;
   }
 
-  /** Number of the client's messages that the engine has. */
-  get received(): number {
+  /** Number of the client's messages that the engine has recorded. */
+  get recordedReceived(): number {
     return this.#recordedReceived;
   }
 
@@ -151,8 +114,9 @@ export class Journal {
   // --- Changes -------------------------------------------------------------------------------------
 
   /**
-   * Runs a change of the session in the order of the program: after the broadcasts that this node has sent so far.
-   * Until then nothing is committed, because the change may belong to the message that is being handled.
+   * Runs a change of the session after all broadcasts that this node has sent so far are delivered, so that clients see
+   * the application's messages in the order of its calls. Until then nothing is committed: a change that a listener has
+   * made must be part of the commit that records its message as handled.
    */
   inOrder(change: () => void): void {
     if (this.#node.hasDeliveredOwnBroadcasts) return change();
@@ -169,7 +133,7 @@ export class Journal {
     this.#changed();
   }
 
-  /** Whether the session has received a broadcast before: see {@link StoredSession}. */
+  /** Whether the session received a broadcast before the engine lost its data: see {@link StoredSession}. */
   hasReceived(broadcast: PositionedBroadcast): boolean {
     return isRepeated(broadcast, this.#lastNumbers);
   }
@@ -190,31 +154,31 @@ export class Journal {
     this.#changed();
   }
 
-  /** @param isClosed whether the client is not sent anything else. */
+  /** @param isClosed see {@link StoredClose}. */
   recordClose({ code, reason }: Close, isClosed: boolean): void {
     this.#close = { code, reason, isClosed };
     this.#isCloseChanged = true;
     this.#changed();
   }
 
-  /** A message of the client has arrived, in order. */
+  /** Records that a message of the client was received, in order. */
   recordReceived(message: unknown): void {
     this.#unhandled.push(encodeMessage(message));
     this.#received++;
     this.#changed();
   }
 
-  /** The engine has these messages already: another node received them. */
-  onReceivedElsewhere(received: number): void {
+  /** The engine has recorded this many messages of the client, some of them possibly by other nodes. */
+  onMessagesRecorded(received: number): void {
     this.#recordedReceived = Math.max(this.#recordedReceived, received);
   }
 
-  /** The application receives a message. */
+  /** A message is about to be delivered to the application. */
   onDelivered(number: number): void {
     this.#delivered = number + 1;
   }
 
-  /** The application has handled a message. */
+  /** Records that the application has handled a message. */
   recordHandled(number: number): void {
     this.#handledEarly.add(number);
     let count = 0;
@@ -227,7 +191,7 @@ export class Journal {
     for (const resolve of this.#onHandled.splice(0)) resolve();
   }
 
-  /** The client has received this many messages. */
+  /** Records that the client has acknowledged this many messages. */
   acknowledge(count: number): void {
     if (this.#log.acknowledge(count)) this.#changed();
   }
@@ -235,7 +199,7 @@ export class Journal {
   // --- Commits -------------------------------------------------------------------------------------
 
   /**
-   * Waits until the engine has everything that was changed before.
+   * Waits until the engine has recorded all changes so far.
    *
    * @returns false if another node owns the session.
    * @throws SseRequestError if the engine does not answer in time.
@@ -249,7 +213,7 @@ export class Journal {
     });
   }
 
-  /** Resolves when the application has handled what was delivered to it, and the engine has all of it. */
+  /** Resolves when the application has handled all delivered messages, and the engine has recorded that. */
   async whenSettled(): Promise<void> {
     if (this.#handled < this.#delivered) {
       await new Promise<void>((resolve) => this.#onHandled.push(resolve));
@@ -258,7 +222,8 @@ export class Journal {
   }
 
   /**
-   * Reads what other nodes received, if a notification was lost, and finds out whether one of them owns the session.
+   * Reads the messages that other nodes have recorded, because a notification may have been lost. Also finds out
+   * whether another node owns the session.
    *
    * @throws SseRequestError if the engine does not answer.
    */
@@ -272,12 +237,12 @@ export class Journal {
     }
     if (this.hasStopped()) return;
     if (recorded) this.#session.receiveRecorded(recorded);
-    else this.#lose();
-    // So that the checkpoint of a session without traffic stays within what the engine keeps of the broadcasts.
+    else this.#onNotOwner();
+    // Moves the checkpoint of a session without traffic, before the engine discards broadcasts after it.
     if (this.#node.position > this.#checkpointPosition + MAX_CHECKPOINT_AGE) this.#changed();
   }
 
-  /** Does what {@link readRecorded} does, but nothing if the engine does not answer. */
+  /** Calls {@link readRecorded}, and ignores its errors. */
   async tryReadRecorded(): Promise<void> {
     await this.readRecorded().catch(() => {}); // the next heartbeat tries again
   }
@@ -288,8 +253,8 @@ export class Journal {
   }
 
   /**
-   * The engine has lost its data. The broadcasts in the log become messages of the session. Until {@link onRestored},
-   * nothing is recorded and nothing is written to the client.
+   * Prepares the session to be written to an engine that has lost it. The broadcasts in the log become messages of the
+   * session. Until {@link onRestored}, nothing is committed and nothing is written to the client.
    */
   detach(): void {
     this.#isDetached = true;
@@ -297,7 +262,7 @@ export class Journal {
     this.#lastNumbers = this.#node.lastNumbers;
   }
 
-  /** Returns the whole session, after {@link detach}. */
+  /** Returns the whole session, to be written to the engine after {@link detach}. */
   snapshot(): Omit<StoredSession, 'dialect' | 'tokenHash' | 'principal' | 'numbering'> {
     return {
       epoch: this.epoch,
@@ -314,7 +279,7 @@ export class Journal {
     };
   }
 
-  /** The engine has what {@link snapshot} returned. */
+  /** The engine has recorded what {@link snapshot} returned. */
   onRestored({ log, received }: { log: string[]; received: number }): void {
     this.#log.onRecorded(log.length);
     this.#recordedReceived = received;
@@ -328,13 +293,14 @@ export class Journal {
     return this.#isStopped;
   }
 
-  /** Records nothing more. */
+  /** Commits nothing more. Those who wait in {@link whenRecorded} receive false. */
   stop(): void {
     this.#isStopped = true;
     for (const { resolve } of this.#waiting.splice(0)) resolve(false);
   }
 
-  #lose(): void {
+  /** Another node owns the session. */
+  #onNotOwner(): void {
     this.stop();
     this.#session.onMoved();
   }
@@ -347,7 +313,7 @@ export class Journal {
   #scheduleCommit(): void {
     if (this.#isCommitting || this.hasStopped()) return;
     this.#isCommitting = true;
-    // In a microtask, so that what one listener does is one commit.
+    // In a microtask, so that all changes of one listener are in one commit.
     queueMicrotask(() => void this.#commitAll());
   }
 
@@ -366,13 +332,13 @@ export class Journal {
     const changes = this.#changes();
     const result = await this.#node.commit(this.#session.id, this.epoch, changes);
     if (this.hasStopped() || result === 'restored') return;
-    if (!result) return this.#lose();
+    if (!result) return this.#onNotOwner();
     this.#recordedVersion = version;
     this.#checkpointPosition = changes.checkpoint.position;
     if (this.#state === changes.state) this.#isStateChanged = false;
     if (this.#close === changes.close) this.#isCloseChanged = false;
     log.onRecorded(changes.log.length);
-    this.onReceivedElsewhere(changes.received);
+    this.onMessagesRecorded(changes.received);
     this.#session.onRecorded();
     const isDone = (each: { version: number }) => each.version <= version;
     for (const { resolve } of this.#waiting.filter(isDone)) resolve(true);

@@ -2,8 +2,8 @@ import { BINARY_MARK, TEXT_MARK, bytesOf, isBlob, toJson } from '../protocol/mes
 import type { EncodedMessage } from '../protocol/message';
 
 /**
- * What only JSON can carry: a character that ends a line of an event stream [HTML §9.2.5], and a surrogate, which
- * UTF-8 cannot express if it is alone.
+ * Matches the characters because of which a string must be sent as JSON: those that end a line of an event stream
+ * [HTML §9.2.5], and surrogates, which UTF-8 cannot express if they are alone.
  */
 const NEEDS_JSON = /[\r\n\ud800-\udfff]/;
 

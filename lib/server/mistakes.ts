@@ -4,15 +4,15 @@ import type { SseErrorCode } from '../protocol/wire';
 import type { SseRequestError } from './request-error';
 
 /**
- * Typical mistakes of an application, and texts that name them: an exception where it calls this package, else one
- * process warning.
+ * Recognises typical mistakes of an application, and says how to correct them: with an exception if a call is wrong,
+ * otherwise with one process warning.
  */
 
 const EVENTS = ['connection', 'clientError'];
 
 /**
- * Rejections that usually have a cause in the application or in front of it. Others are part of normal operation, such as
- * `service-unavailable` while the server stops; they are reported only if they have a `cause`, such as an exception.
+ * Rejections that the application, or a proxy in front of it, usually causes. Others are part of normal operation, such
+ * as `service-unavailable` while the server stops; they are reported only if they have a `cause`, such as an exception.
  */
 const REPORTED_CODES: readonly SseErrorCode[] = [
   'bad-request',
@@ -49,7 +49,7 @@ export class Warnings {
     this.#isEnabled = isEnabled;
   }
 
-  /** A request was rejected. Nothing is said if the application listens for `clientError`. */
+  /** A request was rejected. No warning is emitted if the application listens for `clientError`. */
   onRejected({ code, status, message, cause }: SseRequestError, emitter: EventEmitter): void {
     const isReported = cause !== undefined || REPORTED_CODES.includes(code);
     if (!isReported || emitter.listenerCount('clientError') > 0) return;
@@ -62,9 +62,10 @@ export class Warnings {
   }
 
   /**
-   * A request was passed on to the application. A router that is mounted at a path removes that from the URL.
+   * A request was passed to `next`. Emits a warning if it is a client's, and the middleware is mounted below a path.
    *
-   * @param originalUrl the URL before that.
+   * @param url without the path that the middleware is mounted at, which Express removes.
+   * @param originalUrl with that path.
    */
   onPassed(url: string, originalUrl: string | undefined): void {
     if (originalUrl === undefined || originalUrl === url || !url.includes('sseClientId=')) return;
@@ -76,7 +77,7 @@ export class Warnings {
     );
   }
 
-  /** Other code has sent a response, while the channel was about to send one. */
+  /** Other code has responded to a request that the channel was about to respond to. */
   onAnswered(): void {
     this.#warn(
       'answered',

@@ -46,13 +46,13 @@ export function isAborted(response: ServerResponse): boolean {
   return stateOf(response).destroyed;
 }
 
-/** Whether the head of a response could not be written because other code has sent one. */
+/** Whether an error says that other code has already responded to the request. */
 export function isAlreadyAnswered(error: unknown): boolean {
   const { code } = Object(error) as { code?: unknown };
   return code === 'ERR_HTTP_HEADERS_SENT' || code === 'ERR_HTTP2_HEADERS_SENT';
 }
 
-/** The object that knows a response's state; that of HTTP/2's compatibility API is incomplete. */
+/** Returns the object that has a response's state, which is incomplete in HTTP/2's compatibility API. */
 function stateOf(response: MaybeHttp2Response): Writable {
   return response.stream ?? response;
 }
@@ -110,7 +110,7 @@ class ResponseStream implements EventStream {
   }
 
   get isWritable(): boolean {
-    // Node discards, without an error, what is written in the tick of the socket's `destroy()`.
+    // What is written between the socket's `destroy()` and the `close` event would be lost without an error.
     return this.#isOpen && !this.#state.destroyed && !this.#state.writableNeedDrain;
   }
 
@@ -172,7 +172,7 @@ function startResponse(response: MaybeHttp2Response, headers: Record<string, str
   return socket;
 }
 
-/** Ends a response with JSON that no cache stores. Has no effect if it has begun or is closed. */
+/** Sends JSON, which no cache stores, as a whole response. Has no effect if the response has begun or is closed. */
 export function sendJson(
   response: ServerResponse,
   status: number,
@@ -190,7 +190,7 @@ export function sendJson(
   const { socket } = response;
   const original = ServerResponse.prototype;
   if (!socket || response.write !== original.write || response.end !== original.end) {
-    // The response waits for an earlier one, is of HTTP/2, or other middleware has replaced a method.
+    // An earlier response on the socket is not complete, or it is HTTP/2, or other middleware has replaced a method.
     response.end(json);
     return;
   }
@@ -216,7 +216,7 @@ export function targetOf({ url = '' }: IncomingMessage): string {
 
 /**
  * Calls `serve` for each request of a server before its `request` listeners, which do not receive the
- * request if `serve` returns true. It makes no difference in which order they were added.
+ * request if `serve` returns true. Applies to listeners that are added later as well.
  */
 export function interceptRequests(
   server: EventEmitter,
@@ -259,7 +259,7 @@ export class IncompleteBodyError extends SseRequestError {
 
 /**
  * Reads a request's body, or takes over what a body parser left. Reading stops when the body exceeds
- * `limit`; what is returned is then longer.
+ * `limit`; the returned body is then longer than the limit.
  *
  * @param limit in bytes.
  * @param timeout in milliseconds.
@@ -281,7 +281,7 @@ function receiveBody(request: MaybeHttp2Request, limit: number, timeout: number)
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
-    // The listeners stay: to remove them would cost more than everything they do.
+    // The listeners are not removed, because that would cost more than they do.
     let isSettled = false;
 
     const settle = (action: () => void) => {
@@ -305,12 +305,12 @@ function receiveBody(request: MaybeHttp2Request, limit: number, timeout: number)
       if (size > limit) onEnd();
     });
     request.on('end', onEnd);
-    // An `error` needs no listener: IncomingMessage does not emit it where nobody listens.
+    // `error` needs no listener: without one, IncomingMessage does not emit it.
     request.on('close', () => settle(() => reject(new IncompleteBodyError())));
   });
 }
 
-/** What a body parser ahead of this package left. */
+/** Returns what a body parser ahead of this package left. */
 function parsedBody(request: MaybeParsedRequest): Buffer | ParsedBody {
   const { body, headers } = request;
   if (Buffer.isBuffer(body)) return body;

@@ -23,8 +23,8 @@ export interface SseOptions<Req extends IncomingMessage = IncomingMessage> {
   heartbeatInterval?: number;
 
   /**
-   * Largest client message in bytes of JSON, and largest sum of a batch. A larger one is rejected with
-   * 413. The duplex client learns the limit when it connects. Range: 1 to 536,870,912 bytes.
+   * Largest client message in bytes of JSON, and largest sum of a batch. A POST that exceeds it is rejected
+   * with 413. The duplex client learns the limit when it connects. Range: 1 to 536,870,912 bytes.
    * @default 262_144
    */
   maxPayload?: number;
@@ -37,16 +37,17 @@ export interface SseOptions<Req extends IncomingMessage = IncomingMessage> {
   bodyTimeout?: number;
 
   /**
-   * Bytes that no socket has accepted, at which `connection.send` returns `false` (as it does above half
-   * of `maxBufferedAmount`). Also the size of the receive buffer of a connection whose application does
-   * not read, at which back-pressure is applied to the client. Range: 1 to Infinity bytes.
+   * Bytes that no socket has accepted, at which `connection.send` returns `false`. (It also does so above
+   * half of `maxBufferedAmount`.) Also the size of the receive buffer of a connection whose application
+   * does not read, at which back-pressure is applied to the client. Range: 1 to Infinity bytes.
    * @default 65_536
    */
   highWaterMark?: number;
 
   /**
    * Bytes that were sent and that the client has not acknowledged, above which the connection closes with
-   * code 1008. The default has room for a burst that is sent in one loop. Range: 1 to Infinity bytes.
+   * code 1008. Dart dialect: bytes that were not written, or that the application has not read. The
+   * default has room for a burst that is sent in one loop. Range: 1 to Infinity bytes.
    * @default 16_777_216
    */
   maxBufferedAmount?: number;
@@ -89,18 +90,19 @@ export interface SseOptions<Req extends IncomingMessage = IncomingMessage> {
   reconnectJitter?: number;
 
   /**
-   * Largest number of sessions. Above it, clients are told to try again later (503).
+   * Largest number of sessions. Above it, requests for a new session are rejected with 503; the clients try
+   * again later.
    * Range: 1 to Infinity.
    * @default 50_000
    */
   maxConnections?: number;
 
   /**
-   * Called for each GET and each POST, before the body is read. Return `true`, or a string that
-   * identifies the user (the principal), to authorize the request. `false` and every other value, an
-   * exception and a rejected promise reject it with 403, which ends the client. A promise that does not settle
-   * within 5 s, and an error whose `status` or `statusCode` is 500 or more, reject it with 503: the client tries
-   * again. All requests of a session must have the same principal; for a different one the session is unknown (404).
+   * Called for each GET and each POST, before the body is read. Return `true`, or a string that identifies the
+   * user (the principal), to authorize the request. A promise that does not settle within 5 s, and an error
+   * whose `status` or `statusCode` is 500 or more, reject it with 503: the client tries again. `false`, every
+   * other value and every other error reject it with 403, which ends the client. All requests of a session must
+   * have the same principal; for a different one the session is unknown (404).
    * @default every request is authorized
    */
   authorize?: (request: Req) => boolean | string | Promise<boolean | string>;
@@ -125,20 +127,20 @@ export interface SseOptions<Req extends IncomingMessage = IncomingMessage> {
   clientScript?: boolean;
 
   /**
-   * Whether to handle requests to paths below the path too, such as `/sse/room-1`. `connection.request.url` says which
-   * one the client used; `authorize` is called with each request and its path. @default false
+   * Whether to handle requests to paths below the path too, such as `/sse/room-1`. `connection.request.url` has the
+   * path that the client used; `authorize` is called with each request and its path. @default false
    */
   subpaths?: boolean;
 
   /**
    * Whether typical mistakes are reported as process warnings: the first rejected request of each kind, unless
-   * somebody listens for `clientError`, and a middleware that is mounted at the wrong path. @default true
+   * the application listens for `clientError`, and a middleware that is mounted at the wrong path. @default true
    */
   warnings?: boolean;
 
   /**
-   * Shares the sessions with other processes, which all have the same engine: for example
-   * `redisCluster(client)` of `sse-duplex/redis`. Each middleware needs an engine of its own.
+   * The engine through which the sessions are shared with other processes: for example the result of
+   * `redisCluster(client)` of `sse-duplex/redis`. Create one for each middleware.
    * @default none: the sessions belong to this process
    */
   cluster?: ClusterEngine;
@@ -160,7 +162,7 @@ const MAX_TIMEOUT = 2 ** 31 - 1;
 
 const NUMERIC_OPTIONS = {
   reconnectTimeout: { default: 30_000, min: 0, max: MAX_TIMEOUT },
-  // A client's idle interval is four heartbeats, and it is considered dead after 2.5 of those.
+  // A timer waits for ten intervals: a client is considered dead after 2.5 idle intervals of four heartbeats each.
   heartbeatInterval: { default: 15_000, min: 10, max: MAX_TIMEOUT / 10 },
   maxPayload: { default: 256 * 1024, min: 1, max: 2 ** 29 },
   bodyTimeout: { default: 10_000, min: 1, max: MAX_TIMEOUT },

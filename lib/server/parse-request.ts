@@ -25,7 +25,7 @@ const MAX_ID_LENGTH = 256;
 const SUBPROTOCOL = /^[!#$%&'*+\-.^`|~\w]*$/;
 const CONTROL_CHARACTER = /\p{Cc}/u;
 
-/** What a GET asks for. */
+/** The parameters of a GET. */
 export interface StreamRequest {
   id: string;
   dialect: Dialect;
@@ -33,9 +33,9 @@ export interface StreamRequest {
   isPoll: boolean;
   /** Whether the client accepts messages that are not JSON. */
   acceptsBinary: boolean;
-  /** What the client offers, in its order of preference. */
+  /** The subprotocols that the client offers, in its order of preference. */
   subprotocols: ReadonlySet<string>;
-  /** Whether the client has had a session before. */
+  /** Whether the request has a `Last-Event-ID`, which means that the client had a session before. */
   hasLastEventId: boolean;
   /** The session that the client wants to resume, if its `Last-Event-ID` is one of this package. */
   resumption: { token: string; received: number } | undefined;
@@ -84,7 +84,7 @@ export function parseEnvelope(value: unknown): Envelope {
     decodeBinary(messages, binary) &&
     (close === undefined || isClose(close))
   ) {
-    // Only these two members: `retry` is not a client's to give.
+    // Without `retry`, which only a server may set.
     const end = close && { code: close.code, reason: close.reason };
     return { token, id, ack, messages, close: end };
   }

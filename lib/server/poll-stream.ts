@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { EventStream, EventStreamOwner } from './event-stream';
 import { isAborted, onResponseClosed, sendEventStream } from './node-http';
 
-/** Size in bytes from which on a response accepts no more events. The rest waits for the next poll. */
+/** Size in bytes at which a response accepts no more events. The rest waits for the next poll. */
 const MAX_SIZE = 256 * 1024;
 
 /**
@@ -38,8 +38,8 @@ export class PollStream implements EventStream {
     if (!this.#isOpen) return false;
     this.#size += chunk.length;
     this.#chunks.push(chunk);
-    // The first chunk is the handshake, which is no reason to answer. All that follows the second one in
-    // the same flush is sent with it.
+    // The first chunk is the handshake, which is not sent alone. The second one ends the poll, together
+    // with all chunks that follow it in the same flush.
     if (this.#chunks.length === 2) queueMicrotask(() => this.end());
     return this.isWritable;
   }

@@ -74,7 +74,7 @@ function parseJson(text: string): unknown {
     return JSON.parse(text);
   } catch (error) {
     const detail = text === '' ? 'is empty' : `is not JSON (${String(error)})`;
-    // No `cause`: its message quotes the body unchanged, with any control characters.
+    // No `cause`: its message quotes the body unchanged, including control characters.
     throw new SseRequestError('bad-request', `the request body ${detail}: send one JSON value`);
   }
 }

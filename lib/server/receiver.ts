@@ -12,37 +12,34 @@ import { outOfWindow, receiveBufferFull } from './request-error';
 import type { SseRequestError } from './request-error';
 import type { FlowControl } from './sse-connection';
 
-/** Messages that may wait for the application of a duplex session, before back-pressure is applied. */
+/** Number of messages in the receive buffer of a duplex session at which back-pressure is applied to the client. */
 const MAX_WAITING_MESSAGES = 1_024;
 
-/** A message that waits for the application. */
+/** A message that is not delivered to the application yet. */
 interface QueuedMessage {
   message: unknown;
   size: number;
-  /** A previous owner of the session may have delivered it already. */
+  /** Whether a previous owner of the session may have delivered it already. */
   redelivered: boolean;
 }
 
-/** What a receiver needs from its session. */
+/** What a receiver needs of its session. */
 export interface ReceiverOwner {
   readonly options: ResolvedOptions;
   /** Emits `message` to the application. */
   readonly connection: EventEmitter;
   /** The asynchronous context of the listeners. */
   readonly context: AsyncResource;
-  /** Records messages and that they are handled, in a cluster. */
+  /** In a cluster: records the messages, and which of them are handled. */
   readonly journal: Journal | undefined;
-  /** The application has received everything that arrived. */
+  /** All messages that arrived in order are delivered to the application. */
   onReceiveBufferEmpty(): void;
   onOverflow(direction: 'up', bytes: number): void;
   /** A message is missing, and did not arrive within `reorderTimeout`. */
   onMissingMessage(number: number): void;
 }
 
-/**
- * The receiving half of a session: puts messages in order, and keeps them until the application reads
- * them.
- */
+/** The receiving half of a session: puts messages in order, and keeps them until the application reads them. */
 export class Receiver implements OrderedReceiver, FlowControl {
   readonly #session: ReceiverOwner;
   readonly #firstNumber: number | 'unknown';
@@ -53,8 +50,8 @@ export class Receiver implements OrderedReceiver, FlowControl {
   /** Number of messages that were delivered to the application. */
   #delivered = 0;
   #isPaused = false;
-  /** Continues the one POST that waits for capacity. */
-  #continueBlockedPost: ((isInTime: boolean) => void) | undefined;
+  /** Ends the wait of the one POST that waits for capacity: with false after the timeout. */
+  #continueBlockedPost: ((mayContinue: boolean) => void) | undefined;
   /** Dart dialect. */
   #gapTimer: GapTimer | undefined;
   #isClosed = false;
@@ -63,20 +60,20 @@ export class Receiver implements OrderedReceiver, FlowControl {
   constructor(session: ReceiverOwner, firstNumber: 0 | 'unknown') {
     this.#session = session;
     const { journal } = session;
-    this.#firstNumber = journal?.received || firstNumber;
+    this.#firstNumber = journal?.recordedReceived || firstNumber; // 0: nothing was received before
     if (!journal) return;
     const { first, messages } = journal.unhandled;
     this.#delivered = first;
     for (const each of messages) this.#push(decodeMessage(each), each.length, true);
   }
 
-  /** Number of messages received in order; the next one has this number. */
+  /** Number of messages received in order, and number of the message that is expected next. */
   get received(): number {
     const first = this.#firstNumber === 'unknown' ? 0 : this.#firstNumber;
     return this.#reorderBuffer?.next ?? first;
   }
 
-  /** Whether the application has received everything that arrived in order. */
+  /** Whether all messages that arrived in order are delivered to the application. */
   get isEmpty(): boolean {
     return this.#receiveBuffer.length === 0;
   }
@@ -97,8 +94,8 @@ export class Receiver implements OrderedReceiver, FlowControl {
   }
 
   /**
-   * Waits until there is capacity or the session is closed, for one heartbeat interval at most, which is
-   * shorter than the timeouts of clients and proxies. One POST waits at a time.
+   * Waits until there is capacity, or the session is closed, but for one heartbeat interval at most: the timeouts of
+   * clients and proxies are longer. One POST waits at a time.
    *
    * @throws SseRequestError if there is no capacity in time, or if another POST waits already.
    */
@@ -111,10 +108,10 @@ export class Receiver implements OrderedReceiver, FlowControl {
     return new Promise((resolve) => {
       const { heartbeatInterval } = this.#session.options;
       const timer = setTimeout(() => this.#continueBlockedPost?.(false), heartbeatInterval).unref();
-      this.#continueBlockedPost = (isInTime) => {
+      this.#continueBlockedPost = (mayContinue) => {
         clearTimeout(timer);
         this.#continueBlockedPost = undefined;
-        resolve(isInTime);
+        resolve(mayContinue);
       };
     });
   }
@@ -135,7 +132,7 @@ export class Receiver implements OrderedReceiver, FlowControl {
     return !results.includes('out-of-window');
   }
 
-  /** Accepts messages that another node has received. */
+  /** Accepts messages that another node has recorded. */
   receiveEncoded(firstNumber: number, messages: EncodedMessage[]): void {
     const size = messages.reduce((sum, { length }) => sum + length, 0);
     this.receiveBatch(firstNumber, messages.map(decodeMessage), size);
@@ -144,7 +141,7 @@ export class Receiver implements OrderedReceiver, FlowControl {
   /**
    * Accepts the message of a POST of the Dart dialect.
    *
-   * @param number undefined from Dart's clients before 3.6: the message is next [dart].
+   * @param number undefined if the client is older than 3.6 [dart]; the message is then delivered in order of arrival.
    * @param size in bytes.
    * @throws SseRequestError if the number is outside the reorder window.
    */
@@ -174,7 +171,7 @@ export class Receiver implements OrderedReceiver, FlowControl {
     ));
   }
 
-  /** Accepts the next message in order. */
+  /** Receives the next message in order, from the reorder buffer. */
   deliver(message: unknown, size: number): void {
     this.#session.journal?.recordReceived(message);
     this.#push(message, size, false);
@@ -198,26 +195,26 @@ export class Receiver implements OrderedReceiver, FlowControl {
     this.start();
   }
 
-  /** Delivers what has arrived, unless the application has paused. */
+  /** Delivers what has arrived in order, unless the connection is paused. */
   start(): void {
     // In a microtask, because the caller is about to add its `message` listener.
     queueMicrotask(() => this.#deliverToApplication());
   }
 
-  /** Accepts nothing more. What arrived in order before is still delivered to the application. */
+  /** Accepts no more messages. Those that arrived in order before are still delivered to the application. */
   close(): void {
     this.#isClosed = true;
     this.#gapTimer?.stop();
-    this.#continueBlockedPost?.(true); // its session rejects it
+    this.#continueBlockedPost?.(true); // the session rejects the POST, because it is closed
   }
 
-  /** Discards what the application has not read. */
+  /** Discards the messages that are not delivered to the application. */
   clear(): void {
     this.#receiveBuffer.length = 0;
   }
 
   #deliverToApplication(): void {
-    // One splice at the end: `shift` may cost as much for each message.
+    // One `splice` for all messages, because a `shift` for each may cost as much as the `splice`.
     let count = 0;
     for (let next; this.#isFlowing && (next = this.#receiveBuffer[count]); count++) {
       this.#bufferedBytes -= next.size;
@@ -240,14 +237,15 @@ export class Receiver implements OrderedReceiver, FlowControl {
     else recordHandled();
   }
 
+  /** Dart dialect: delivers messages, and limits how many bytes wait and how long a message may be missing. */
   #deliverAndCheckLimits(): void {
     this.#deliverToApplication();
     if (this.checkLimit()) this.#watchGap();
   }
 
   /**
-   * Dart dialect, whose clients cannot be slowed down: closes the session if the application reads too slowly. Returns
-   * false then.
+   * Dart dialect, whose POSTs cannot be delayed: closes the session if the application reads too slowly. Returns false
+   * then.
    */
   checkLimit(): boolean {
     const isExceeded = this.#bufferedBytes > this.#session.options.maxBufferedAmount;

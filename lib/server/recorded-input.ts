@@ -64,7 +64,7 @@ export class RecordedInput implements GapTimerOwner {
       return void this.verify(first).catch(() => {}); // the next heartbeat tries again
     }
     if (messages.length > 0) {
-      this.#journal.onReceivedElsewhere(first + messages.length);
+      this.#journal.onMessagesRecorded(first + messages.length);
       this.#receiver.receiveEncoded(first, messages);
     }
     if (numbering) {
@@ -88,15 +88,15 @@ export class RecordedInput implements GapTimerOwner {
   }
 
   /**
-   * The client has confirmed messages before number `first`, or another node owns the session, which this one does not
-   * know. If the engine does not know the messages either, it has lost them.
+   * Reads the messages before number `first` if this node lacks them, and finds out whether another node is the owner.
+   * If the engine does not have the messages either, acknowledged messages were lost, and the session is closed.
    */
   async verify(first: number): Promise<void> {
     await this.#journal.readRecorded();
     if (first <= this.#receiver.received || this.#session.lifecycle.isMoved) return;
     this.#session.fail({
       code: CloseCode.internalError,
-      reason: 'confirmed messages were lost',
+      reason: 'acknowledged messages were lost',
     });
   }
 

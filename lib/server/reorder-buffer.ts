@@ -34,6 +34,7 @@ export class ReorderBuffer {
   #bufferedBytes = 0;
   /** Undefined until the first number is known: see {@link start}. */
   #next: number | undefined;
+  /** Lowest number of the sequence. */
   #first = 0;
 
   /**
@@ -107,7 +108,7 @@ export class ReorderBuffer {
   }
 
   #classify(number: number, size: number): InsertResult {
-    if (this.#next === undefined && number === 0) this.#next = 0; // no number is lower
+    if (this.#next === undefined && number === 0) this.#next = 0; // there is no lower number
     if (number < this.#first) return 'out-of-window';
     if (this.#next !== undefined && number < this.#next) return 'duplicate';
     if (this.#entries?.has(number)) return 'duplicate';

@@ -32,8 +32,8 @@ interface ErrorDetails {
  * the error response.
  *
  * `message` says what is wrong and how to correct it. It may quote the request; control characters in
- * it are replaced. `cause` is what the application's `authorize` or `allowedOrigins` threw, if it did;
- * it is not part of the response.
+ * it are replaced. `cause` is the error that led to the rejection, if there was one: of `authorize`, of
+ * `allowedOrigins`, or of the engine of a cluster. It is not part of the response.
  */
 export class SseRequestError extends Error {
   /** Always 'SseRequestError'. */
@@ -64,7 +64,7 @@ export class SseRequestError extends Error {
   }
 }
 
-/** The error response to a request whose session does not exist, or not for this client. */
+/** The error response to a request whose session does not exist, or belongs to another client. */
 export function unknownSession(): SseRequestError {
   return new SseRequestError(
     'unknown-session',
@@ -82,21 +82,21 @@ export function outOfWindow(number: number, received: number): SseRequestError {
   );
 }
 
-/** The error response to a batch for an application that does not read. */
+/** The error response to a POST while the receive buffer of its session is full. The client repeats its request. */
 export function receiveBufferFull(): SseRequestError {
   return temporary(
     'the application does not read its messages fast enough: send the batch again later',
   );
 }
 
-/** The error response to messages for a session that is closed. */
+/** The error response to a POST for a session that is closed. */
 export function sessionClosed({ code, reason }: Close): SseRequestError {
   return new SseRequestError('session-closed', `the session is closed: ${code} ${reason}`, {
     body: { close: { code, reason } },
   });
 }
 
-/** The error response while what `authorize` depends on does not work. The client repeats its request. */
+/** The error response if `authorize` timed out or failed with a server error. The client repeats its request. */
 export function cannotAuthorizeNow(cause: unknown): SseRequestError {
   return temporary('the request cannot be authorized now: send it again later', cause);
 }

@@ -48,7 +48,7 @@ type ChooseSubprotocol = (
   request: IncomingMessage,
 ) => string | false | undefined;
 
-/** Handles the requests of one middleware: a stream for a GET, messages with a POST. */
+/** Handles the requests of one middleware: opens a stream for a GET, and receives the messages of a POST. */
 export class RequestHandler {
   readonly #registry: SessionRegistry;
   readonly #policy: RequestPolicy;
@@ -153,7 +153,7 @@ export class RequestHandler {
 
     if (dialect === duplexDialect && hasLastEventId) throw unknownSession();
     if (session) {
-      // A Dart client that cannot be given what it lacks, or whose EventSource sent no Last-Event-ID.
+      // A Dart client whose missing messages are not kept any more, or whose EventSource sent no Last-Event-ID.
       const isReplaceable = isAuthentic || !session.connected;
       const isOwn = session.dialect === dialect && session.principal === principal;
       if (dialect !== dartDialect || !isOwn || !isReplaceable) throw sessionConflict(id);
@@ -194,7 +194,7 @@ export class RequestHandler {
     return response.headersSent || isAborted(response);
   }
 
-  /** Returns the session with the id of the request. In a cluster this node becomes its owner if it may. */
+  /** Returns the session with the id of the request. In a cluster this node first claims it. */
   async #findForStream(
     { id, dialect, resumption }: StreamRequest,
     principal: string | undefined,
@@ -231,7 +231,7 @@ export class RequestHandler {
     const post: PostRequest = { id, number, principal, own: this.#findOwn(id, principal) };
     const body = await this.#readPostBody(request, post);
 
-    const session = this.#findOwn(id, principal); // another one may have taken its place
+    const session = this.#findOwn(id, principal); // it may have been replaced in the meantime
     const result = (await this.#isDart(session, post, body))
       ? await this.#receiveDartMessage(session, post, body, response)
       : await this.#receiveBatch(session, post, body);

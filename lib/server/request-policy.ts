@@ -85,9 +85,9 @@ export class RequestPolicy {
   }
 
   /**
-   * Calls the application's `authorize`. Only `true` and a string authorize the request; every other
-   * value, an exception, a rejection and a timeout reject it; the client sends it again later after a timeout and
-   * after an exception with a status of 500 or more.
+   * Calls the application's `authorize`. Only `true` and a string authorize the request. Every other value, an
+   * exception, a rejected promise and a timeout reject it. After a timeout, and after an exception with a status of 500
+   * or more, the client repeats the request.
    *
    * @returns the principal, if the application returned a string.
    * @throws SseRequestError if the request is not authorized.

@@ -2,7 +2,7 @@ import type { EncodedMessage } from '../protocol/message';
 import { Batch } from './batch';
 import type { PreparedMessage } from './batch';
 
-/** The messages that a send buffer gave up. */
+/** The messages that were removed from a send buffer when its session ended. */
 export interface Discarded {
   readonly length: number;
   /** Decodes the messages, oldest first. */
@@ -18,7 +18,7 @@ export class SendBuffer {
   acked: number;
   /** Number of the next message to be written. */
   next: number;
-  /** Number of messages so far. */
+  /** Number of messages that were queued so far. */
   queued: number;
   /** Size in bytes of all messages that are kept. */
   byteLength = 0;
@@ -81,13 +81,13 @@ export class SendBuffer {
       this.#ackedInFirst = 0;
       released++;
     }
-    // One splice for all batches: `shift` may cost as much for each of them.
+    // One `splice` for all batches, because a `shift` for each may cost as much as the `splice`.
     this.#batches.splice(0, released);
     this.#nextBatch -= released;
     if (this.next < this.acked) this.rewind();
   }
 
-  /** Starts over: the next message to be written is the oldest that is kept. */
+  /** Starts over: the oldest message that is kept is the next one to be written. */
   rewind(): void {
     this.next = this.acked;
     this.unwrittenBytes = this.byteLength;
@@ -96,7 +96,8 @@ export class SendBuffer {
   }
 
   /**
-   * Returns the next messages to be written: whole batches, until they are at least `bytes` bytes.
+   * Returns the next messages to be written, at least `bytes` bytes if there are so many. Takes whole batches where
+   * there is neither a prefix nor an end.
    *
    * @param prefixOf returns what is written before the event of a message.
    * @param end number of the first message that is not to be written yet.

@@ -11,9 +11,9 @@ import { SseRequestError } from './request-error';
 import { SendBuffer } from './send-buffer';
 import type { Discarded } from './send-buffer';
 
-/** Limits of `ackAfter` in messages and in bytes. */
+/** Upper limits of `ackAfter` in messages and in bytes. */
 const ACK_AFTER = { messages: 2048, bytes: 256 * 1024 };
-/** `ackAfter.bytes` as a fraction of `maxBufferedAmount`, so that several are due before the limit. */
+/** `ackAfter.bytes` as a fraction of `maxBufferedAmount`: several acknowledgements are due before the limit. */
 const ACK_FRACTION = 1 / 8;
 /**
  * `ackAfter.idle`, in heartbeat intervals, on a stream and on a poll. A client that polls sends requests
@@ -26,7 +26,7 @@ const CLIENT_KEEPALIVE_INTERVALS = { stream: 4, poll: 1.5 };
  */
 const DRAIN_FRACTION = 1 / 2;
 
-/** What a sender needs from its session. */
+/** What a sender needs of its session. */
 export interface SenderOwner {
   readonly options: ResolvedOptions;
   readonly dialect: Dialect;
@@ -52,7 +52,7 @@ export interface SenderOwner {
 export class Sender {
   readonly #session: SenderOwner;
   readonly #buffer: SendBuffer;
-  /** Whether the client accepts messages that are not JSON. Another node may have had its last GET. */
+  /** Whether the client accepts messages that are not JSON. In a cluster, assumed until its first GET at this node. */
   acceptsBinary: boolean;
   #stream: EventStream | undefined;
   #needDrain = false;
@@ -111,7 +111,7 @@ export class Sender {
   /**
    * Returns whether the client accepts a message. If not, its session is closed with code 1003.
    *
-   * @throws TypeError if the client's dialect has no such messages.
+   * @throws TypeError if the message is not JSON and the client uses the Dart dialect.
    */
   checkAccepted(message: EncodedMessage): boolean {
     if (this.acceptsBinary || isJson(message)) return true;
@@ -136,7 +136,7 @@ export class Sender {
     return !this.#needDrain;
   }
 
-  /** Queues a message that other sessions are sent as well. Returns false if {@link failBroadcast} is to follow. */
+  /** Queues a message that is sent to other sessions as well. Returns false if {@link failBroadcast} must be called. */
   sendPrepared(message: PreparedMessage): boolean {
     if (!message.isJson && !this.acceptsBinary) return false;
     this.#buffer.pushPrepared(message);
@@ -160,12 +160,12 @@ export class Sender {
     return true;
   }
 
-  /** Whether both the bytes without a socket and the unacknowledged bytes are below their limits. */
+  /** Whether both the bytes that no socket has accepted and the unacknowledged bytes are below their limits. */
   get #isBelowLimits(): boolean {
-    return this.bufferedAmount < this.#session.options.highWaterMark && this.#isAcknowledgedEnough;
+    return this.bufferedAmount < this.#session.options.highWaterMark && this.#isBelowDrainLimit;
   }
 
-  get #isAcknowledgedEnough(): boolean {
+  get #isBelowDrainLimit(): boolean {
     const { maxBufferedAmount } = this.#session.options;
     return this.unacknowledgedAmount <= maxBufferedAmount * DRAIN_FRACTION;
   }
@@ -223,12 +223,12 @@ export class Sender {
     if (scheduled.length === 1) setImmediate(flushScheduled);
   }
 
-  /** Writes now what was to be written at the end of this turn. */
+  /** Writes immediately what {@link scheduleFlush} has scheduled. */
   flushIfScheduled(): void {
     if (this.#isFlushScheduled) this.flush();
   }
 
-  /** The end of the turn has come. */
+  /** Called at the end of the turn after {@link scheduleFlush}. */
   onTurnEnd(): void {
     this.#isFlushScheduled = false;
     this.flush();
@@ -254,7 +254,7 @@ export class Sender {
       this.#isCloseWritten = true;
       stream.write(Buffer.from(dialect.close(closeInfo)));
       stream.end();
-    } else if (this.#needDrain && this.#isAcknowledgedEnough) {
+    } else if (this.#needDrain && this.#isBelowDrainLimit) {
       this.#needDrain = false;
       this.#session.onDrain();
     }
@@ -288,7 +288,7 @@ function flushScheduled(): void {
   for (const sender of scheduled.splice(0)) sender.onTurnEnd();
 }
 
-/** The thresholds after which a client must acknowledge. */
+/** Returns the thresholds after which a client must acknowledge. */
 function ackThresholds(options: ResolvedOptions, isPoll: boolean): Hello['ackAfter'] {
   const { maxBufferedAmount } = options;
   return {
@@ -298,7 +298,7 @@ function ackThresholds(options: ResolvedOptions, isPoll: boolean): Hello['ackAft
   };
 }
 
-/** The time in milliseconds after which a client without a POST must send one. */
+/** Returns the time in milliseconds without a POST after which a client must send one. */
 export function idleInterval({ heartbeatInterval }: ResolvedOptions, isPoll: boolean): number {
   return CLIENT_KEEPALIVE_INTERVALS[isPoll ? 'poll' : 'stream'] * heartbeatInterval;
 }

@@ -4,7 +4,7 @@ import { emit } from './emit';
 import type { Discarded } from './send-buffer';
 import type { SseConnection } from './sse-connection';
 
-/** Tells the application, and whoever observes it, what happens to a connection. */
+/** Emits the events of a connection, and publishes them on the channels of `node:diagnostics_channel`. */
 export class SessionEvents {
   readonly #context: { path: string; connection: SseConnection };
 

@@ -18,15 +18,15 @@ const LISTENER_TIMEOUT = 30_000;
 export interface LifecycleOwner {
   readonly options: ResolvedOptions;
   readonly journal: Journal | undefined;
-  /** Nothing is sent or received any more. */
+  /** The session is closed: it sends and receives no more messages. */
   onClosed(): void;
-  /** The session cannot be resumed any more: the client is done with it, or another node has it. */
+  /** The client cannot resume the session here any more: it has ended, or another node owns it. */
   onReleased(): void;
-  /** The client and the application are done with the session. */
+  /** The session is released, and `close` was emitted. */
   onEnded(): void;
 }
 
-/** The state of a session: open, closing or closed, and how long it waits for whom. */
+/** The state of a session: open, closing or closed, and its timeouts for the client and for the application. */
 export class SessionLifecycle {
   readonly #session: LifecycleOwner;
   readonly #sender: Sender;
@@ -37,11 +37,11 @@ export class SessionLifecycle {
   #isReleased = false;
   #isMoved = false;
   #isCloseEmitted = false;
-  /** What was unacknowledged when the session closed. */
+  /** The messages that were unacknowledged when the session closed. */
   #unacknowledged: Discarded | undefined;
   /** Runs while no stream is attached. */
   #reconnectDeadline: Deadline | undefined;
-  /** Runs while a closed session has messages that the application does not listen for. */
+  /** Runs while a closed session has messages and the application has no listener for them. */
   #listenerDeadline: Deadline | undefined;
 
   constructor(session: LifecycleOwner, sender: Sender, receiver: Receiver, events: SessionEvents) {
@@ -63,12 +63,12 @@ export class SessionLifecycle {
     return this.#readyState === SseConnection.CLOSED;
   }
 
-  /** The code and reason of the end, while the session is closing or closed. */
+  /** The close code and reason, while the session is closing or closed. */
   get closeInfo(): Close | undefined {
     return this.#closeInfo;
   }
 
-  /** Whether the session cannot be resumed any more. */
+  /** Whether the client cannot resume the session here any more. */
   get isReleased(): boolean {
     return this.#isReleased;
   }
@@ -82,7 +82,7 @@ export class SessionLifecycle {
     return this.#isCloseEmitted;
   }
 
-  /** Closes the session after everything that was sent: the client receives that, then `close`. */
+  /** Closes the session after the messages that were sent: the client receives them, then the close event. */
   close(close: Close): void {
     if (!this.isOpen) return;
     this.#readyState = SseConnection.CLOSING;
@@ -99,7 +99,7 @@ export class SessionLifecycle {
     this.release();
   }
 
-  /** From now on nothing is sent or received. `close` is emitted after the last message. */
+  /** Closes the session: nothing is sent or received any more. `close` is emitted after the last received message. */
   setClosed(close: Close): void {
     if (this.isClosed) return;
     this.#readyState = SseConnection.CLOSED;
@@ -119,7 +119,7 @@ export class SessionLifecycle {
     });
   }
 
-  /** Ends the wait for the client: the session cannot be resumed any more. */
+  /** Removes the session from its middleware, so that the client cannot resume it any more. */
   release(): void {
     if (this.#isReleased) return;
     this.#isReleased = true;
@@ -131,8 +131,8 @@ export class SessionLifecycle {
   }
 
   /**
-   * Continues a session that a previous owner has closed. Its client has not been told yet. The application is told if
-   * it has not handled all messages.
+   * Continues a session that a previous owner has closed, so that its client receives the close event, and the
+   * application the messages that it has not handled.
    */
   restoreClosed(close: Close): void {
     this.#readyState = SseConnection.CLOSED;
@@ -144,7 +144,7 @@ export class SessionLifecycle {
     this.#limitWaitForListener();
   }
 
-  /** The session continues at another node. `close` is not emitted. */
+  /** Ends the session at this node, because another one owns it. `close` is not emitted. */
   move(): void {
     if (this.#isReleased) return;
     this.#isMoved = true;
@@ -203,7 +203,7 @@ export class SessionLifecycle {
     if (this.isOpen) this.#events[event]();
   }
 
-  /** Emits `close` if everything before was emitted. */
+  /** Emits `close`, once, if the session is closed. Messages that are not delivered are discarded. */
   emitClose(): void {
     if (this.#isCloseEmitted || !this.#closeInfo || !this.#unacknowledged) return;
     this.#isCloseEmitted = true;

@@ -3,15 +3,15 @@ import type { Close } from '../protocol/wire';
 import type { Checkpoint, PositionedBroadcast, StoredSession } from './cluster-engine';
 
 /**
- * What happened in a session, in the order in which its client sees it: messages, broadcasts, and changes of its
- * rooms, which decide what broadcasts it receives. The last one may be a broadcast that closes it.
+ * One step of a session: a message, a broadcast, or a change of its rooms, which decides what broadcasts it receives.
+ * The last step may be a broadcast that closes the session.
  */
 interface Step {
   /** Position of the last broadcast before the step, or of the broadcast itself. */
   position: number;
   /** Number of messages before the step. */
   before: number;
-  /** The encoded message, if the step is one. */
+  /** The encoded message, if the step is a message or a broadcast of one. */
   message?: EncodedMessage;
   /** Entry in the log of the session. A broadcast has none: it is in the log of all nodes. */
   entry?: string;
@@ -21,23 +21,23 @@ interface Step {
   close?: Close;
 }
 
-/** The first character of an entry, after its position. The encoded message follows, or the room's name as JSON. */
+/** An entry is a position, a space, one of these characters, and the encoded message or the room's name as JSON. */
 const MESSAGE = 'm';
 const JOIN = 'j';
 const LEAVE = 'l';
 
 /**
- * The log of a session in a cluster: what its client has not acknowledged. A new owner restores it from the
- * session's entries and from the broadcasts, whose order the positions in the entries tell.
+ * The log of a session in a cluster: the steps that its client has not acknowledged, in order. A new owner restores it
+ * from the entries of the session and from the broadcasts: each entry has the position of the last broadcast before it.
  */
 export class SessionLog {
   #steps: Step[];
   #checkpoint: Checkpoint;
-  /** Index of the next entry, counted over the whole session. */
+  /** Index of the next entry, counted from the beginning of the session. */
   #end: number;
   /** Number of messages so far. */
   #sent: number;
-  /** The steps with an entry that the engine does not have yet. */
+  /** The steps with an entry that the engine has not recorded yet. */
   #unrecorded: Step[] = [];
 
   constructor(checkpoint: Checkpoint, steps: Step[] = []) {
@@ -63,8 +63,8 @@ export class SessionLog {
       for (let broadcast; (broadcast = broadcasts[next]); next++) {
         const { position } = broadcast;
         if (position > until || steps.at(-1)?.close) break; // nothing follows the close
-        const isMissed = position > checkpoint.position && !isRepeated(broadcast, lastNumbers);
-        if (isMissed && matches(broadcast, id, rooms)) {
+        const isInLog = position > checkpoint.position && !isRepeated(broadcast, lastNumbers);
+        if (isInLog && matches(broadcast, id, rooms)) {
           steps.push(toStep(broadcast, before));
           if (broadcast.message !== undefined) before++;
         }
@@ -98,12 +98,12 @@ export class SessionLog {
     return [...rooms];
   }
 
-  /** How a broadcast has closed the session, if one has. */
+  /** The close code and reason of the broadcast that has closed the session, if there is one. */
   get close(): Close | undefined {
     return this.#steps.at(-1)?.close;
   }
 
-  /** Number of messages that may be written: those before the first step that the engine does not have. */
+  /** Number of messages that may be written: those before the first unrecorded entry, or Infinity if there is none. */
   get released(): number {
     return this.#unrecorded[0]?.before ?? Infinity;
   }
@@ -130,18 +130,18 @@ export class SessionLog {
     this.#end++;
   }
 
-  /** The entries that the engine does not have yet. */
+  /** The entries that the engine has not recorded yet. */
   get unrecorded(): { firstEntry: number; log: string[] } {
     const log = this.#unrecorded.map(({ entry }) => String(entry));
     return { firstEntry: this.#end - log.length, log };
   }
 
-  /** The engine has the first `count` entries of {@link unrecorded}. */
+  /** The engine has recorded the first `count` entries of {@link unrecorded}. */
   onRecorded(count: number): void {
     this.#unrecorded.splice(0, count);
   }
 
-  /** Moves the checkpoint: the client has received this many messages. Returns whether it was moved. */
+  /** Moves the checkpoint, because the client has acknowledged this many messages. Returns whether it was moved. */
   acknowledge(count: number): boolean {
     const [unrecorded] = this.#unrecorded;
     let moved = 0;
@@ -164,7 +164,11 @@ export class SessionLog {
     return true;
   }
 
-  /** @param position of the last broadcast that the node has processed. */
+  /**
+   * Returns the checkpoint, with the highest position that is before the first step.
+   *
+   * @param position of the last broadcast that the node has processed.
+   */
   checkpointAt(position: number): Checkpoint {
     const [first] = this.#steps;
     // Broadcasts before the first step were not for this session.
@@ -190,9 +194,9 @@ export class SessionLog {
 }
 
 /**
- * Whether a session has received a broadcast before, from a log that the engine has lost.
+ * Whether a broadcast was appended again after the engine had lost its data, and the session had received it before.
  *
- * @param lastNumbers of each node: see {@link StoredSession}.
+ * @param lastNumbers see {@link StoredSession}.
  */
 export function isRepeated(
   { sender, number }: PositionedBroadcast,

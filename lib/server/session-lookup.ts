@@ -6,10 +6,10 @@ import { waitAtMost } from './wait';
 
 /** Longest time in milliseconds that a request waits for the connection to the engine. */
 const START_TIMEOUT = 2_000;
-/** Time in milliseconds in which nodes give a new engine the sessions that the old one has lost. */
+/** Time in milliseconds in which nodes restore their sessions in an engine that has lost its data. */
 const RECOVERY_TIMEOUT = 5_000;
 
-/** How a client proves that a session is its own. */
+/** What a client presents to prove that a session is its own. */
 export interface SessionProof {
   token: string;
   principal: string | undefined;
@@ -45,9 +45,9 @@ export class SessionLookup {
     return isOwn ? { ...found, token: own } : undefined;
   }
 
-  /** @throws SseRequestError if the owners of sessions may not have given them to a new engine yet. */
+  /** @throws SseRequestError if the engine is so new that nodes may not have restored their sessions yet. */
   async rejectDuringRecovery(): Promise<undefined> {
-    if ((await this.#node.readEngineAge()) < RECOVERY_TIMEOUT) throw engineUnavailable();
+    if ((await this.#node.checkEngineAge()) < RECOVERY_TIMEOUT) throw engineUnavailable();
   }
 }
 

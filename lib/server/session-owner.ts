@@ -1,29 +1,29 @@
 import type { IncomingMessage } from 'node:http';
 import type { Dialect } from './dialect';
 import type { Heartbeat } from './heartbeat';
-import type { JournalNode, JournalStart } from './journal';
+import type { JournalNode, JournalStart } from './journal-node';
 import type { ResolvedOptions } from './options';
 import type { Rooms } from './rooms';
 import type { Session } from './session';
 import type { SessionToken } from './session-token';
 import type { SseConnection } from './sse-connection';
 
-/** The owner of all sessions of a middleware. */
+/** What a session needs of the registry of its middleware. */
 export interface SessionOwner {
   /** Path of the middleware, for diagnostics. */
   readonly path: string;
   readonly options: ResolvedOptions;
   readonly heartbeat: Heartbeat;
   readonly rooms: Rooms<SseConnection>;
-  /** Nothing is sent or received any more. */
+  /** The session is closed: it sends and receives no more messages. */
   onSessionClosed(session: Session): void;
-  /** The session cannot be resumed any more: the client is done with it. */
+  /** The client cannot resume the session here any more: it has ended, or another node owns it. */
   onSessionReleased(session: Session): void;
-  /** The client and the application are done with the session. */
+  /** The session is released, and `close` was emitted. */
   onSessionEnded(session: Session): void;
 }
 
-/** How a session begins. */
+/** What a session is created with. */
 export interface SessionInit {
   id: string;
   token: SessionToken;
@@ -33,9 +33,9 @@ export interface SessionInit {
   request: IncomingMessage;
   /** Number of the client's first message: see `ReorderBuffer`. */
   firstNumber: 0 | 'unknown';
-  /** What the application has chosen from the subprotocols that the client offered. @default '' */
+  /** The subprotocol that the application has chosen from those that the client offered. @default '' */
   subprotocol?: string | undefined;
-  /** In a cluster: this node, and what the engine knows of the session. */
+  /** In a cluster: this node, and the state of the session in the engine. */
   cluster?: ClusterInit | undefined;
 }
 

@@ -27,7 +27,7 @@ export interface SseConnections<Connection> extends Iterable<Connection> {
 
 /** Counts of a middleware. */
 export interface SseStats {
-  /** Number of sessions now. */
+  /** Number of connections now. */
   connections: number;
   /** Number of sessions that have a stream now, or whose client polls. */
   connected: number;
@@ -52,7 +52,7 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
   /** What {@link SseStats} counts since the middleware was created. */
   readonly counts = { opened: 0, resumed: 0, clientErrors: 0 };
   readonly #sessions = new Map<string, Session>();
-  /** Without the sessions that are closed. */
+  /** The connections of the sessions that are not closed. */
   readonly #connections = new Map<string, SseConnection>();
   #isClosing = false;
   readonly #onEmpty = new Set<() => void>();
@@ -201,7 +201,7 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
   deliverBroadcast(broadcast: PositionedBroadcast): void {
     const { message, close, room } = broadcast;
     const candidates = room === undefined ? this : this.#membersOf(room);
-    const inRoom = { has: () => true };
+    const inRoom = { has: () => true }; // with a room, all candidates are members
     const sessions = [...candidates].filter(
       (each) => matches(broadcast, each.id, inRoom) && each.recordBroadcast(broadcast),
     );
@@ -211,8 +211,8 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
 
   #sendToAll(message: EncodedMessage, sessions: Iterable<Session>): void {
     const prepared = new PreparedMessage(message);
-    // A session that cannot be sent the message closes only after all others have the message: its `close` listener
-    // may send, and all clients must receive that afterwards.
+    // Sessions that fail are closed only after the message was sent to all others, so that what their `close` listeners
+    // send follows the message in all sessions.
     const failing: Session[] = [];
     for (const session of sessions) {
       if (!session.sendPrepared(prepared)) failing.push(session);
@@ -238,7 +238,7 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
     for (const session of [...this.#sessions.values()]) session.lifecycle.terminate(close);
   }
 
-  /** Settles when no session is left, or after `timeout` milliseconds. */
+  /** Resolves when no session is left, or after `timeout` milliseconds. */
   async #whenEmpty(timeout: number): Promise<void> {
     if (this.#sessions.size === 0) return;
     await new Promise<void>((resolve) => {

@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { nanoid } from 'nanoid';
 
-/** Length of a hash of 128 bits, which is as much as the token has. An engine keeps it for each session. */
+/** Length of a hash in base64url: 132 bits, because the token has 126, and an engine keeps one for each session. */
 const HASH_LENGTH = 22;
 
 /** The session token, with which a client proves that a session is its own. */
@@ -14,7 +14,7 @@ export class SessionToken {
     this.#value = value;
   }
 
-  /** The token of a session that this node continues, and whose client has not proved itself here yet. */
+  /** Returns the token of a session that this node has taken over, whose client has not presented it here yet. */
   static fromHash(hash: string): SessionToken {
     const token = new SessionToken('');
     token.#hash = hash;
@@ -26,11 +26,12 @@ export class SessionToken {
     return this.#value;
   }
 
-  /** The first 128 bits of the token's SHA-256, in base64url. */
+  /** The first 132 bits of the token's SHA-256, in base64url. */
   get hash(): string {
     return this.#hash ?? hashToken(this.#value);
   }
 
+  /** Whether `given` is this token. If it is, the value is known from then on. */
   matches(given: string): boolean {
     if (this.#hash === undefined) return isEqual(given, this.#value);
     if (!isEqual(hashToken(given), this.#hash)) return false;

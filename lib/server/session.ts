@@ -31,7 +31,7 @@ const CLOSE_TIMEOUT = 5_000;
 
 /**
  * The session of one client: its state, its token, and the streams that carry it one after another.
- * {@link Sender} and {@link Receiver} do the rest, and in a cluster {@link Journal}.
+ * {@link Sender} sends messages, {@link Receiver} receives them, and in a cluster {@link Journal} records them.
  */
 export class Session
   implements
@@ -64,7 +64,7 @@ export class Session
   readonly #receiver: Receiver;
   readonly #heartbeatSlot: number;
   #wasAttached: boolean;
-  /** The last poll has ended after its events, and the client is expected to send the next one. */
+  /** Whether the last poll has ended after its events, and the client is expected to send the next one. */
   #isBetweenPolls = false;
   /** Time of the client's last request, on the monotonic clock. */
   #lastActivityAt = performance.now();
@@ -99,7 +99,7 @@ export class Session
     return this.#sender.stream !== undefined || this.#isBetweenPolls;
   }
 
-  /** The code and reason of the end, while the session is closing or closed. */
+  /** The close code and reason, while the session is closing or closed. */
   get closeInfo(): Close | undefined {
     return this.lifecycle.closeInfo;
   }
@@ -121,22 +121,21 @@ export class Session
     return this.sessionToken.matches(token) && principal === this.principal;
   }
 
-  /** Number of messages that the client need not send again. */
-  get #confirmed(): number {
-    return this.journal?.received ?? this.#receiver.received;
+  /** Number of the client's messages that may be acknowledged: in a cluster, of those that the engine has recorded. */
+  get #acknowledgeable(): number {
+    return this.journal?.recordedReceived ?? this.#receiver.received;
   }
 
   // --- Streams -------------------------------------------------------------------------------------
 
   /** Whether a client that has received this many messages can be sent all the others. */
   canResume(received: number): boolean {
-    // A closed session writes nothing but its close event.
-    const oldest = this.lifecycle.isClosed ? 0 : this.#sender.oldest;
+    const oldest = this.lifecycle.isClosed ? 0 : this.#sender.oldest; // if closed, only the close event is sent
     return received >= oldest && received <= this.#sender.sent;
   }
 
   /**
-   * Makes `stream` the stream of the session instead of a previous one. Writes what the client lacks.
+   * Attaches a stream, which replaces a previous one, and writes the messages that the client lacks.
    *
    * @param received number of messages that the client has received; {@link canResume} must hold.
    * @param acceptsBinary whether the client accepts messages that are not JSON.
@@ -149,15 +148,15 @@ export class Session
     this.#lastActivityAt = performance.now();
     this.lifecycle.onAttached();
     const previous = this.#sender.stream;
-    const counts = { resumed: this.#wasAttached, sent: received, received: this.#confirmed };
+    const counts = { resumed: this.#wasAttached, sent: received, received: this.#acknowledgeable };
     this.#sender.attach(stream, counts, acceptsBinary);
     this.#wasAttached = true;
     if (previous) {
-      previous.destroy();
+      previous.destroy(); // `onStreamClosed` ignores it
       this.lifecycle.emitIfOpen('disconnect');
     }
     if (isReconnection) this.lifecycle.emitIfOpen('reconnect');
-    if (stream.isPoll && !isContinued) this.ping(); // answers at once: the client learns that it is connected
+    if (stream.isPoll && !isContinued) this.ping(); // ends the poll: the client learns that it is connected
     return isReconnection;
   }
 
@@ -185,7 +184,7 @@ export class Session
     if (this.dialect.acknowledges && isSilent) {
       stream.destroy();
     } else if (stream.isWritable) {
-      const counts = { sent: this.#sender.written, received: this.#confirmed };
+      const counts = { sent: this.#sender.written, received: this.#acknowledgeable };
       stream.write(Buffer.from(this.dialect.ping(counts)));
     }
   }
@@ -205,9 +204,9 @@ export class Session
   }
 
   /**
-   * Sends a message that other sessions are sent as well. Has no effect unless the session is open.
+   * Sends a message that is sent to other sessions as well. Has no effect if the session is not open.
    *
-   * @returns false if the session is to be closed for it: see {@link failBroadcast}.
+   * @returns false if {@link failBroadcast} must be called, which closes the session.
    */
   sendPrepared(message: PreparedMessage): boolean {
     return !this.lifecycle.isOpen || this.#sender.sendPrepared(message);
@@ -220,14 +219,14 @@ export class Session
     return true;
   }
 
-  /** Runs a change of the session: in a cluster, after the broadcasts that this node has sent before. */
+  /** Runs a change of the session: in a cluster, when all broadcasts that this node has sent so far are delivered. */
   inOrder(change: (journal: Journal | undefined) => void): void {
     const { journal } = this;
     if (journal) journal.inOrder(() => change(journal));
     else change(undefined);
   }
 
-  /** Closes a session that does not accept the message (1003), or exceeds `maxBufferedAmount` with it (1008). */
+  /** Closes the session: it does not accept the message (1003), or exceeds `maxBufferedAmount` because of it (1008). */
   failBroadcast(message: PreparedMessage): void {
     this.#sender.failBroadcast(message);
   }
@@ -236,7 +235,7 @@ export class Session
    * Handles the body of a duplex POST.
    *
    * @param size of the body in bytes.
-   * @returns undefined if the engine is to record the batch, and then tells the owner of the session.
+   * @returns undefined if the batch must be recorded with `ClusterEngine.take`, which notifies the owner.
    * @throws SseRequestError if the batch is not accepted.
    */
   async receiveBatch(envelope: Envelope, size: number): Promise<PostResponse | undefined> {
@@ -248,7 +247,7 @@ export class Session
       return { received: this.#receiver.received, closed: true };
     }
     this.lifecycle.rejectIfClosed();
-    if (close && journal) return undefined; // the engine records it first, as for another node
+    if (close && journal) return undefined; // recorded first, so that no owner can lose the close
     this.onActivity();
     if (this.recordedInput && (id > this.#receiver.received || ack > this.#sender.sent)) {
       await this.recordedInput.verify(id);
@@ -273,7 +272,7 @@ export class Session
       this.lifecycle.terminate(close);
       return { received: this.#receiver.received, closed: true };
     }
-    return { received: this.#confirmed };
+    return { received: this.#acknowledgeable };
   }
 
   receiveRecorded(recorded: RecordedMessages): void {
@@ -308,7 +307,7 @@ export class Session
     return { received: this.#receiver.received };
   }
 
-  /** Dart dialect: a message was rejected; its number is not sent again [dart]. */
+  /** Dart dialect: consumes the number of a message that was rejected and is not sent again [dart]. */
   skip(number: number): void {
     this.#receiver.skip(number);
   }
@@ -329,7 +328,6 @@ export class Session
     this.journal?.acknowledge(count);
   }
 
-  /** Number of messages that may be written. */
   get released(): number {
     return this.journal?.released ?? Infinity;
   }
@@ -342,15 +340,16 @@ export class Session
   }
 
   onMissingMessage(number: number): void {
-    const reason = `message ${number} did not arrive within ${this.options.reorderTimeout} ms (option "reorderTimeout")`;
+    const { reorderTimeout } = this.options;
+    const reason = `message ${number} did not arrive within ${reorderTimeout} ms (option "reorderTimeout")`;
     this.fail({ code: CloseCode.protocolError, reason });
   }
 
   // --- The end -------------------------------------------------------------------------------------
 
   /**
-   * Closes a session that exceeded a limit. Messages that are not written yet are discarded; the client
-   * receives the close event now or when it reconnects.
+   * Closes a session that cannot continue. Messages that are not written yet are discarded; the client receives the
+   * close event now or when it reconnects.
    */
   fail(close: Close): void {
     if (this.lifecycle.isClosed) return;

@@ -8,7 +8,7 @@ import type { EventArguments, SseConnectionEvents } from './connection-events';
 import { checkRoom } from './rooms';
 import type { Rooms } from './rooms';
 
-/** What a connection needs from its session. */
+/** What a connection needs of its session. */
 export interface ConnectionSession {
   readonly id: string;
   readonly principal: string | undefined;
@@ -21,7 +21,7 @@ export interface ConnectionSession {
   readonly unacknowledgedAmount: number;
   readonly subprotocol: string;
   readonly flow: FlowControl;
-  /** @throws TypeError if the message has no encoding, or the client's dialect does not have it. */
+  /** @throws TypeError as {@link SseConnection.send} does. */
   send(message: unknown): boolean;
   /** Runs a change of the session. In a cluster, the journal records it. */
   inOrder(change: (journal: ConnectionJournal | undefined) => void): void;
@@ -46,7 +46,7 @@ export interface ConnectionLifecycle {
 export interface FlowControl {
   pause(): void;
   resume(): void;
-  /** Delivers what has arrived, unless the application has paused. */
+  /** Delivers what has arrived in order, unless the connection is paused. */
   start(): void;
 }
 
@@ -74,7 +74,10 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
   /** Value of {@link readyState}. */
   static readonly CLOSED = 3;
 
-  /** The GET request that opened the session. */
+  /**
+   * The GET request that opened the session. If this node has taken the session over from another one: the GET that
+   * resumed it here, or a request without headers if the client had not reconnected yet.
+   */
   readonly request: Req;
   /** Arbitrary data of the application for this connection. @default undefined */
   data: unknown = undefined;
@@ -132,8 +135,8 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
 
   /**
    * Data of the application that belongs to the session: any JSON-serialisable value, or undefined. In a cluster it
-   * moves with the session, and a `message` listener changes it exactly once. Assign a new value to change it; changes
-   * inside of the value are not recorded.
+   * moves with the session, and an assignment in a `message` listener takes effect exactly once. Assign a new value to
+   * change it: changes inside of the value are not recorded.
    *
    * @throws TypeError on assignment of a value that is not JSON-serialisable.
    * @default undefined
@@ -148,7 +151,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
     this.#session.inOrder((journal) => journal?.recordState(json));
   }
 
-  /** The subprotocol that `handleProtocols` of the middleware has chosen, or ''. It is not kept when a session moves. */
+  /** The subprotocol that `handleProtocols` of the middleware has chosen, or ''. Also '' at a node that took over. */
   get subprotocol(): string {
     return this.#session.subprotocol;
   }
@@ -166,14 +169,14 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
     return this.#session.lifecycle.readyState;
   }
 
-  /** Bytes that were sent and that no socket has accepted yet. At most `maxBufferedAmount`. */
+  /** Bytes that were sent and that no socket has accepted yet. */
   get bufferedAmount(): number {
     return this.#session.bufferedAmount;
   }
 
   /**
-   * Bytes that were sent and that the client has not acknowledged. It acknowledges after 256 KiB, 2,048
-   * messages or one minute, so do not wait for this to become 0.
+   * Bytes that were sent and that the client has not acknowledged. With the default options it acknowledges
+   * after 256 KiB, 2,048 messages or one minute, so do not wait for this to become 0.
    */
   get unacknowledgedAmount(): number {
     return this.#session.unacknowledgedAmount;
@@ -291,7 +294,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
   }
 
   #openStream(): ReadableStream<Incoming> {
-    // Before the listener is added, so that the reader and not the listener starts the delivery.
+    // Paused before the listener is added, so that the reader and not the listener starts the delivery.
     this.#session.flow.pause();
     let removeListeners = () => {};
     return new ReadableStream<Incoming>(

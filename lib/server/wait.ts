@@ -1,11 +1,11 @@
-/** Resolves after so many milliseconds. Does not keep the process alive. */
+/** Resolves after a number of milliseconds. Does not keep the process alive. */
 export function wait(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds).unref());
 }
 
 /**
- * Resolves or rejects as `promise` does, or with the result of `onTimeout` after so many milliseconds. Does not keep
- * the process alive.
+ * Resolves or rejects as `promise` does, or after a number of milliseconds as `onTimeout` does. Does not keep the
+ * process alive.
  */
 export function waitAtMost<Result>(
   milliseconds: number,

@@ -1,0 +1,49 @@
+import type {
+  CommitResult,
+  RecordedMessages,
+  SessionChanges,
+  StoredSession,
+} from './cluster-engine';
+import type { SessionLog } from './session-log';
+
+/** What a journal needs of its node. */
+export interface JournalNode {
+  /** Position of the last broadcast that this node has processed. */
+  readonly position: number;
+  /** For each node, the number of its last broadcast that was processed here. A copy. */
+  readonly lastNumbers: Record<string, number>;
+  /** Whether all broadcasts that this node has sent so far are delivered to its sessions. */
+  readonly hasDeliveredOwnBroadcasts: boolean;
+  /** Calls back when all broadcasts that this node has sent so far are delivered. */
+  afterOwnBroadcasts(callback: () => void): void;
+  /**
+   * Repeats a commit until the engine answers it.
+   *
+   * @returns undefined if this node is not the owner any more; `'restored'` if the engine had lost the session, which
+   * was then restored without these changes.
+   */
+  commit(
+    id: string,
+    epoch: number,
+    changes: SessionChanges,
+  ): Promise<CommitResult | 'restored' | undefined>;
+  /** Reads the messages that other nodes have recorded. Returns undefined if this node is not the owner any more. */
+  read(id: string, epoch: number, first: number): Promise<RecordedMessages | undefined>;
+  /** Dart dialect: makes the lowest number that waits the first one. */
+  startNumbering(id: string, epoch: number): Promise<void>;
+}
+
+/** The state of a session when a node becomes its owner. */
+export interface JournalStart extends Pick<
+  StoredSession,
+  | 'epoch'
+  | 'sequence'
+  | 'received'
+  | 'handled'
+  | 'unhandled'
+  | 'state'
+  | 'lastNumbers'
+  | 'numbering'
+> {
+  log: SessionLog;
+}

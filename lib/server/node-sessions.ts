@@ -1,0 +1,31 @@
+import type { PositionedBroadcast, RecordedMessages } from './cluster-engine';
+
+/** What a node needs of the sessions that it owns. */
+export interface NodeSessions {
+  /** Sends a broadcast to the sessions that it is for. */
+  deliverBroadcast(broadcast: PositionedBroadcast): void;
+  /** Another node has recorded messages for a session of this node. */
+  onTaken(id: string, recorded: RecordedMessages): void;
+  /** The engine has messages for a session, which are to be read. */
+  onRecorded(id: string): void;
+  /**
+   * Another node is about to claim a session of this node.
+   *
+   * @param isOptional whether it claims the session only if that has no stream.
+   */
+  onReleaseRequested(id: string, claimant: string, isOptional: boolean): void;
+  /** The owner has released a session, as `ClusterNode.requestRelease` asked for. */
+  onReleased(id: string): void;
+  /** Writes all sessions to the engine, which has lost its data. Rejects if that fails. */
+  restoreAll(): Promise<void>;
+  /** Writes a session to the engine, which has lost commits of it. Rejects if that fails. */
+  restore(id: string): Promise<void>;
+  /** Takes over the sessions of a node whose lease has expired. */
+  adoptFrom(nodeId: string): Promise<void>;
+  /** A call to the engine has failed, after the previous one has succeeded. */
+  onEngineFailed(error: unknown): void;
+  /** The engine answers again. */
+  onEngineAnswered(): void;
+  /** The engine has not answered for so long that other nodes may own the sessions by now. */
+  onEngineSilent(): void;
+}
