@@ -80,7 +80,7 @@ describe('The doctor', () => {
 
   it('prints a line for each finding, with its remedy', async () => {
     const { out } = await runCommand('doctor', await openChannel(), '--idle', '0');
-    expect(out).toContain('ok       The server is a server of sse-duplex.\n');
+    expect(out).toContain('ok       The server runs sse-duplex.\n');
     expect(out).toContain('\n         If your users open many tabs, serve HTTP/2 (over HTTPS).\n');
   });
 
@@ -216,10 +216,10 @@ describe('The doctor', () => {
     ],
     [
       'a redirect without an address',
-      'a redirect (304) to nowhere',
+      'a redirect (304) to an unknown address',
       (_, response) => response.writeHead(304).end(),
     ],
-    ['nothing at all', 'nothing known (HTTP 200)', (_, response) => response.end()],
+    ['nothing at all', 'of an unknown type (HTTP 200)', (_, response) => response.end()],
     [
       'an error of its own form',
       'HTTP 418, and not from sse-duplex: {"code":"teapot","message":"short"}',

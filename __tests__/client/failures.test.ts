@@ -246,7 +246,7 @@ describe('The fetch of an SseClient', () => {
     const response = new Response('', { headers: { 'Content-Type': 'text/event-stream' } });
     Object.defineProperty(response, 'body', { value: { pipe() {} } }); // as node-fetch
     (await request('GET')).respond(response);
-    const reason = 'the body of a response is no ReadableStream: change the option "fetch"';
+    const reason = 'the body of a response is not a ReadableStream: change the option "fetch"';
     expect(await closed).toMatchObject({ code: 1006, reason, wasClean: false });
     expect(errors).toMatchObject([{ message: reason }]);
     await turn();

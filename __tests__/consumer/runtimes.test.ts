@@ -113,7 +113,7 @@ describe('SseClient delivers each message once, calls each handler once, and clo
     const url = await openEcho();
     expect(JSON.parse(await run(process.execPath, ['node-fetch.mjs', url]))).toEqual({
       ...COMPLETE,
-      rejection: 'the body of a response is no ReadableStream: change the option "fetch"',
+      rejection: 'the body of a response is not a ReadableStream: change the option "fetch"',
     });
   });
 });

@@ -277,7 +277,7 @@ describe('A mistake on the way to the channel is named', () => {
     [
       'a fetch whose responses have no stream of the Web platform',
       { client: { fetch: fetchWithoutStream } },
-      { close: 'the body of a response is no ReadableStream: change the option "fetch"' },
+      { close: 'the body of a response is not a ReadableStream: change the option "fetch"' },
     ],
   ])('%s', async (_, situation, texts) => {
     expect(await provoke(situation, texts)).toMatchObject(texts);
