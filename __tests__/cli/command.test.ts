@@ -95,7 +95,7 @@ describe('A command that talks to a server', () => {
     expect(connections[0]!.request.headers['x-test']).toBe('a: b');
   });
 
-  it('stays connected after -x for as long as -w says, and for ever with -1', async () => {
+  it('stays connected after -x with -w, and with -1 until it is interrupted', async () => {
     const { url, connections } = await open();
     const command = startCommand([url, '-x', '1', '--wait=-1']);
     await command.says('connected');
@@ -106,7 +106,7 @@ describe('A command that talks to a server', () => {
     expect(await runCommand(url, '-x', '1', '-w', '0.05')).toMatchObject({ code: 0 });
   });
 
-  it('reports that the stream was lost and is back', async () => {
+  it('reports that it was disconnected and has reconnected', async () => {
     const { url, server, connections } = await open();
     const command = startCommand([url]);
     await command.says('connected');
@@ -134,7 +134,7 @@ describe('A command that talks to a server', () => {
     expect(err).toContain('gave up after 3 attempts\n');
   });
 
-  it('ends at once if it was interrupted before', async () => {
+  it('exits with 1 if it is interrupted before it is connected', async () => {
     const { url } = await open();
     const command = startCommand([url]);
     command.interrupt();
@@ -166,7 +166,7 @@ describe('A command that talks to a server', () => {
     expect(received).toEqual(Array(400).fill(line));
   }, 20_000);
 
-  it('closes the session when its output is not read any more', async () => {
+  it('closes the session when its output is closed', async () => {
     const { url } = await open();
     const command = startCommand([url]);
     await command.says('connected');
@@ -213,7 +213,7 @@ describe('A command that listens', () => {
     });
   });
 
-  it('says on a terminal who sent what, who was rejected, and who has left', async () => {
+  it('prints on a terminal which client has sent what, and reports rejected requests and closed sessions', async () => {
     const { command, url } = await listen(true);
     const client = startCommand([url]);
     client.stdin.end('hello\n');
@@ -225,13 +225,13 @@ describe('A command that listens', () => {
     expect((await fetch(url.replace('/channel', '/'))).status).toBe(404);
   });
 
-  it('stops when its output is not read any more', async () => {
+  it('exits with 0 when its output is closed', async () => {
     const { command } = await listen(false);
     command.stdout.destroy(new Error('write EPIPE'));
     expect(await command.exitCode).toBe(0);
   });
 
-  it('says who is disconnected', async () => {
+  it('reports which client is disconnected', async () => {
     const { command, url } = await listen(false);
     const address = `${url}?sseClientId=by-hand`;
     const stream = new AbortController();
@@ -240,7 +240,7 @@ describe('A command that listens', () => {
     await command.says('by-hand: disconnected\n');
   });
 
-  it('ends if it is interrupted before it listens', async () => {
+  it('exits with 0 if it is interrupted before it listens', async () => {
     const command = startCommand(['--listen', '0']);
     command.interrupt();
     expect(await command.exitCode).toBe(0);

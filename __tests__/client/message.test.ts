@@ -53,8 +53,8 @@ describe('decodeIncoming', () => {
   });
 });
 
-describe('base64 where the platform has methods for it', () => {
-  it('uses them', () => {
+describe('The methods of the platform for base64', () => {
+  it('are used where they exist', () => {
     const calls: string[] = [];
     const { prototype } = Uint8Array;
     Object.assign(Uint8Array, {

@@ -112,7 +112,7 @@ describe('The engine on Redis', () => {
     await engine.stop();
   });
 
-  it('asks to be given a session again if it has lost an earlier commit', async () => {
+  it('requests a session again if it has lost an earlier commit', async () => {
     const admin = await connectAdmin();
     await admin.flushAll();
     const engine = await startEngine();
@@ -234,7 +234,7 @@ describe('The engine on Redis', () => {
     await engine.stop();
   });
 
-  it('rejects broadcasts for a log that it has lost, and other errors of Redis', async () => {
+  it('numbers broadcasts, rejects those for a log that it has lost, and rejects on errors of Redis', async () => {
     const admin = await connectAdmin();
     await admin.flushAll();
     const engine = await startEngine();

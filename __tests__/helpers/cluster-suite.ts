@@ -16,11 +16,11 @@ import { waitFor } from './wait-for';
 /** A node whose connection to the engine can fail. */
 export interface FaultyNode extends TestNode {
   engine: FaultyEngine;
-  /** Ends the node without a chance to do anything. */
+  /** Ends the node at once: it writes nothing to the engine and sends nothing. */
   kill(): void;
 }
 
-/** Creates engines that share one database, and functions that damage it. */
+/** Creates engines that share one database, whose data it can delete. */
 export interface EngineSource {
   create(): { engine: ClusterEngine; disconnect(): void };
   /** Loses all data. */
@@ -37,7 +37,7 @@ interface Route {
   post: number;
 }
 
-/** Describes what sessions can rely on in a cluster. */
+/** Defines the tests that every engine has to pass. */
 export function describeCluster(name: string, openSource: () => Promise<EngineSource>): void {
   describe(`Several nodes that share ${name}`, () => {
     let source: EngineSource;
@@ -45,7 +45,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       source = await openSource();
     });
 
-    /** Starts nodes whose application does `accept` with each connection. */
+    /** Starts nodes whose application calls `accept` with each connection. */
     async function startNodes(
       count: number,
       accept: (connection: NodeConnection, node: FaultyNode) => void = () => {},
@@ -251,7 +251,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect(() => sse.broadcast('x', () => true)).toThrow(/^with the option "cluster", broadcast/);
     });
 
-    it('reject POSTs and streams of others, at every node, as those of an unknown session', async () => {
+    it('reject POSTs with another principal or token, and streams without a token, at every node', async () => {
       const authorize = ({ headers }: { headers: Record<string, unknown> }) =>
         String(headers['x-user']);
       const nodes = await startNodes(2, echo, { authorize });
@@ -294,7 +294,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       await waitForAsync(async () => (await source.countSessions()) === 0);
     });
 
-    it('tell a client at another node that the session was closed', async () => {
+    it('send the close of a session to its client at another node', async () => {
       const nodes = await startNodes(2);
       const route = { get: 0, post: 0 };
       const client = connect(nodes, route);
@@ -312,7 +312,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       await waitForAsync(async () => (await source.countSessions()) === 0);
     });
 
-    it('deliver again what a killed node had not handled, and nothing else', async () => {
+    it('deliver again only what a killed node had not handled', async () => {
       const log: unknown[] = [];
       let killAt: unknown = 'b';
       const nodes = await startNodes(2, (connection, node) => {
@@ -342,7 +342,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect(nodes[1]!.connections[0]!.state).toEqual(['a', 'b', 'c']);
     });
 
-    it('deliver to the next node, as redelivered, what was recorded and not handled', async () => {
+    it('deliver at the next node, as redelivered, what was recorded and not handled', async () => {
       const log: unknown[] = [];
       const nodes = await startNodes(2, (connection, node) => {
         if (node === nodes[0]) return; // nobody listens here
@@ -400,13 +400,13 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       const client = connect(nodes, route);
       const messages = messagesOf(client);
       await next(client, 'open');
-      const events = [...eventsOf(client, 'sessionlost'), ...eventsOf(client, 'close')];
+      const [lost, ends] = [eventsOf(client, 'sessionlost'), eventsOf(client, 'close')];
       route.get = route.post = 1;
       await nodes[0]!.sse.close();
       await next(client, 'reconnect');
       client.send('x');
       await waitFor(() => messages.length === 1);
-      expect([events, closes]).toEqual([[], []]);
+      expect([lost, ends, closes]).toEqual([[], [], []]);
     });
 
     it('adopt the sessions of a killed node, deliver what their clients sent, and close them', async () => {
@@ -445,7 +445,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect(log).toHaveLength(4);
     }, 20_000);
 
-    it('tell a client at another node why its session was closed by a limit', async () => {
+    it('send the close for an exceeded limit to a client at another node', async () => {
       const nodes = await startNodes(2, undefined, { maxBufferedAmount: 1_000 });
       const { token, stream } = await openDuplex(nodes[0]!.url, 'a');
       const [connection] = nodes[0]!.connections as [NodeConnection];
@@ -491,7 +491,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect((await send(1_024, [2])).json).toEqual({ received: 1_025 });
     });
 
-    it('close a session with 1011 if messages are missing that were confirmed', async () => {
+    it('close a session with 1011 if acknowledged messages are missing', async () => {
       const closes: unknown[] = [];
       const nodes = await startNodes(2, (connection) => {
         connection.on('message', () => {});
@@ -525,7 +525,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       });
     });
 
-    it('write a session again of which the engine has lost a commit', async () => {
+    it('write a session again if the engine has lost a commit of it', async () => {
       const [node] = (await startNodes(1, echo)) as [FaultyNode];
       const client = connect([node], { get: 0, post: 0 });
       const messages = messagesOf(client);
@@ -664,7 +664,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect(published[1]).toEqual([{ path: '/sse' }]);
     });
 
-    it('repeat what an engine that fails did not confirm', async () => {
+    it('repeat the calls that a failing engine has not answered', async () => {
       const nodes = await startNodes(2, (connection) => {
         connection.join('board');
         connection.on('message', (message) => {
