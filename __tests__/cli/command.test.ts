@@ -45,7 +45,7 @@ describe('The command line', () => {
     [['doctor', 'http://a/', '-x', '1'], '--execute does not go with doctor'],
     [['--listen', '0', '--idle', '1'], '--idle does not go with --listen'],
     [['http://user:secret@localhost/sse'], 'pass a header with -H'],
-  ])('says what is wrong with %j', async (args, text) => {
+  ])('reports what is wrong with %j', async (args, text) => {
     const { code, out, err } = await runCommand(...args);
     expect({ code, out }).toEqual({ code: 2, out: '' });
     expect(err).toContain(text);
@@ -83,7 +83,7 @@ describe('A command that talks to a server', () => {
     expect(command.out).toBe('text\n["list"]\n<3 bytes>\n');
   });
 
-  it('sends the messages of -x with the headers of -H, by polls if it is told to, and closes', async () => {
+  it('sends the messages of -x with the headers of -H and the transport of --transport, and closes', async () => {
     const { url, received, connections } = await open();
     const args = ['-x', '1', '-x', 'two', '-H', 'X-Test: a: b', '--transport', 'poll', url];
     expect(await runCommand(...args)).toEqual({
@@ -175,7 +175,7 @@ describe('A command that talks to a server', () => {
     expect(command.err).toContain('closed: 1000\n');
   });
 
-  it('says which line was not sent', async () => {
+  it('reports which line was not sent', async () => {
     const { url, connections } = await open();
     const command = startCommand([url]);
     await command.says('connected');

@@ -208,7 +208,7 @@ describe('A message that is too long for an SseClient', () => {
     expect(waiting()).toBe(0);
   });
 
-  it('fails the attempt to connect when it comes before hello', async () => {
+  it('makes the attempt to connect fail when it comes before hello', async () => {
     const { client, next: request } = start();
     const failed = next(client, 'error');
     const get = await request('GET');

@@ -25,7 +25,7 @@ describe('encodeOutgoing', () => {
     expect(decodeOutgoing(encoded)).toEqual({ a: 'é' });
   });
 
-  it('knows the size of a Blob before its bytes are read', async () => {
+  it('computes the size of a Blob before its bytes are read', async () => {
     const blob = new Blob([bytes.subarray(0, 4)]);
     const encoded = encodeOutgoing(blob);
     expect(encoded).toMatchObject({ json: undefined, byteLength: 18 });

@@ -772,7 +772,7 @@ describe('The close of an SseClient', () => {
     });
   });
 
-  it('is given up after 10 s, with the unacknowledged messages', async () => {
+  it('ends after 10 s without a response, with the unacknowledged messages', async () => {
     useFakeTimeouts();
     const { client, next: request } = await startOpen({}, { heartbeat: 100_000 });
     const closes = eventsOf(client, 'close');

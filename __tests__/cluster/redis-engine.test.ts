@@ -48,7 +48,7 @@ describe('The engine on Redis', () => {
     },
   );
 
-  it('rejects a command that is not answered in time, and says which', async () => {
+  it('rejects a command that is not answered in time, and names it', async () => {
     const admin = await connectAdmin();
     const engine = redisCluster(await connectRedis('ioredis', redis.port), {
       commandTimeout: 1_000,

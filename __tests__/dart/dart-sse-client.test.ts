@@ -228,7 +228,7 @@ describe('The stream of a DartSseClient', () => {
 });
 
 describe('The close of a DartSseClient', () => {
-  it('is given up after 10 s with the messages that are left', async () => {
+  it('ends after 10 s without a response, with the unacknowledged messages', async () => {
     useFakeTimeouts();
     const { client } = await startOpen();
     const closes = eventsOf(client, 'close');

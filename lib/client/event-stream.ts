@@ -28,7 +28,7 @@ export interface EventStreamHandler {
   onEvent(type: string, data: string): boolean;
   /** Handles an error response. */
   onError(error: ErrorResponse): void;
-  /** Ends the session because of an error that a repeated request would meet again. */
+  /** Ends the session because of an error that would occur again. */
   fail(close: Close): void;
   /** See `SessionHost`. */
   backpressure(): Promise<void> | undefined;
@@ -85,7 +85,7 @@ export function createEventStream(handler: EventStreamHandler) {
       if (!isWanted()) return;
       if (transport.onEnd(progress)) continue;
       if (isPoll && progress.hasEvents && reason === RESPONSE_ENDED) {
-        // A poll with nothing but a ping that ends early may come from a cache: back off.
+        // A poll that ends early, with nothing but a ping, may come from a cache: back off.
         if (progress.hasNews || performance.now() - startedAt >= STABLE_AFTER) attempt = 0;
         else await wait(0);
         continue;

@@ -65,7 +65,7 @@ export type Handler<E extends Event> = ((event: E) => void) | null;
 
 /** Options of a listener: those of the platform's `EventTarget`. */
 export interface SseListenerOptions {
-  /** Only distinguishes listeners, since a client has no parent node. @default false */
+  /** Has no effect other than to distinguish listeners: a client has no parent node. @default false */
   capture?: boolean;
   /** Whether the listener is removed when it is called. @default false */
   once?: boolean;

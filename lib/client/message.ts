@@ -11,7 +11,7 @@ const INDEX_SIZE = 8;
 export interface OutgoingMessage {
   /** The message as JSON; bytes are a string of base64. Undefined until a Blob is read. */
   json: string | undefined;
-  /** Whether it is bytes. */
+  /** Whether the message is binary. */
   readonly isBinary: boolean;
   /** Size of its part of the body, in bytes. */
   readonly byteLength: number;

@@ -59,7 +59,7 @@ export function openSession(
   let id = '';
   /** The last `hello`, while the session is open. */
   let session: Hello | undefined;
-  /** The code and reason of the close, from its beginning on. */
+  /** The code and reason of the close; undefined until it begins. */
   let closing: Close | undefined;
   /** If the server has lost the session: milliseconds until a new one may be opened. */
   let renewDelay: number | undefined;
@@ -216,7 +216,7 @@ export function openSession(
   /** Sends what is left, then `close`. With the response, each side knows what the other has received. */
   function closingHandshake(close: Close): void {
     closing = close;
-    stream.wake(); // ends the back-off, because no other stream may be wanted
+    stream.wake(); // ends the back-off: another stream may not be wanted any more
     // Before the session is open, wait only if there are messages to send, or if a GET is under way: it may have opened
     // a session on the server, which the client has to close.
     const isWaiting = session || buffer.length || stream.isRequesting();
