@@ -103,7 +103,9 @@ describe('A command that talks to a server', () => {
     await command.prints('"later"');
     command.interrupt();
     expect(await command.exitCode).toBe(0);
+    const start = performance.now();
     expect(await runCommand(url, '-x', '1', '-w', '0.05')).toMatchObject({ code: 0 });
+    expect(performance.now() - start).toBeGreaterThanOrEqual(50);
   });
 
   it('reports that it was disconnected and has reconnected', async () => {
