@@ -298,7 +298,7 @@ describe('the public API', () => {
     expect(undocumented(entry, program)).toEqual([]);
   });
 
-  it('would fail this test without the docstrings of members', () => {
+  it('is checked for members without a docstring', () => {
     const source = `
       /** Documented. */
       export class A {

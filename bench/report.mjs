@@ -2,7 +2,7 @@ import { cpus } from 'node:os';
 import { baselineName } from './compare.mjs';
 import { median } from './statistics.mjs';
 
-/** Returns the head of the report: the machine, the versions and how to read the tables. */
+/** Returns the beginning of the report: the machine, the versions and how to read the tables. */
 export function describeRun(rounds, versions) {
   const peers = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   return `# Results
@@ -14,7 +14,7 @@ Each cell: the median, (minimum – maximum), and × the median of its ratios to
 `;
 }
 
-/** Returns the head of the report of a comparison with a baseline. */
+/** Returns the beginning of the report of a comparison with a baseline. */
 export function describeComparison(rounds, baseline) {
   return `# Comparison with ${baseline}
 

@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openTestbed } from './testbed.mjs';
 
-/** Milliseconds after which a round that has not ended is given up. */
+/** Milliseconds after which a round fails. */
 const ROUND_TIMEOUT = 90_000;
 
 /**
  * Measures the peers of a scenario in turn. The order changes with each round, so that no peer always
- * runs after the same one. Returns the samples of each peer, one per round, or why its results are void.
+ * runs after the same one. Returns the samples of each peer, one per round, and, if a round failed, why
+ * its results are void.
  */
 export async function measure(scenario, rounds, size) {
   const names = Object.keys(scenario.peers);

@@ -1,4 +1,4 @@
-// Measures sse-duplex beside its peers. README.md describes what is measured.
+// Compares sse-duplex with its peers. README.md describes what is measured.
 //
 //   npm run bench                       all scenarios; writes RESULTS.md and growth.svg
 //   npm run bench broadcast echo        some scenarios; prints their tables
@@ -60,7 +60,7 @@ const modified = (path) => statSync(here(path), { throwIfNoEntry: false })?.mtim
 if (modified('node_modules/.package-lock.json') < modified('package-lock.json')) npm('.', 'ci');
 npm('..', 'run', 'build', '--silent');
 
-// These modules import what npm has installed and built just now.
+// These modules import the packages that npm has just installed, and the build.
 const { measure } = await import('./rounds.mjs');
 const { describeComparison, describeRun, tabulate, tabulateComparison } =
   await import('./report.mjs');

@@ -95,9 +95,9 @@ export async function openTestbed({ server, argument = '', open, build }) {
 
 /**
  * Keeps this process from sleeping, until the returned function is called. On one machine, a process
- * that writes to a sleeping process pays for waking it, on a virtual machine more than for the write
- * itself. A server that sends over a network does not pay this, and here only servers that are faster
- * than their clients would.
+ * that writes to a sleeping process uses CPU time to wake it: on a virtual machine, more than for the
+ * write itself. A server that sends over a network does not have this cost. Here only servers that are
+ * faster than their clients would have it.
  */
 function stayAwake() {
   let immediate;

@@ -10,8 +10,8 @@ const NODES = ['node 1', 'node 2', 'node 3'];
 const RESTART_DELAY = 3000; // ms
 const SERVER = fileURLToPath(new URL('server.mjs', import.meta.url));
 
-const children = new Map(); // by the name of the node
-const ports = new Map(); // of the nodes that listen, by name
+const children = new Map(); // processes of the nodes, by name
+const ports = new Map(); // ports of the nodes that listen, by name
 let isStopping = false;
 
 const redis = await startRedis().catch(({ message }) => {
@@ -50,7 +50,7 @@ async function startNode(name) {
 async function stop(signal) {
   isStopping = true;
   const ended = [...children.values()].map((child) => once(child, 'exit'));
-  // Ctrl+C reaches the nodes as well.
+  // With Ctrl+C (SIGINT) the terminal sends the signal to the nodes as well.
   if (signal === 'SIGTERM') for (const child of children.values()) child.kill(signal);
   await Promise.all(ended);
   redis.stop();

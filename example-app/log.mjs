@@ -1,11 +1,11 @@
-/** The name under which the entries of one page are numbered. Entries that the server makes have no number. */
+/** Returns the name of an author's page. Each page numbers its own entries. Entries of the server have no number. */
 export const pageOf = ({ by, page }) => `${by}/${page}`;
 
 const MAX_PAGES = 1000;
 
 /**
- * The log of the board: it numbers entries and passes each to `onentry`, in the order of the numbers. This one is for a
- * server that is a single process. `redis-log.mjs` has the same interface.
+ * The log of the board: it numbers entries and passes each to `onentry`, in the order of the numbers. This class is for
+ * a single server process. The class in `redis-log.mjs` has the same interface.
  */
 export class MemoryLog {
   onentry = () => {};
@@ -31,7 +31,7 @@ export class MemoryLog {
   }
 
   #setLast(page, n) {
-    this.#numbers.delete(page); // The first one in the map is the one that was silent for longest.
+    this.#numbers.delete(page); // Keeps the map in the order of the last entries: the oldest page is first.
     this.#numbers.set(page, n);
     if (this.#numbers.size > MAX_PAGES) this.#numbers.delete(this.#numbers.keys().next().value);
   }

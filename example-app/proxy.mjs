@@ -6,18 +6,17 @@ export function createProxy(listPorts) {
   let count = 0;
   return createServer((request, response) => {
     const ports = listPorts();
-    const refuse = () =>
-      response.headersSent ? response.destroy() : response.writeHead(502).end();
-    if (ports.length === 0) return refuse();
+    const fail = () => (response.headersSent ? response.destroy() : response.writeHead(502).end());
+    if (ports.length === 0) return fail();
 
     const port = ports[count++ % ports.length];
     const { method, url, headers } = request;
     const outgoing = send({ host: '127.0.0.1', port, method, path: url, headers }, (incoming) => {
       response.writeHead(incoming.statusCode, incoming.headers);
       response.flushHeaders();
-      pipeline(incoming, response, () => {}); // If the node ends, so does the response.
+      pipeline(incoming, response, () => {}); // It also destroys the response if the node is killed.
     });
-    outgoing.on('error', refuse);
+    outgoing.on('error', fail);
     response.once('close', () => outgoing.destroy());
     request.pipe(outgoing);
   });

@@ -41,7 +41,7 @@ export class RedisLog {
     this.#reader.destroy();
   }
 
-  /** Adds an entry. It may be repeated: an entry that a page has sent before is ignored. */
+  /** Adds an entry. An entry that a page has sent before is ignored, so that the command may be repeated. */
   async append(entry) {
     const page = entry.n === undefined ? '' : pageOf(entry);
     const fields = [page, String(entry.n ?? 0), JSON.stringify(entry)];

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createConnection, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Starts a Redis on a free port, which keeps nothing on the disk. Returns its URL, and a function that ends it. */
+/** Starts a Redis server on a free port, without files. Returns its URL, and a function that stops it. */
 export async function startRedis() {
   const port = await findPort();
   const options = ['--port', port, '--bind', '127.0.0.1', '--save', ''];
@@ -14,7 +14,7 @@ export async function startRedis() {
     (error) => Promise.reject(error.code === 'ENOENT' ? notInstalled(error) : error),
   );
   await Promise.race([failed, waitUntilListening(port)]);
-  failed.catch(() => {}); // it is ended later
+  failed.catch(() => {}); // From now on, the exit of the server is not an error.
   return { url: `redis://127.0.0.1:${port}`, stop: () => child.kill() };
 }
 

@@ -9,7 +9,7 @@ import { parse } from './parse.mjs';
 import { Board, INKS } from './public/board.mjs';
 import { RedisLog } from './redis-log.mjs';
 
-// `npm run start:cluster` starts several nodes, which share their sessions and the log in a Redis.
+// `npm run start:cluster` starts several nodes, which share their sessions and the log in Redis.
 const { PORT = 3000, REDIS_URL, NODE_NAME } = process.env;
 const redis = REDIS_URL === undefined ? undefined : await connectRedis(REDIS_URL);
 const log = redis ? new RedisLog(redis) : new MemoryLog();
@@ -32,7 +32,7 @@ log.onentry = (entry) => {
 sse.on('connection', (connection) => {
   connection.join('board');
   connection.send({ type: 'snapshot', board, node: NODE_NAME });
-  // Another node had this session before. Its `state` came along.
+  // The session was on another node before. Its `state` has moved with it.
   if (connection.recovered) void welcome(connection);
 
   connection.on('message', (message, { redelivered }) => {
@@ -58,7 +58,7 @@ async function handleHello(connection, { key, page, name, ink }) {
 }
 
 async function welcome(connection) {
-  if (!connection.state) return; // The page has not said hello yet.
+  if (!connection.state) return; // The page has not sent `hello` yet.
   const { id: by, page, ink } = connection.state;
   const received = await log.lastOf({ by, page });
   connection.send({ type: 'you', id: by, ink, received });
@@ -78,12 +78,12 @@ function handleEvent(connection, { n, ...event }) {
   return log.append({ ...event, ...author, n });
 }
 
-// Puts into the log whether a person is here, away (the stream is lost) or gone.
+// Adds an entry to the log that says whether a person is here, away (the stream is lost) or gone.
 function mark(connection, state) {
   if (!connection.state) return;
   const { id, page, name, ink } = connection.state;
   const known = board.people.get(id);
-  // The page was reloaded, and its former session ends now.
+  // This is the session of an earlier page of the same person, who has reloaded it.
   if (state !== 'here' && known?.page !== page) return;
   return log.append({ type: 'person', id, page, name, ink, state });
 }
@@ -95,8 +95,8 @@ function leastUsedInk() {
   return uses.indexOf(Math.min(...uses));
 }
 
-// The button of the page that shows what happens if a node is killed. The node cannot confirm the message any more, so
-// the next node receives it again, and must not end as well.
+// Handles the button "Kill node". The killed node has not acknowledged the message, so the next node receives it again,
+// as redelivered, and must ignore it.
 function kill(redelivered) {
   if (NODE_NAME !== undefined && !redelivered) process.kill(process.pid, 'SIGKILL');
 }
@@ -120,8 +120,8 @@ async function stop() {
   log.close();
   redis?.destroy();
   server.close();
-  // Browsers open connections in advance. Node does not count one without a request as idle, and it
-  // would keep the process alive for a minute.
+  // Browsers open connections in advance. Node does not count a connection without a request as idle, so it would keep
+  // the process alive for a minute.
   setTimeout(() => server.closeAllConnections(), 500).unref();
 }
 process.once('SIGTERM', stop);

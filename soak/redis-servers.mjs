@@ -7,8 +7,8 @@ import { dirname, join } from 'node:path';
 
 const TESTS = ['redis', 'redis-engine', 'redis-cluster', 'adoption', 'chaos'];
 const SERVERS = [
-  // Version 6.0 has no option --cluster-port, which the shards of the tests need, and the failover that the test of
-  // Sentinels waits for does not end with it.
+  // Version 6.0 does not have the option --cluster-port, which the tests with shards need, and does not complete the
+  // failover that the test with Sentinels waits for.
   { release: 'bullseye', program: 'redis-server', tests: ['redis', 'redis-engine', 'adoption'] },
   { release: 'trixie', program: 'redis-server', tests: TESTS },
   { release: 'trixie', program: 'valkey-server', tests: TESTS },
@@ -22,14 +22,14 @@ function run(command, args, env = {}) {
   return status === 0;
 }
 
-/** Installs a server. Returns the folder of its release, and a script that starts it there. */
+/** Installs a server in a folder of its own. Returns the folder, and a script that starts the server in a chroot. */
 function install({ release, program }) {
   const root = `/var/tmp/sse-duplex-${release}-${program}`;
   if (!existsSync(join(root, 'usr/bin', program))) {
     const options = ['--variant=minbase', `--include=${program}`];
     if (!run('debootstrap', [...options, release, root])) throw new Error('debootstrap failed');
   }
-  // The server finds the files of the tests, whose names begin with the folder, by the same names.
+  // In the chroot, paths that begin with the folder lead to the same files as outside of it.
   const self = join(root, root);
   mkdirSync(dirname(self), { recursive: true });
   if (!existsSync(self)) symlinkSync('/', self);

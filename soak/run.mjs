@@ -1,4 +1,4 @@
-// Runs the long versions of the tests, and what is measured in wall-clock time: `npm run soak`, or
+// Runs the long versions of the tests, and the measurements in wall-clock time: `npm run soak`, or
 // `npm run soak chaos` for one of them. SEED=n repeats a random run. Exits with 1 if a requirement is not met.
 import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';

@@ -114,7 +114,7 @@ describe('The drop-in client in Chromium', () => {
     expect(host.errors).toEqual([]);
   });
 
-  test('delivers each message once although it is cut during traffic', async () => {
+  test('delivers each message once although its stream is cut during traffic', async () => {
     const cuts = 8;
     const down = compose('down', 200 * cuts);
     const host = await openHost();

@@ -269,7 +269,7 @@ describe('A Dart-dialect client in Chromium', () => {
     expect([...host.sse.connections]).toEqual([otherVisit.connection]);
   });
 
-  test('gets a new session after a restart of the server, and all its messages are delivered', async () => {
+  test('gets a new session after a restart of the server, and all messages that it sends then are delivered', async () => {
     const before = await Host.open();
     const pages = await Promise.all([1, 2, 3].map(() => openPage(browser, before.origin)));
     const clients = await Promise.all(pages.map((page) => openDartClient(page)));
@@ -309,7 +309,7 @@ describe('A Dart-dialect client in Chromium', () => {
     expect(after.errors).toEqual([]);
   });
 
-  test('gets a new session after the old one timed out, and all its messages are delivered', async () => {
+  test('gets a new session after the old one timed out, and all messages that it sends then are delivered', async () => {
     const host = await Host.open({ reconnectTimeout: 100 });
     const page = await openPage(browser, host.origin);
     const client = await openDartClient(page);

@@ -123,7 +123,7 @@ describe.each([
     expect(messages[3]).toBe('ArrayBuffer of 70000 bytes');
   });
 
-  test('the drop-in client delivers each message once although it is cut during traffic', async () => {
+  test('the drop-in client delivers each message once although its stream is cut during traffic', async () => {
     const cuts = 4;
     const down = compose('down', 250 * cuts);
     const host = await openHost();

@@ -20,7 +20,7 @@ import {
 
 useExampleApp('server.mjs');
 
-test('The example app keeps two boards equal while both draw and chat, and through a cut', async () => {
+test('The example app keeps two boards equal while both draw and chat, also if a stream is cut', async () => {
   const [ada, ben] = await Promise.all([openPage('Ada'), openPage('Ben')]);
 
   await Promise.all([

@@ -44,7 +44,7 @@ describe.each([
 
     afterAll(() => engine.close());
 
-    it.each(CASES)('do the same: $name', async ({ name, expected, except = [] }) => {
+    it.each(CASES)('behave alike: $name', async ({ name, expected, except = [] }) => {
       const { native, sse, page: url } = await openCaseServer(PAGE);
       const page = await engine.openPage();
       onTestFinished(() => page.close());

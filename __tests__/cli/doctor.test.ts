@@ -80,11 +80,11 @@ describe('The doctor', () => {
 
   it('prints a line for each finding, with its remedy', async () => {
     const { out } = await runCommand('doctor', await openChannel(), '--idle', '0');
-    expect(out).toContain('ok       The server is a server of sse-duplex.\n');
+    expect(out).toContain('ok       The server runs sse-duplex.\n');
     expect(out).toContain('\n         If your users open many tabs, serve HTTP/2 (over HTTPS).\n');
   });
 
-  it('watches the stream while it is idle, and says whether heartbeats arrive', async () => {
+  it('watches an idle stream, and reports that heartbeats arrive', async () => {
     const url = await openChannel({ heartbeatInterval: 20 });
     const { out } = await runCommand('doctor', url, '--idle', '0.3');
     expect(out).toContain('The stream stayed open for 0.3 s, and heartbeats arrived.');
@@ -99,7 +99,7 @@ describe('The doctor', () => {
     });
   });
 
-  it('recognises HTTP/2 and rejects a certificate that is not trusted', async () => {
+  it('reports a certificate that is not trusted', async () => {
     const create = (listener: RequestListener) =>
       createTlsServer({ key: certificate, cert: certificate, ALPNProtocols: ['h2'] }, listener);
     const origin = await serve((_, response) => response.end(), create as never);
@@ -133,7 +133,7 @@ describe('The doctor', () => {
     });
   });
 
-  it('says that clients poll where no event of a stream arrives', async () => {
+  it('reports that clients poll if no event of a stream arrives', async () => {
     const url = await openChannel({}, ({ method, url: path }) => {
       return method === 'GET' && !path!.includes('ssePoll=1');
     });
@@ -152,7 +152,7 @@ describe('The doctor', () => {
   it.each<[string, (request: IncomingMessage) => boolean]>([
     ['a poll', ({ url: path }) => path!.includes('ssePoll=1')],
     ['a POST', ({ method }) => method === 'POST'],
-  ])('says that %s is rejected where no event of a stream arrives', async (_, isRejected) => {
+  ])('reports that %s is rejected if no event of a stream arrives', async (_, isRejected) => {
     const url = await openChannel({}, (request, response) => {
       if (isRejected(request)) response.writeHead(503).end('busy');
       return isRejected(request) || !request.url!.includes('ssePoll=1');
@@ -170,7 +170,7 @@ describe('The doctor', () => {
     expect(command.out).toContain('transport "stream"');
   });
 
-  it('says after how long an idle stream was cut', async () => {
+  it('reports after what time an idle stream was cut', async () => {
     const url = await openChannel({}, ({ method }, response) => {
       if (method === 'GET') setTimeout(() => response.destroy(), 300);
       return false;
@@ -216,10 +216,10 @@ describe('The doctor', () => {
     ],
     [
       'a redirect without an address',
-      'a redirect (304) to nowhere',
+      'a redirect (304) to an unknown address',
       (_, response) => response.writeHead(304).end(),
     ],
-    ['nothing at all', 'nothing known (HTTP 200)', (_, response) => response.end()],
+    ['nothing at all', 'of an unknown type (HTTP 200)', (_, response) => response.end()],
     [
       'an error of its own form',
       'HTTP 418, and not from sse-duplex: {"code":"teapot","message":"short"}',
@@ -286,7 +286,7 @@ describe('The doctor', () => {
     expect(severe[0]!.remedy).toBeTruthy();
   });
 
-  it('says that nothing listens, or that a name has no address', async () => {
+  it('reports that nothing listens, or that a name has no address', async () => {
     const { severe } = await examine(`http://127.0.0.1:${await findPort()}/sse`);
     expect(severe[0]!.text).toMatch(/^Nothing listens at 127.0.0.1:\d+ \(ECONNREFUSED\)\.$/);
     const { code } = await runCommand('doctor', `http://127.0.0.1:${await findPort()}/sse`);
@@ -362,7 +362,7 @@ describe('The doctor', () => {
     expect(severe[0]!.text).toContain('does not speak TLS (EPROTO)');
   });
 
-  it('says that there was no response at all', async () => {
+  it('reports that there was no response', async () => {
     jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask'] });
     let requests = 0;
     const origin = await serve(() => requests++);

@@ -44,7 +44,7 @@ describe('SseClient, sending bytes', () => {
     expect((await request('POST')).body).toMatchObject({ messages: ['AQ=='] });
   });
 
-  it('reads a Blob first, and sends nothing that comes after it before', async () => {
+  it('reads a Blob before it sends it and the messages after it', async () => {
     const { client, next: request, waiting } = await startOpen({}, BINARY);
     const { blob, finish } = slowBlob(Uint8Array.of(1));
     client.send('a');
@@ -79,7 +79,7 @@ describe('SseClient, sending bytes', () => {
     expect(await closed).toMatchObject({ code: 4000, wasClean: true });
   });
 
-  it('ends with the error of a Blob that cannot be read, and with what was not sent', async () => {
+  it('closes with code 1006 and the messages that were not sent if a Blob cannot be read', async () => {
     const { client } = await startOpen({}, BINARY);
     const errors = eventsOf(client, 'error');
     const closed = next(client, 'close');
@@ -102,7 +102,7 @@ describe('SseClient, sending bytes', () => {
     expect(Buffer.from(unacknowledged[0] as ArrayBuffer)).toEqual(Buffer.of(1, 2));
   });
 
-  it('throws a RangeError if their base64 exceeds maxPayload', async () => {
+  it('throws a RangeError for bytes whose base64 exceeds maxPayload', async () => {
     const { client } = await startOpen({}, { ...BINARY, maxPayload: 14 });
     client.send(new Uint8Array(3));
     expect(() => client.send(new Uint8Array(4))).toThrow(
@@ -114,14 +114,14 @@ describe('SseClient, sending bytes', () => {
 describe('SseClient, with a server that does not accept binary messages', () => {
   const reason = 'cannot send: the server accepts only JSON';
 
-  it('throws a TypeError, and goes on', async () => {
+  it('throws a TypeError for bytes, and stays open', async () => {
     const { client, next: request } = await startOpen();
     expect(() => client.send(new Uint8Array(1))).toThrow(new TypeError(reason));
     client.send('text');
     expect((await request('POST')).body).toMatchObject({ messages: ['text'] });
   });
 
-  it('closes with 1003 if one was sent before the server said so', async () => {
+  it('closes with 1003 if bytes were sent before the session was open', async () => {
     const { client, next: request } = start();
     const closed = next(client, 'close');
     const errors = eventsOf(client, 'error');
@@ -148,7 +148,7 @@ describe('SseClient, receiving bytes', () => {
     expect(received.slice(2)).toEqual(['as it is', 3]);
   });
 
-  it('gives up a stream with base64 that is damaged, and asks for the message again', async () => {
+  it('aborts a stream with invalid base64, and requests the message again', async () => {
     const { client, stream, next: request } = await startOpen({}, BINARY);
     const received = messagesOf(client);
     stream.write('data: 1\n\ndata: =A\n\ndata: 3\n\n');

@@ -2,7 +2,7 @@ import { createDelay } from '../../lib/client/delay';
 import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
 
 describe('createDelay', () => {
-  it('waits for the longest time of a timer when it should wait longer, and not for none', async () => {
+  it('waits for the maximum delay of a timer if the delay is longer, and does not end at once', async () => {
     useFakeTimeouts();
     let isOver = false;
     const { wait } = createDelay();
@@ -15,7 +15,7 @@ describe('createDelay', () => {
     expect(isOver).toBe(true);
   });
 
-  it('ends the wait when it is told to, and leaves no timer', async () => {
+  it('ends the wait with end(), and leaves no timer', async () => {
     useFakeTimeouts();
     const { wait, end } = createDelay();
     const waiting = wait(1_000);

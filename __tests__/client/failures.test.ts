@@ -5,7 +5,7 @@ import { URL_, message, ping, start, startOpen } from '../helpers/scripted-clien
 import { scriptFetch } from '../helpers/scripted-fetch';
 import { waitFor } from '../helpers/wait-for';
 
-describe('A POST of an SseClient that fails', () => {
+describe('A failed POST of an SseClient', () => {
   it.each([
     [200, '<!doctype html>'],
     [301, ''],
@@ -208,7 +208,7 @@ describe('A message that is too long for an SseClient', () => {
     expect(waiting()).toBe(0);
   });
 
-  it('is a failed attempt when it comes before hello', async () => {
+  it('makes the attempt to connect fail when it comes before hello', async () => {
     const { client, next: request } = start();
     const failed = next(client, 'error');
     const get = await request('GET');
@@ -221,7 +221,7 @@ describe('A message that is too long for an SseClient', () => {
 });
 
 describe('The fetch of an SseClient', () => {
-  it('reports the cause of an exception', async () => {
+  it('makes the client report the cause of its exception', async () => {
     const cause = new Error('connect ECONNREFUSED 127.0.0.1:1');
     const client = openClient(URL_, {
       fetch: () => Promise.reject(new TypeError('fetch failed', { cause })),
@@ -231,7 +231,7 @@ describe('The fetch of an SseClient', () => {
     );
   });
 
-  it('reports the code of a cause that has no text', async () => {
+  it('makes the client report the code of a cause that has no text', async () => {
     const cause = Object.assign(new AggregateError([]), { code: 'ECONNREFUSED' });
     const client = openClient(URL_, {
       fetch: () => Promise.reject(new TypeError('fetch failed', { cause })),
@@ -239,14 +239,14 @@ describe('The fetch of an SseClient', () => {
     expect((await next(client, 'error')).message).toBe('TypeError: fetch failed: ECONNREFUSED');
   });
 
-  it('closes the client when its response has no Web stream as body', async () => {
+  it('closes the client when the body of its response is not a Web stream', async () => {
     const { client, next: request, waiting } = start();
     const errors = eventsOf(client, 'error');
     const closed = next(client, 'close');
     const response = new Response('', { headers: { 'Content-Type': 'text/event-stream' } });
     Object.defineProperty(response, 'body', { value: { pipe() {} } }); // as node-fetch
     (await request('GET')).respond(response);
-    const reason = 'the body of a response is no ReadableStream: change the option "fetch"';
+    const reason = 'the body of a response is not a ReadableStream: change the option "fetch"';
     expect(await closed).toMatchObject({ code: 1006, reason, wasClean: false });
     expect(errors).toMatchObject([{ message: reason }]);
     await turn();
@@ -307,7 +307,7 @@ describe('The headers of an SseClient', () => {
 });
 
 describe('The back-off of an SseClient', () => {
-  /** Loses a stream after so many milliseconds and events, and returns the attempts that it counts. */
+  /** Loses three streams with this lifetime and these events. Returns the arguments of `backoff`. */
   async function attemptsAfterStreams(lifetime: number, events: string): Promise<number[]> {
     useFakeTimeouts('performance');
     const attempts: number[] = [];
@@ -336,11 +336,11 @@ describe('The back-off of an SseClient', () => {
     expect(await attemptsAfterStreams(999, '')).toEqual([0, 1, 2]);
   });
 
-  it('starts anew after a stream that has lived for 1 s', async () => {
+  it('restarts after a stream that was open for 1 s', async () => {
     expect(await attemptsAfterStreams(1_000, '')).toEqual([0, 0, 0]);
   });
 
-  it('starts anew after a stream that had an event after hello', async () => {
+  it('restarts after a stream that had an event after hello', async () => {
     expect(await attemptsAfterStreams(0, ping(0, 0))).toEqual([0, 0, 0]);
   });
 });
@@ -361,7 +361,7 @@ describe('An SseClient on a hidden page', () => {
     await next(client, 'reconnect');
   });
 
-  it('waits when the stream has ended right after hello', async () => {
+  it('waits for the back-off when its stream ends within 1 s', async () => {
     useFakeTimeouts('performance');
     const { client, stream, waiting } = await startOpen({ backoff: () => 1_000_000 });
     const lost = next(client, 'disconnect');

@@ -25,7 +25,7 @@ describe('encodeOutgoing', () => {
     expect(decodeOutgoing(encoded)).toEqual({ a: 'é' });
   });
 
-  it('knows the size of a Blob before its bytes are read', async () => {
+  it('computes the size of a Blob before its bytes are read', async () => {
     const blob = new Blob([bytes.subarray(0, 4)]);
     const encoded = encodeOutgoing(blob);
     expect(encoded).toMatchObject({ json: undefined, byteLength: 18 });
@@ -53,8 +53,8 @@ describe('decodeIncoming', () => {
   });
 });
 
-describe('base64 where the platform has methods for it', () => {
-  it('uses them', () => {
+describe('The methods of the platform for base64', () => {
+  it('are used where they exist', () => {
     const calls: string[] = [];
     const { prototype } = Uint8Array;
     Object.assign(Uint8Array, {

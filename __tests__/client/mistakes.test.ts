@@ -37,7 +37,7 @@ describe('The URL of a client', () => {
   it.each([
     ['ws://localhost/sse', 'the URL must begin with http: or https:, not ws:'],
     ['file:///sse', 'the URL must begin with http: or https:, not file:'],
-  ])('%s has another scheme, which is a TypeError', (url, message) => {
+  ])('throws a TypeError for the scheme of %s', (url, message) => {
     expect(() => new SseClient(url)).toThrow(new TypeError(message));
   });
 

@@ -241,7 +241,7 @@ describe('A stream that cannot be opened', () => {
     await waitFor(() => client.bufferedAmount === 0);
   });
 
-  it('is given up after 10 s without a response', async () => {
+  it('is aborted after 10 s without a response', async () => {
     useFakeTimeouts();
     const { client, next: request } = start({ transport: 'stream' });
     const get = await request('GET');
@@ -253,7 +253,7 @@ describe('A stream that cannot be opened', () => {
     expect((await failed).message).toContain('10000 ms');
   });
 
-  it('is given up after 10 s without hello, which a proxy may hold back', async () => {
+  it('is aborted after 10 s without hello, which a proxy may hold back', async () => {
     useFakeTimeouts();
     const { client, next: request } = start({ transport: 'stream' });
     const get = await request('GET');
@@ -291,7 +291,7 @@ describe('An open stream', () => {
     expect(client.readyState).toBe(1);
   });
 
-  it('is kept while the application reads slowly, and watched again afterwards', async () => {
+  it('is kept while the application reads slowly, and is aborted if it is silent afterwards', async () => {
     useFakeTimeouts();
     const { client, get, stream } = await startOpen();
     const reader = client.stream.getReader();
@@ -309,7 +309,7 @@ describe('An open stream', () => {
     expect(get.isAborted()).toBe(true);
   });
 
-  it('is resumed from the own count when a ping reports a different one', async () => {
+  it('is resumed from the count of the client when a ping reports a different one', async () => {
     const { client, stream, next: request } = await startOpen();
     const received = messagesOf(client);
     stream.write(message('a') + ping(1, 0));
@@ -420,7 +420,7 @@ describe('An open stream', () => {
     expect([lost.length, errors.length]).toEqual([0, 1]);
   });
 
-  it('is not taken for dead while the application reads slowly', async () => {
+  it('is not aborted while the application reads slowly', async () => {
     const { client, get, stream } = await startOpen();
     const reader = client.stream.getReader();
     useFakeTimeouts();
@@ -434,7 +434,7 @@ describe('An open stream', () => {
     expect((await reader.read()).value).toBe(2);
   });
 
-  it('is taken for dead 2.5 heartbeat intervals after a slow reader has read again', async () => {
+  it('is aborted 2.5 heartbeat intervals after a slow reader has read again', async () => {
     const { client, get, stream } = await startOpen();
     const reader = client.stream.getReader();
     useFakeTimeouts();
@@ -501,12 +501,15 @@ describe('A POST of an SseClient', () => {
     expect([client.bufferedAmount, client.readyState]).toEqual([3, 1]);
   });
 
-  it.each([201, 202, 206])('is repeated after status %i, also with a count', async (status) => {
-    const { client, next: request } = await startOpen();
-    client.send('a');
-    (await request('POST')).answer(status, { received: 1 });
-    expect((await request('POST')).body).toMatchObject({ id: 0, messages: ['a'] });
-  });
+  it.each([201, 202, 206])(
+    'is repeated after status %i, even if the response has a count',
+    async (status) => {
+      const { client, next: request } = await startOpen();
+      client.send('a');
+      (await request('POST')).answer(status, { received: 1 });
+      expect((await request('POST')).body).toMatchObject({ id: 0, messages: ['a'] });
+    },
+  );
 
   it('is not repeated at once when the server acknowledges nothing', async () => {
     const attempts: number[] = [];
@@ -548,7 +551,7 @@ describe('A POST of an SseClient', () => {
     expect(waiting()).toBe(0);
   });
 
-  it('is given up after 1.5 heartbeat intervals without a response', async () => {
+  it('is aborted and repeated after 1.5 heartbeat intervals without a response', async () => {
     const { client, next: request } = await startOpen({}, { heartbeat: 20 });
     client.send('a');
     const first = await request('POST');
@@ -566,7 +569,7 @@ describe('A POST of an SseClient', () => {
     },
   );
 
-  it('is repeated with a growing delay, which starts anew after a success', async () => {
+  it('is repeated with a growing delay, which restarts after a success', async () => {
     const attempts: number[] = [];
     const { client, next: request } = await startOpen({
       backoff: (attempt) => {
@@ -769,7 +772,7 @@ describe('The close of an SseClient', () => {
     });
   });
 
-  it('is given up after 10 s, with the unacknowledged messages', async () => {
+  it('ends after 10 s without a response, with the unacknowledged messages', async () => {
     useFakeTimeouts();
     const { client, next: request } = await startOpen({}, { heartbeat: 100_000 });
     const closes = eventsOf(client, 'close');
@@ -806,7 +809,7 @@ describe('The close of an SseClient', () => {
     expect(closes[0]).toMatchObject({ code: 1000, wasClean: false, unacknowledged: [] });
   });
 
-  it('ends at once and leaves no timer when a POST is rejected for good', async () => {
+  it('completes at once and leaves no timer when a POST is rejected with a final code', async () => {
     const { client, next: request } = await startOpen();
     useFakeTimeouts();
     client.send('a');
@@ -818,7 +821,7 @@ describe('The close of an SseClient', () => {
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  it('opens no stream when it comes during the delay before the next one', async () => {
+  it('leads to no further stream when it comes during the back-off', async () => {
     const { client, stream, next: request, waiting } = await startOpen({ backoff: () => 1_000 });
     client.send('a');
     const post = await request('POST');
@@ -840,7 +843,7 @@ describe('The close of an SseClient', () => {
 describe('The close event of a server', () => {
   const restart = 'event: close\ndata: {"code":1012,"reason":"","retry":50}\n\n';
 
-  it('leads to one sessionlost event at once when another server does not know the session', async () => {
+  it('leads to one sessionlost event, with its code, when the next server does not know the session', async () => {
     const { client, stream, next: request } = await startOpen();
     const resets = eventsOf(client, 'sessionlost');
     const errors = eventsOf(client, 'error');
@@ -863,7 +866,7 @@ describe('The close event of a server', () => {
     expect(resets).toHaveLength(1);
   });
 
-  it('is not clean when a message arrived too late', async () => {
+  it('is not clean when the server has not received a message', async () => {
     const { client, stream, next: request } = await startOpen();
     client.send('a');
     stream.write('event: close\ndata: {"code":1008,"reason":"slow"}\n\n');
@@ -936,7 +939,7 @@ describe('An SseClient on a page', () => {
     expect((await request('POST')).body).toMatchObject({ id: 0, messages: ['a'] });
   });
 
-  it('ignores events of the page after its end', async () => {
+  it('ignores events of the page after it was closed', async () => {
     const { client, next: request, waiting } = await startOpen();
     const closed = next(client, 'close');
     client.close();

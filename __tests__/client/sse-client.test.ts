@@ -116,7 +116,7 @@ describe('SseClient', () => {
     ['a function', () => {}],
     ['a symbol', Symbol('x')],
     ['a BigInt', 1n],
-  ])('throws a TypeError when it is to send %s', async (_, message) => {
+  ])('throws a TypeError for %s in send()', async (_, message) => {
     const { client, posts } = await openBoth();
     expect(() => client.send(message)).toThrow(TypeError);
     if (message !== 1n)
@@ -418,7 +418,7 @@ describe('The end of an SseClient', () => {
     expect(told).toEqual([[4000, 'bye', { unacknowledged: [] }]]);
   });
 
-  it('delivers what it had sent when the server closes', async () => {
+  it('delivers what it sends before it has received the close of the server', async () => {
     const { client, connection } = await openBoth();
     const messages = record(connection, 'message');
     connection.close(4000);
@@ -435,7 +435,7 @@ describe('The end of an SseClient', () => {
     expect(close.reason).toContain('maxBufferedAmount');
   });
 
-  it('dispatches sessionlost and reconnects when the server restarts', async () => {
+  it('dispatches sessionlost and tries to open a new session when the server restarts', async () => {
     const { client, sse } = await openBoth({ reconnectJitter: 1 });
     const resets = eventsOf(client, 'sessionlost');
     await sse.close();
@@ -482,7 +482,7 @@ describe('The Web Streams of an SseClient', () => {
     expect(client.writable).toBe(client.sink);
   });
 
-  it('make it a pair for pipeThrough', async () => {
+  it('make it a transform pair for pipeThrough', async () => {
     const { client, connection } = await openBoth();
     record(connection, 'message');
     connection.on('message', (message) => connection.send({ echo: message }));
@@ -576,7 +576,7 @@ describe('The sink of an SseClient', () => {
     await expect(writer.write('z')).rejects.toThrow();
   });
 
-  it('ends the wait of a writer when a request is rejected for good', async () => {
+  it('ends the wait of a writer when a request is rejected with a final code', async () => {
     let isAllowed = true;
     const { client } = await openBoth({ authorize: () => isAllowed });
     const writer = client.sink.getWriter();

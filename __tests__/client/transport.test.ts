@@ -14,7 +14,7 @@ function answerPoll(request: PendingRequest, fields: object, events: string): vo
   stream.end();
 }
 
-/** Fields of the `hello` that resumes a session after so many messages of the server. */
+/** Fields of the `hello` that resumes a session after `sent` messages of the server. */
 const resumed = (sent: number) => ({ resumed: true, sent });
 
 /** Records the types of a client's events, in order. */
@@ -89,7 +89,7 @@ describe('SseClient with the transport "poll"', () => {
     expect(backoff).not.toHaveBeenCalled();
   });
 
-  it('starts its back-off anew after a complete poll', async () => {
+  it('restarts its back-off after a complete poll', async () => {
     const backoff = jest.fn(() => 0);
     const { next: request } = start({ transport: 'poll', backoff });
     for (let i = 0; i < 3; i++) (await request('GET')).fail();
@@ -99,7 +99,7 @@ describe('SseClient with the transport "poll"', () => {
     expect(backoff.mock.calls).toEqual([[0], [1], [2], [0]]);
   });
 
-  it('waits for an answer for 2.5 heartbeat intervals, once it knows the interval', async () => {
+  it('waits for a response for 2.5 heartbeat intervals, once it knows the interval', async () => {
     const { client, next: request } = start({ transport: 'poll' });
     answerPoll(await request('GET'), { heartbeat: 10_000 }, ping(0, 0));
     await next(client, 'open');
@@ -158,7 +158,7 @@ describe('SseClient with the transport "auto"', () => {
     return { ...all, types: typesOf(all.client), get: () => all.next('GET') };
   }
 
-  it('polls when a stream has no event within 3 s and a poll is answered, and says so once', async () => {
+  it('polls when a stream has no event within 3 s and a poll is answered, and dispatches one error', async () => {
     useFakeTimeouts();
     const { client, types, get } = startAuto();
     const errors = eventsOf(client, 'error');
@@ -177,7 +177,7 @@ describe('SseClient with the transport "auto"', () => {
     ]);
   });
 
-  it('streams with a longer timeout when the poll has no answer within 3 s either', async () => {
+  it('streams with a longer timeout when the poll has no response within 3 s either', async () => {
     useFakeTimeouts();
     const { client, types, get } = startAuto();
     await ignore(get);
@@ -195,7 +195,7 @@ describe('SseClient with the transport "auto"', () => {
     expect(types).toEqual(['error', 'open']);
   });
 
-  it('repeats a poll that the network loses, and streams only after one without an answer', async () => {
+  it('repeats a poll that fails, and polls if the next one is answered', async () => {
     useFakeTimeouts();
     const { client, types, get } = startAuto();
     /** Fails a poll as a cut connection does, and lets the back-off pass. */
@@ -266,7 +266,7 @@ describe('SseClient with the transport "auto"', () => {
     });
   });
 
-  it('polls when streams have no event after hello until they are given up', async () => {
+  it('polls when a stream has no event after hello until it is aborted', async () => {
     useFakeTimeouts();
     const { client, types, get } = startAuto();
     (await get()).hello();
@@ -296,7 +296,7 @@ describe('SseClient with the transport "auto"', () => {
       return items;
     }
 
-    it('remembers for the next page that it has to poll', async () => {
+    it('stores for the next page that it has to poll', async () => {
       const items = fakeStorage();
       useFakeTimeouts();
       const { get } = startAuto();
@@ -306,7 +306,7 @@ describe('SseClient with the transport "auto"', () => {
       expect([...items]).toEqual([[`sse-duplex poll ${URL_}`, '1']]);
     });
 
-    it('polls first where an earlier page had to, then tries a stream, then decides', async () => {
+    it('polls first if an earlier page had to poll, and polls again after a stream without an event', async () => {
       fakeStorage().set(`sse-duplex poll ${URL_}`, '1');
       useFakeTimeouts();
       const { client, types, get } = startAuto();

@@ -48,7 +48,7 @@ describe('The engine on Redis', () => {
     },
   );
 
-  it('rejects a command that is not answered in time, and says which', async () => {
+  it('rejects a command that is not answered in time, and names it', async () => {
     const admin = await connectAdmin();
     const engine = redisCluster(await connectRedis('ioredis', redis.port), {
       commandTimeout: 1_000,
@@ -111,7 +111,7 @@ describe('The engine on Redis', () => {
     await engine.stop();
   });
 
-  it('asks to be given a session again if it has lost an earlier commit', async () => {
+  it('requests a session again if it has lost an earlier commit', async () => {
     const admin = await connectAdmin();
     await admin.flushAll();
     const engine = await startEngine();
@@ -235,7 +235,7 @@ describe('The engine on Redis', () => {
     await engine.stop();
   });
 
-  it('rejects broadcasts for a log that it has lost, and other errors of Redis', async () => {
+  it('numbers broadcasts, rejects those for a log that it has lost, and rejects on errors of Redis', async () => {
     const admin = await connectAdmin();
     await admin.flushAll();
     const engine = await startEngine();

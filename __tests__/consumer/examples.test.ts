@@ -107,13 +107,13 @@ test('Each example has a README with its command, and is tested', () => {
   }
 });
 
-test('The example react has the hook of the recipes', () => {
+test('The example react contains the hook of docs/recipes/react.md', () => {
   const hook = readFileSync(join(EXAMPLES, 'react/src/use-channel.mjs'), 'utf8');
   expect(readFileSync(join(ROOT, 'docs/recipes/react.md'), 'utf8')).toContain(hook);
 });
 
 test.each(['chat', 'progress', 'rpc'])(
-  'The server of %s continues after messages of any form',
+  'The server of the example %s continues after messages of any form',
   async (folder) => {
     const url = await serve(folder);
     const client = openClient(`${url}/sse`);

@@ -141,7 +141,7 @@ test.each(['server.mjs', 'rooms.mjs', 'build/typed-server.mjs'])(
   },
 );
 
-test('The server says that its port is in use', async () => {
+test('The server reports that its port is in use', async () => {
   const port = await findPort();
   await start('server.mjs', port);
   const env = { ...plainEnvironment(), PORT: String(port) };

@@ -44,7 +44,7 @@ beforeAll(async () => {
 afterAll(() => rm(project, { recursive: true, force: true }));
 
 describe('docs/recipes', () => {
-  test.each(PROGRAMS)('works as %s expects', async (program) => {
+  test.each(PROGRAMS)('passes %s', async (program) => {
     const port = String(await findPort());
     const runner = RUNNERS[program.split('.')[1]!];
     const args = runner ? [...runner, program] : [program, port];

@@ -101,7 +101,7 @@ describe('SseClient delivers each message once, calls each handler once, and clo
     expect(await response.json()).toEqual(COMPLETE);
   });
 
-  test('in jsdom, given a fetch, and says that one is missing otherwise', async () => {
+  test('in jsdom with the option fetch, and throws without it', async () => {
     const url = await openEcho();
     expect(JSON.parse(await run(process.execPath, ['jsdom.mjs', url]))).toEqual({
       ...COMPLETE,
@@ -109,11 +109,11 @@ describe('SseClient delivers each message once, calls each handler once, and clo
     });
   });
 
-  test('with node-fetch, given bodies that are Web Streams, and closes otherwise', async () => {
+  test('with node-fetch if its bodies are Web Streams, and closes otherwise', async () => {
     const url = await openEcho();
     expect(JSON.parse(await run(process.execPath, ['node-fetch.mjs', url]))).toEqual({
       ...COMPLETE,
-      rejection: 'the body of a response is no ReadableStream: change the option "fetch"',
+      rejection: 'the body of a response is not a ReadableStream: change the option "fetch"',
     });
   });
 });

@@ -34,7 +34,7 @@ describe("DartSseClient on Dart's server", () => {
     expect(messages).toEqual(['a', 'ü\n']);
   });
 
-  it('sends one message a POST, numbered from 0', async () => {
+  it('sends one message per POST, numbered from 0', async () => {
     const { dart, client } = await openOnDart();
     const texts = Array.from({ length: 20 }, (_, i) => `text ${i}`);
     texts.forEach((text) => client.send(text));
@@ -80,7 +80,7 @@ describe("DartSseClient on Dart's server", () => {
 
   it('closes when a POST fails, and sends nothing twice', async () => {
     const { dart, client } = await openOnDart();
-    dart.refuse();
+    dart.rejectPosts();
     const errors = eventsOf(client, 'error');
     const closed = next(client, 'close');
     client.send('a');
@@ -115,7 +115,7 @@ describe("DartSseClient on Dart's server", () => {
     expect(await closed).toMatchObject({ code: 4000, reason: 'bye', unacknowledged: [] });
   });
 
-  it('throws a TypeError for bytes, which Dart servers do not accept, and goes on', async () => {
+  it('throws a TypeError for bytes, which Dart servers do not accept, and stays open', async () => {
     const { dart, client } = await openOnDart();
     expect(() => client.send(new Uint8Array(1))).toThrow(
       new TypeError('cannot send: Dart servers accept only JSON'),
@@ -228,7 +228,7 @@ describe('The stream of a DartSseClient', () => {
 });
 
 describe('The close of a DartSseClient', () => {
-  it('is given up after 10 s with the messages that are left', async () => {
+  it('ends after 10 s without a response, with the unacknowledged messages', async () => {
     useFakeTimeouts();
     const { client } = await startOpen();
     const closes = eventsOf(client, 'close');
@@ -271,12 +271,12 @@ describe("DartSseClient on this package's server", () => {
   });
 });
 
-describe('A request of DartSseClient that fails', () => {
+describe('A failed request of a DartSseClient', () => {
   it.each([
     [404, true],
     [429, false],
     [503, false],
-  ])('closes the client if it is a GET with status %i: %s', async (status, isFinal) => {
+  ])('closes the client after a GET with status %i: %s', async (status, isFinal) => {
     const fetch = () => Promise.resolve(new Response('no', { status }));
     const client = new DartSseClient(URL_, { fetch, backoff: () => 5 });
     const closes = eventsOf(client, 'close');
@@ -287,7 +287,7 @@ describe('A request of DartSseClient that fails', () => {
     await waitFor(() => client.readyState === DartSseClient.CLOSED);
   });
 
-  it('closes the client with the error if it is a POST that does not reach the server', async () => {
+  it('closes the client with the error of a POST that does not reach the server', async () => {
     const { client, next: nextRequest } = await startOpen();
     const closed = next(client, 'close');
     client.send('x');
@@ -299,8 +299,8 @@ describe('A request of DartSseClient that fails', () => {
   });
 });
 
-describe('DartSseClient without options', () => {
-  it('uses the global fetch', async () => {
+describe('A DartSseClient', () => {
+  it('uses the global fetch without the option', async () => {
     const fetch = jest.spyOn(globalThis, 'fetch');
     fetch.mockResolvedValue(new Response('no', { status: 404 }));
     try {
@@ -312,7 +312,7 @@ describe('DartSseClient without options', () => {
     }
   });
 
-  it('ignores a handler that is no function, as other event targets do', async () => {
+  it('ignores a handler that is not a function, as other event targets do', async () => {
     const { client, stream } = await startOpen();
     client.onmessage = 'text' as never;
     expect(client.onmessage).toBeNull();

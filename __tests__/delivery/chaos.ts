@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SseClient } from '../../lib/client/index';
 import { ChaosProxy } from '../helpers/chaos-proxy';
 import type { Fault, FaultKind } from '../helpers/chaos-proxy';
-import { impatientFetch } from '../helpers/impatient-fetch';
+import { fetchWithTimeout } from '../helpers/fetch-with-timeout';
 import { createRandom } from '../helpers/random';
 import type { Random } from '../helpers/random';
 import { waitFor } from '../helpers/wait-for';
@@ -72,7 +72,7 @@ export async function runChaos({
   });
   const client = new SseClient<Message, Message>(`${proxy.origin}/sse`, {
     backoff: (attempt) => Math.min(200, 5 * 2 ** attempt),
-    fetch: impatientFetch(1_000),
+    fetch: fetchWithTimeout(1_000),
   });
   client.onerror = () => {}; // the faults are expected
   client.onmessage = ({ data }) => down.receive(data);

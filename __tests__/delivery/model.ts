@@ -188,7 +188,7 @@ async function advanceUntil(
   }
 }
 
-/** Checks that a prefix of what was sent arrived, and that the sender was told about the rest. */
+/** Checks that a prefix of what was sent arrived, and that the rest was reported to the sender. */
 function checkRecords({ sessions, connections }: Simulation): string[] {
   const violations: string[] = [];
   sessions.forEach(({ sent, received, peer, end }, index) => {
@@ -209,7 +209,7 @@ function checkRecords({ sessions, connections }: Simulation): string[] {
     const lost = sent - (client?.received ?? 0);
     if (wasKilled) {
       if (lost > 0 && client?.end?.wasClean)
-        violations.push(`connection ${index}: the client was not told`);
+        violations.push(`connection ${index}: the loss was not reported to the client`);
     } else if (!end) {
       violations.push(`connection ${index} has no end`);
     } else if (lost > end.unacknowledged) {

@@ -43,6 +43,6 @@ export async function openDartServer() {
     send: (text: string) => stream!.write(`data: ${JSON.stringify(text)}\n\n`),
     close: () => stream!.write('event: control\ndata: close\n\n'),
     cut: () => stream!.destroy(),
-    refuse: () => (status = 500),
+    rejectPosts: () => (status = 500),
   };
 }

@@ -17,7 +17,7 @@ import type {
   TakenMessage,
 } from '../../lib/server/cluster-engine';
 
-/** Most messages that may be recorded for an application that does not read them. */
+/** Maximum number of messages that are recorded for an application that does not read them. */
 const MAX_UNHANDLED = 1_024;
 
 interface Entry extends StoredSession {
@@ -34,7 +34,7 @@ export class MemoryStore {
   position = 0;
   base = 0;
   generation = 1;
-  /** It has lost its data, and no node has noticed yet. */
+  /** Whether it has lost its data, and no node has noticed that yet. */
   isEmpty = false;
   bornAt = -Infinity;
   readonly listeners = new Map<string, EngineListener>();

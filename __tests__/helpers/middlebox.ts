@@ -1,7 +1,7 @@
 type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 type Method = 'GET' | 'POST';
 
-/** A response of somebody else: a login page, a gateway, a rate limiter. */
+/** A response that is not from the server: of a login page, a gateway or a rate limiter. */
 export interface ForeignResponse {
   status: number;
   body: string;
@@ -91,7 +91,7 @@ export class Middlebox {
     return copy(response, response.body.pipeThrough(recorder));
   }
 
-  /** Lets the server handle a request whose response nobody reads. */
+  /** Sends a request to the server, and discards the response. */
   async #discard(url: string, init: RequestInit): Promise<void> {
     const controller = new AbortController();
     try {

@@ -1,4 +1,4 @@
-/** What browsers have, and Node has not. */
+/** Makes the global object an event target, as it is on a page and not in Node. */
 export function openPage() {
   const page = new EventTarget();
   const names = ['addEventListener', 'removeEventListener'] as const;

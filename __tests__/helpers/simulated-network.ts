@@ -19,7 +19,7 @@ interface Plan {
   method: Method;
   /** Breaks after `bytes` bytes from one side. */
   breakAfter?: Break & { from: Side; bytes: number };
-  /** Delays the request by so many milliseconds. It arrives even if the client aborts it. */
+  /** Delay of the request in milliseconds. It arrives even if the client aborts it. */
   late?: number;
   /** Delivers the request twice, as when a browser repeats it. */
   isDoubled?: boolean;

@@ -120,11 +120,14 @@ describe.each(Object.entries(FRAMEWORKS))('In %s', (name, framework: Framework) 
   // An attached channel receives requests ahead of the middleware.
   const isAhead = name.startsWith('attach');
 
-  it.each(MIDDLEWARES)('a channel works behind %s', async (_, before, outcome = WORKS) => {
-    const sse = createEcho();
-    const send = await open(framework, [...before(), sse]);
-    expect(await converse(send)).toEqual(isAhead ? WORKS : outcome);
-  });
+  it.each(MIDDLEWARES)(
+    'a channel behind %s exchanges messages, or a parser rejects them',
+    async (_, before, outcome = WORKS) => {
+      const sse = createEcho();
+      const send = await open(framework, [...before(), sse]);
+      expect(await converse(send)).toEqual(isAhead ? WORKS : outcome);
+    },
+  );
 
   it.each(MIDDLEWARES)(
     'a channel works ahead of %s, which gets only other requests',

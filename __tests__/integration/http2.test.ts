@@ -89,7 +89,7 @@ describe('Over HTTP/2', () => {
     expect(messages).toEqual([['a']]);
   });
 
-  it('recognizes a body that was cut before `authorize` settled', async () => {
+  it('recognises a body that was cut before `authorize` settled', async () => {
     let settle = (_isAllowed: boolean) => {};
     const posts: IncomingMessage[] = [];
     const { sse, send } = await openHttp2({

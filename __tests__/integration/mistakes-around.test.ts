@@ -22,7 +22,7 @@ const NO_SUCH_SESSION =
   'there is no such session on this server: it has ended, it belongs to another user, or another process has it ' +
   '(see the option "cluster"). Open a new one';
 
-/** What a client, and the server, say of a mistake. */
+/** The texts that the client and the server produce for a mistake. */
 interface Texts {
   /** The first `error`. */
   error?: string;
@@ -53,7 +53,7 @@ const answer = (status: number, text: string, headers: Record<string, string> = 
 /** Replaces the host of a URL, which differs for each server, by HOST. */
 const withoutHost = (text: string) => text.replaceAll(/127\.0\.0\.1:\d+/g, 'HOST');
 
-/** Starts a server with the mistake, and a client that sends a message. Returns the texts that were expected. */
+/** Starts a server with the mistake, and a client that sends a message. Returns the texts, when all expected ones are there. */
 async function provoke(
   {
     options,
@@ -277,7 +277,7 @@ describe('A mistake on the way to the channel is named', () => {
     [
       'a fetch whose responses have no stream of the Web platform',
       { client: { fetch: fetchWithoutStream } },
-      { close: 'the body of a response is no ReadableStream: change the option "fetch"' },
+      { close: 'the body of a response is not a ReadableStream: change the option "fetch"' },
     ],
   ])('%s', async (_, situation, texts) => {
     expect(await provoke(situation, texts)).toMatchObject(texts);

@@ -280,7 +280,7 @@ describe('A mistake in the use of an open session throws, and the session stays 
   });
 });
 
-test('To send after the end throws in a client, and returns false in a connection', async () => {
+test('send() after the close throws in a client, and returns false in a connection', async () => {
   const { client, connection } = await openSession();
   client.close();
   expect(await textOf(() => client.send('late'))).toBe(

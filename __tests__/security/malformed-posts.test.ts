@@ -244,7 +244,7 @@ const OF_BOTH: [string, number, Defect[]][] = [
 ];
 
 describe.each<Dialect>(['dart', 'duplex'])('A session of the %s dialect', (dialect) => {
-  it.each(OF_BOTH)('rejects %s with %i and goes on', async (_, status, defects) => {
+  it.each(OF_BOTH)('rejects %s with %i and stays open', async (_, status, defects) => {
     const { sendMalformed, sendNext, expectIntact, errors } = await openOne(dialect);
     for (const [index, defect] of defects.entries()) {
       const { status: given, text, headers } = await sendMalformed(defect);

@@ -12,7 +12,7 @@ async function openBinary({ url, connections }: Channel, id = 'binary', headers 
 }
 
 describe('A session whose client accepts binary messages', () => {
-  it('receives them in order among others, each in one line of data', async () => {
+  it('sends them in order among others, each in one line of data', async () => {
     const channel = await openChannel();
     const { stream, hello, connection } = await openBinary(channel);
     expect(hello.binary).toBe(true);
@@ -34,7 +34,7 @@ describe('A session whose client accepts binary messages', () => {
     ]);
   });
 
-  it('receives them again on its next stream, where they count as messages', async () => {
+  it('sends them again on its next stream, where they count as messages', async () => {
     const channel = await openChannel();
     const { stream, hello, connection } = await openBinary(channel);
     for (const message of [Buffer.of(1), 2, Buffer.of(3)]) connection.send(message);
@@ -49,7 +49,7 @@ describe('A session whose client accepts binary messages', () => {
     ]);
   });
 
-  it('is told which of them it has not acknowledged when it ends', async () => {
+  it('lists those that were not acknowledged in its close event', async () => {
     const channel = await openChannel();
     const { stream, connection } = await openBinary(channel);
     const closes = record(connection, 'close');
@@ -64,7 +64,7 @@ describe('A session whose client accepts binary messages', () => {
 });
 
 describe('A session whose client does not accept binary messages', () => {
-  it('is closed with code 1003 when it is sent one, after the messages before', async () => {
+  it('is closed with code 1003 by a binary message, after the messages before it', async () => {
     const channel = await openChannel();
     const { stream, hello } = await openDuplex(channel.url);
     const [connection] = channel.connections;
@@ -127,7 +127,7 @@ describe('The binary messages of a POST', () => {
     expect(messages.flat()).toEqual(['AAEC', Buffer.of(0, 1, 2), { a: 1 }, Buffer.alloc(0)]);
   });
 
-  it('stay what they are while they wait for a message before them', async () => {
+  it('stay binary while they wait for a message before them', async () => {
     const { client, messages } = await openOne();
     await client.post({ id: 1, messages: ['AAEC', 'AAEC'], binary: [1] });
     await client.post({ messages: ['/w=='], binary: [0] });
@@ -154,7 +154,7 @@ describe('The binary messages of a POST', () => {
     expect(status).toBe(400);
   });
 
-  it('count for maxPayload with their list', async () => {
+  it('count towards maxPayload with the list of their indices', async () => {
     const { client } = await openOne({ maxPayload: 100 });
     const fits = {
       messages: Array.from({ length: 10 }, () => ''),

@@ -48,7 +48,7 @@ it('A node that cannot connect to the engine rejects requests with 503', async (
   expect(status).toBe(503);
 });
 
-it('A node that is closed while the engine does not answer gives its sessions up', async () => {
+it('A node that is closed while the engine does not answer releases its sessions', async () => {
   const engine = createFaultyEngine(new MemoryEngine(new MemoryStore()));
   const node = await startNode(engine, { reconnectJitter: 1 });
   onTestFinished(() => stopNode(node));

@@ -108,7 +108,7 @@ describe('A request that is rejected', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('causes none if that is part of normal operation', async () => {
+  it('causes none if the rejection is part of normal operation', async () => {
     const warnings = recordWarnings();
     const { url, sse } = await openServer({ drainTimeout: 10 });
     const client = await openDuplex(url);

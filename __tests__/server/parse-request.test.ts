@@ -43,7 +43,7 @@ describe('parseStreamRequest', () => {
     expect(parse('sseClientId=a&sseProtocol=2').dialect).toBe(duplexDialect);
   });
 
-  it('takes a Last-Event-ID from the query in the Dart dialect, where a header has precedence', () => {
+  it('reads a Last-Event-ID from the query in the Dart dialect, where a header has precedence', () => {
     const resumption = { token: 'TOKEN', received: 7 };
     expect(parse('sseClientId=a&lastEventId=TOKEN.7')).toMatchObject({
       hasLastEventId: true,
@@ -66,7 +66,7 @@ describe('parseStreamRequest', () => {
     expect(parse('sseClientId=a&ssePoll=1').isPoll).toBe(true);
   });
 
-  it('learns from sseBinary=1 that the client accepts binary messages', () => {
+  it('reads from sseBinary=1 that the client accepts binary messages', () => {
     expect(parse('sseClientId=a&sseProtocol=2&sseBinary=1').acceptsBinary).toBe(true);
     expect(() => parse('sseClientId=a&sseBinary=0')).toThrow('"sseBinary" must be 1');
   });

@@ -15,7 +15,7 @@ interface Poller extends Channel {
   connection: Connection;
   token: string;
   first: Reply;
-  /** Sends a poll, which says that so many messages were received. */
+  /** Sends a poll, which acknowledges this number of messages. */
   poll(received: number): Promise<Reply>;
   post(envelope?: object): Promise<unknown>;
 }
@@ -250,7 +250,7 @@ describe('A session whose client polls', () => {
     expect(closes).toMatchObject([[3000, 'bye', { unacknowledged: [] }]]);
   });
 
-  it('is closed by the middleware with the next poll, not before', async () => {
+  it('is closed by close() of the middleware only with the next poll', async () => {
     const { sse, connection, poll, post: send } = await openPoller({ drainTimeout: 5_000 });
     connection.send('last');
     const closed = sse.close();

@@ -191,7 +191,7 @@ describe('readJsonBody', () => {
       ['express.json({ strict: false })', express.json({ type, strict: false })],
       ['express.text()', express.text({ type })],
       ['express.raw()', express.raw({ type })],
-      ['one of another type', express.json({ type: 'x/y' })],
+      ['a parser of another type', express.json({ type: 'x/y' })],
     ])('reads any JSON value after %s', async (_, parser) => {
       const url = await reader(parser);
       for (const value of VALUES) {

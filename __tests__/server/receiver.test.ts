@@ -139,7 +139,7 @@ describe('Receiver', () => {
       expect(messages).toEqual(['a', 'b']);
     });
 
-    it('has an error for it that names the numbers and the option', () => {
+    it('has an error for a message outside the window that names the numbers and the option', () => {
       const { receiver } = createReceiver();
       expect(receiver.outOfWindow(2)).toMatchObject({
         code: 'out-of-window',

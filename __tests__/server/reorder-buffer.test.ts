@@ -190,7 +190,7 @@ describe('ReorderBuffer', () => {
   });
 
   describe('with a first number', () => {
-    it('takes numbers before the first one for duplicates', () => {
+    it('handles numbers before the first one as duplicates', () => {
       const { delivered, insert } = createBuffer({}, 5);
       expect([insert(4), insert(6), insert(5)]).toEqual(['duplicate', 'buffered', 'delivered']);
       expect(delivered).toEqual([5, 6]);

@@ -455,7 +455,7 @@ describe('RequestHandler', () => {
       expect(errors).toMatchObject([[{ code: 'forbidden', cause }, {}]]);
     });
 
-    it('ignores a rejected request without a clientError listener', async () => {
+    it('rejects requests as well without a clientError listener', async () => {
       const { url } = await openChannel();
       expect((await sendRequest(url)).status).toBe(400);
       expect((await sendRequest(url)).status).toBe(400);

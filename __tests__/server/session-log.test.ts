@@ -145,7 +145,7 @@ describe('SessionLog', () => {
     const close = { code: 4001, reason: 'signed out' };
     const closing = { ...broadcast(12), message: undefined, close };
 
-    it('ends with it', () => {
+    it('ends with that broadcast', () => {
       const log = restore({ log: [] }, [broadcast(11), closing, broadcast(13)]);
       expect([log.close, log.messages, log.sent]).toEqual([close, ['11'], 1]);
       expect(restore({ log: [] }, [{ ...closing, except: 'a' }, broadcast(13)]).close).toBe(
@@ -153,7 +153,7 @@ describe('SessionLog', () => {
       );
     });
 
-    it('keeps its checkpoint before it, so that another owner finds it', () => {
+    it('keeps its checkpoint before that broadcast, so that another owner finds it', () => {
       const log = new SessionLog(START);
       log.addBroadcast(broadcast(11));
       log.addBroadcast(closing);

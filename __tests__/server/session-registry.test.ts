@@ -125,7 +125,7 @@ describe('SessionRegistry', () => {
       expect(stream.text()).toBe(before + messages.join('') + close);
     });
 
-    it('writes what a turn sent to all connections and to one in one piece', async () => {
+    it('writes the broadcasts and the messages of one turn in one piece', async () => {
       const { sse, url, connections } = await openChannel();
       await openDuplex(url);
       const write = jest.spyOn(connections[0]!.request.socket, 'write');

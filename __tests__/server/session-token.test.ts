@@ -18,7 +18,7 @@ describe('SessionToken', () => {
     expect(hash).toBe(createHash('sha256').update(value).digest('base64url').slice(0, 22));
   });
 
-  it('learns its value from the first token that fits its hash', () => {
+  it('takes its value from the first token that matches its hash', () => {
     const { value, hash } = new SessionToken();
     const known = SessionToken.fromHash(hash);
     expect([known.value, known.hash, known.matches('wrong'), known.value]).toEqual([

@@ -147,7 +147,7 @@ describe('Session in the Dart dialect, while a message is missing', () => {
     return { ...all, messages, closes };
   }
 
-  it('closes with 1002 after reorderTimeout, and tells the client', async () => {
+  it('closes with 1002 after reorderTimeout, and sends the control event', async () => {
     const { closes, messages, stream, send } = await openWithGap();
     jest.advanceTimersByTime(2_999);
     expect(closes).toEqual([]);
@@ -167,7 +167,7 @@ describe('Session in the Dart dialect, while a message is missing', () => {
     expect([closes, messages.flat()]).toEqual([[], ['a', 'b', 'c']]);
   });
 
-  it('closes while its stream is lost, and tells the client when it reconnects', async () => {
+  it('closes while its stream is lost, and sends the control event when the client reconnects', async () => {
     const { closes, stream, connection, reconnect, lastEventId } = await openWithGap();
     await lose(stream, connection);
     jest.advanceTimersByTime(3_000);
@@ -353,7 +353,7 @@ describe('Session in the Dart dialect, closed by the server', () => {
     expect((await send(0, 'late')).status).toBe(404);
   });
 
-  it('tells a client whose stream was lost when it reconnects', async () => {
+  it('sends the control event when a client whose stream was lost reconnects', async () => {
     const { connection, stream, reconnect, lastEventId } = await openOne();
     const closes = record(connection, 'close');
     await lose(stream, connection);
@@ -365,7 +365,7 @@ describe('Session in the Dart dialect, closed by the server', () => {
     expect(closes).toEqual([[1000, '', { unacknowledged: [] }]]);
   });
 
-  it('tells a client that disconnected before it received everything when it reconnects', async () => {
+  it('sends the rest and the control event when a client that disconnected before reconnects', async () => {
     const { connection, stream, reconnect, lastEventId } = await openOne({
       maxBufferedAmount: Infinity,
       maxReplayBytes: Infinity,

@@ -168,7 +168,7 @@ describe('Session in the duplex dialect, sending', () => {
     expect(connection.readyState).toBe(1);
   });
 
-  it('takes a reconnection as a sign of life', async () => {
+  it('counts a reconnection as activity of the client', async () => {
     const all = await openOneWithFakeClock(1000);
     jest.advanceTimersByTime(9_000);
     await lose(all);
@@ -408,7 +408,7 @@ describe('Session in the duplex dialect, with a client that is too slow', () => 
     await waitFor(() => drains.length > 0);
   });
 
-  it('closes with 1008 above maxBufferedAmount, and tells the client on its stream', async () => {
+  it('closes with 1008 above maxBufferedAmount, and sends close on the stream', async () => {
     const { client, connection } = await openOne({ maxBufferedAmount: 100 });
     const closes = record(connection, 'close');
     const [a, b] = ['a'.repeat(80), 'b'.repeat(80)];
@@ -444,7 +444,7 @@ describe('Session in the duplex dialect, with a client that is too slow', () => 
     expect(connection.readyState).toBe(1);
   });
 
-  it('tells a client whose stream was stalled when it reconnects', async () => {
+  it('sends close when a client whose stream was stalled reconnects', async () => {
     const { client, connection } = await openOne({ maxBufferedAmount: 20 << 20 });
     const closes = record(connection, 'close');
     client.stream.pause();
@@ -460,7 +460,7 @@ describe('Session in the duplex dialect, with a client that is too slow', () => 
     expect(await stream.ended).toBe('ended');
   });
 
-  it('tells a client whose stream was lost when it reconnects', async () => {
+  it('sends close when a client whose stream was lost reconnects', async () => {
     const all = await openOne({ maxBufferedAmount: 100 });
     const closes = record(all.connection, 'close');
     await lose(all);
@@ -495,7 +495,7 @@ describe('Session in the duplex dialect, with an application that does not read'
     expect(messages.flat()).toEqual([0, 1, 2, 3, 4, 5, 6]);
   });
 
-  it('takes the acknowledgement of a delayed POST at once', async () => {
+  it('applies the acknowledgement of a delayed POST at once', async () => {
     const { client, connection } = await openOne({ highWaterMark: 1 });
     connection.pause();
     connection.send('a');
@@ -526,7 +526,7 @@ describe('Session in the duplex dialect, with an application that does not read'
     expect(messages.flat()).toEqual([0, 1]);
   });
 
-  it('responds to a delayed POST with 404 when the session is forgotten meanwhile', async () => {
+  it('responds to a delayed POST with 404 when the session has ended meanwhile', async () => {
     const { client, connection, sse } = await openOne({ highWaterMark: 1 });
     connection.pause();
     await client.post(batch(1));
@@ -567,7 +567,7 @@ describe('Session in the duplex dialect, with an application that does not read'
 });
 
 describe('Session in the duplex dialect, closed by the server', () => {
-  it('sends close after all messages, and ends when the client has answered', async () => {
+  it('sends close after all messages, and ends with the close of the client', async () => {
     const { client, connection, sse } = await openOne();
     const closes = record(connection, 'close');
     const messages = record(connection, 'message');
@@ -619,7 +619,7 @@ describe('Session in the duplex dialect, closed by the server', () => {
     expect(closes).toEqual([[4000, 'done', { unacknowledged: [] }]]);
   });
 
-  it('sends close again on every stream until the client answers', async () => {
+  it('sends close again on every stream until the client closes', async () => {
     const all = await openOne();
     all.connection.send('a');
     await all.client.stream.take();
@@ -634,7 +634,7 @@ describe('Session in the duplex dialect, closed by the server', () => {
     expect(await again.takeData()).toEqual({ code: 4000, reason: 'done' });
   });
 
-  it("waits reconnectTimeout for the client's answer, and reports the unacknowledged messages", async () => {
+  it("waits reconnectTimeout for the client's close, and reports the unacknowledged messages", async () => {
     const { client, connection, sse } = await openOne({ reconnectTimeout: 20_000 });
     const closes = record(connection, 'close');
     useFakeTimeouts();
@@ -649,7 +649,7 @@ describe('Session in the duplex dialect, closed by the server', () => {
     expect(sse.connections.size).toBe(0);
   });
 
-  it("waits at least 5 s for the client's answer", async () => {
+  it("waits at least 5 s for the client's close", async () => {
     const { client, connection } = await openOne({ reconnectTimeout: 0 });
     const closes = record(connection, 'close');
     useFakeTimeouts();
@@ -662,7 +662,7 @@ describe('Session in the duplex dialect, closed by the server', () => {
     expect(closes).toHaveLength(1);
   });
 
-  it('ends after 1008 when the client has answered', async () => {
+  it('ends after 1008 with the close of the client', async () => {
     const { client, connection } = await openOne({ maxBufferedAmount: 10 });
     connection.send('0123456789');
     await client.stream.take();

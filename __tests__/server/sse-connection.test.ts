@@ -55,7 +55,7 @@ describe('SseConnection', () => {
   });
 
   it.each<[string, unknown, unknown]>([
-    ['the code 1006', 1006, ''],
+    ['the code 1004', 1004, ''],
     ['the code 1006', 1006, ''],
     ['the code 2999', 2999, ''],
     ['the code 5000', 5000, ''],
@@ -476,7 +476,7 @@ describe('SseConnection', () => {
       expect(connection.writable).toBe(connection.sink);
     });
 
-    it('are a pair for pipeThrough', async () => {
+    it('are a transform pair for pipeThrough', async () => {
       const { client, connection } = await openOne();
       const source = new ReadableStream<unknown>({
         start(controller) {

@@ -42,7 +42,7 @@ describe('handleProtocols', () => {
     expect(calls).toBe(1);
   });
 
-  it('passes what it throws to the application', async () => {
+  it('passes its exception to the error handler of the application', async () => {
     const { sse, url } = await openChannel({}, () => {});
     sse.handleProtocols = () => {
       throw Object.assign(new Error('of the application'), { status: 418 });
@@ -52,7 +52,7 @@ describe('handleProtocols', () => {
     expect([status, sse.connections.size]).toEqual([418, 0]);
   });
 
-  it('rejects a list that is not of names', async () => {
+  it('rejects a list of something else than names with 400', async () => {
     const { url } = await openChannel();
     const address = `${addressOf(url, 'a')}&sseProtocol=2`;
     const { status, text } = await sendRequest(address, { headers: offer('one two') });
@@ -62,7 +62,7 @@ describe('handleProtocols', () => {
 });
 
 describe('The option subpaths', () => {
-  it('serves paths below the path, and says which one the client used', async () => {
+  it('serves paths below the path, which the request contains', async () => {
     const { url, connections } = await openChannel({ subpaths: true });
     await openDuplex(`${url}/room-1/a`);
     await openDuplex(url, 'b');

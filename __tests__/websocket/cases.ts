@@ -1,6 +1,6 @@
 /**
- * What a WebSocket does, in the words of the WebSockets standard §3: each case runs with any class that has its
- * interface, against a server of `case-server.ts`.
+ * The behaviour of a WebSocket [WebSockets §3]. Each case runs with any class that has its interface, against a server
+ * of `case-server.ts`.
  */
 
 /** A class with the interface of WebSocket. */

@@ -42,7 +42,7 @@ async function openServer(options: Parameters<typeof createSseMiddleware>[1] = {
 }
 
 describe('SseWebSocket', () => {
-  it('continues when the connections are lost, and the application sees nothing of it', async () => {
+  it('continues when the connections are lost, without an event', async () => {
     const { server, sockets, url } = await openServer();
     const { socket, events } = openSocket(url);
     await waitFor(() => events.length === 1);
@@ -85,7 +85,7 @@ describe('SseWebSocket', () => {
     expect(post.body).toMatchObject({ messages: [] });
   });
 
-  it('fails where the first request is answered by something else', async () => {
+  it('fails if something else answers the first request', async () => {
     const { fetch, next } = scriptFetch();
     const { events } = openSocket('ws://channel.example/sse', { fetch });
     (await next('GET')).answer(200, '<html>');
@@ -96,7 +96,7 @@ describe('SseWebSocket', () => {
     ]);
   });
 
-  it('closes with 1009 for a message that is larger than maxPayload, and says so', async () => {
+  it('closes with 1009 and an error for a message that is larger than maxPayload', async () => {
     const { sockets, url } = await openServer({ maxPayload: 100 });
     const { socket, events } = openSocket(url);
     await waitFor(() => events.length === 1);
@@ -127,7 +127,7 @@ describe('SseWebSocket', () => {
     get.answer(403, { code: 'forbidden', message: 'no' });
   });
 
-  it('reports what was not acknowledged as bufferedAmount after the end', async () => {
+  it('counts messages that were not acknowledged in bufferedAmount after the close', async () => {
     const { fetch, next } = scriptFetch();
     const { socket, events } = openSocket('ws://channel.example/sse', { fetch });
     (await next('GET')).hello();

@@ -94,8 +94,8 @@ const closeOf = (client: globalThis.WebSocket) =>
 describe.each<[string, (options?: Options) => Promise<Both>]>([
   ['ws', startWs],
   ['sse-duplex/ws', startSse],
-])('A server of %s', (name, start) => {
-  it('emits messages as Buffers, and says which are binary', async () => {
+])('A server of %s', (_, start) => {
+  it('emits messages as Buffers, and whether they are binary', async () => {
     const { connect } = await start();
     const { client, socket } = await connect();
     const received: unknown[] = [];
@@ -111,7 +111,7 @@ describe.each<[string, (options?: Options) => Promise<Both>]>([
     ]);
   });
 
-  it('emits bytes as binaryType says', async () => {
+  it('emits bytes in the form of binaryType', async () => {
     const { connect } = await start();
     const { client, socket } = await connect();
     socket.binaryType = 'arraybuffer';
@@ -164,7 +164,7 @@ describe.each<[string, (options?: Options) => Promise<Both>]>([
     expect(received).toEqual(['two\r\nlines', '7', 'text', [97, 98, 99], [2, 3], [9]]);
   });
 
-  it('calls the callback of send, with an error after the end', async () => {
+  it('calls the callback of send, with an error after the close', async () => {
     const { connect } = await start();
     const { client, socket } = await connect();
     const closed = once(socket, 'close');
@@ -219,7 +219,7 @@ describe.each<[string, (options?: Options) => Promise<Both>]>([
     expect(socket.readyState).toBe(1);
   });
 
-  it('is told how a client closes', async () => {
+  it('emits the code and the reason with which a client closes', async () => {
     const { connect } = await start();
     const { client, socket } = await connect();
     const closed = once(socket, 'close');
@@ -273,7 +273,7 @@ describe.each<[string, (options?: Options) => Promise<Both>]>([
     expect([url || '', extensions, bufferedAmount, socket.isPaused]).toEqual(['', '', 0, false]);
   });
 
-  it('knows its clients, and the path of each', async () => {
+  it('has a set of its clients, and emits the request of each', async () => {
     const { wss, connect } = await start();
     const { client, socket, request } = await connect('/room-1?user=a');
     expect([...wss.clients]).toEqual([socket]);
@@ -299,7 +299,7 @@ describe.each<[string, (options?: Options) => Promise<Both>]>([
     expect([none.client.protocol, none.socket.protocol]).toEqual(['', '']);
   });
 
-  it('is closed when its last client is', async () => {
+  it('emits close when its last client is closed', async () => {
     const { wss, connect } = await start();
     const { client, socket } = await connect();
     const calls: unknown[] = [];
@@ -315,11 +315,11 @@ describe.each<[string, (options?: Options) => Promise<Both>]>([
     expect(again).toBeInstanceOf(Error);
   });
 
-  it('can leave the clients to the application', async () => {
+  it('has no set of clients without clientTracking', async () => {
     const { wss, connect } = await start({ clientTracking: false });
     const { socket } = await connect();
     expect(clientsOf(wss)).toEqual([]);
-    expect(name && socket.readyState).toBe(1);
+    expect(socket.readyState).toBe(1);
   });
 });
 

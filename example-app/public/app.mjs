@@ -20,7 +20,7 @@ const { body } = document;
 
 const me = {
   key: recallKey(),
-  page: toRandomKey(), // entries are numbered anew after each reload
+  page: toRandomKey(), // a new one after each reload: its entries are numbered from 1
   id: null,
   name: recall('name') ?? toRandomName(),
   ink: recall('ink'),
@@ -193,7 +193,7 @@ function showNode() {
 }
 element('kill').addEventListener('click', () => shared.killNode());
 
-// A finger cannot point at a counter to read its title.
+// On a touch screen, a tap on a counter shows its title.
 document.querySelector('.wire dl').addEventListener('click', ({ target }) => {
   element('explanation').textContent = target.closest('div').title;
   element('explanation').showPopover();

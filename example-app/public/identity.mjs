@@ -12,8 +12,8 @@ export function toRandomKey() {
 }
 
 /**
- * Returns the secret key of the person in this tab. It is the same after a reload. A person in another tab is another
- * one, so that two tabs can draw together.
+ * Returns the secret key of the person in this tab. It is the same after a reload. Each tab has its own key, so that two
+ * tabs are two people.
  */
 export function recallKey() {
   const key = read(() => sessionStorage, 'key') ?? toRandomKey();
@@ -24,7 +24,7 @@ export function recallKey() {
 export const recall = (name) => read(() => localStorage, name);
 export const remember = (name, value) => write(() => localStorage, name, value);
 
-// If the browser blocks storage for this site, the page works without remembering anything.
+// If the browser blocks the storage of this site, the page works, but stores nothing.
 function read(getStorage, name) {
   try {
     return JSON.parse(getStorage().getItem(`sketch-board:${name}`));

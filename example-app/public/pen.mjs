@@ -30,7 +30,7 @@ export class Pen {
     });
     sheet.addEventListener('pointermove', (event) => {
       if (!event.isPrimary) return;
-      // The browser coalesces fast movements into one event. The single events have the curve.
+      // The browser coalesces fast movements into one event, which contains the single ones.
       const events = event.getCoalescedEvents?.() ?? [];
       for (const single of events.length > 0 ? events : [event]) this.#move(this.#locate(single));
     });

@@ -38,7 +38,7 @@ export class SharedBoard {
     client.addEventListener('error', ({ message }) => console.warn(message));
     client.addEventListener('open', () => this.#setLine({ state: 'open' }), { once: true });
 
-    // The stream was lost. The session continues, and messages are buffered: there is nothing to do.
+    // The stream was lost. The session continues, and the client repeats what does not arrive: there is nothing to do.
     client.addEventListener('disconnect', () => this.#setLine({ state: 'lost' }));
     client.addEventListener('reconnect', () => this.#return());
 
@@ -122,7 +122,7 @@ export class SharedBoard {
     this.#on.change();
   }
 
-  // A node sends the board when it opens a session, or takes one over.
+  // A node sends the board when it opens a session or takes a session over.
   #start({ board, node }) {
     this.board = new Board(board);
     this.node = node;

@@ -16,7 +16,7 @@ export interface Finding {
     'reachable' | 'server' | 'stream' | 'post' | 'binary' | 'connections' | 'idle' | 'transport';
   severity: Severity;
   text: string;
-  /** What to do, unless all is well. */
+  /** What to do; undefined if nothing. */
   remedy?: string;
 }
 
@@ -30,15 +30,15 @@ export interface DoctorOptions {
 /** Milliseconds that a client waits for the first event of a stream before it tries a poll. */
 const FIRST_EVENT_TIMEOUT = 3_000;
 const REQUEST_TIMEOUT = 10_000;
-/** How many intervals may pass until the first heartbeat. With the defaults, that is less than the time of watching. */
+/** Heartbeat intervals within which the first heartbeat must arrive. With the defaults, that is less than `idle`. */
 const HEARTBEAT_TOLERANCE = 1.2;
-/** POSTs on connections of their own, which a proxy may send to different servers. */
+/** Number of POSTs. Each has a connection of its own, so that a proxy may send them to different servers. */
 const POSTS = 4;
 
 const IS_SSE_DUPLEX: Finding = {
   check: 'server',
   severity: 'ok',
-  text: 'The server is a server of sse-duplex.',
+  text: 'The server runs sse-duplex.',
 };
 
 /** Examines the path to a server, prints what it has found, and resolves with the exit code. */
@@ -152,7 +152,7 @@ function reportStream({ headers, openedAfter }: OpenStream, report: (finding: Fi
   });
 }
 
-/** A POST without messages, of which the application notices nothing. */
+/** Returns the body of a POST without messages, which the application does not notice. */
 function emptyEnvelope({ hello }: OpenStream): Envelope {
   return { token: hello.token, id: 0, ack: 0, messages: [] };
 }

@@ -32,7 +32,7 @@ const LOGIN_REMEDY =
 const GATEWAY_REMEDY =
   'A proxy does not reach the server. Check that it runs, and the address in the proxy.';
 
-/** Explains a response that is not the one that was asked for. */
+/** Explains an error response of the server, or an unexpected response of something else. */
 export function explainResponse({ status, headers, body }: PlainResponse): Finding {
   const failure = (text: string, remedy: string): Finding => ({
     check: 'server',
@@ -47,13 +47,13 @@ export function explainResponse({ status, headers, body }: PlainResponse): Findi
   }
   if (status >= 300 && status < 400) {
     return failure(
-      `The response is a redirect (${status}) to ${headers.location ?? 'nowhere'}.`,
+      `The response is a redirect (${status}) to ${headers.location ?? 'an unknown address'}.`,
       'The client follows no redirects. Use the final URL. If it is a login page, pass the cookie with -H.',
     );
   }
   const isPage = /\bhtml\b/i.test(headers['content-type'] ?? '');
   if (status === 200) {
-    const kind = isPage ? 'a page' : (headers['content-type'] ?? 'nothing known');
+    const kind = isPage ? 'a page' : (headers['content-type'] ?? 'of an unknown type');
     return failure(`The response is ${kind} (HTTP 200), not an event stream.`, HTML_REMEDY);
   }
   const text = `HTTP ${status}, and not from sse-duplex${excerpt(body, isPage)}.`;
@@ -62,7 +62,7 @@ export function explainResponse({ status, headers, body }: PlainResponse): Findi
   return failure(text, NOT_FOUND_REMEDY);
 }
 
-/** Explains a request without a response. */
+/** Explains an error of a request that received no response. */
 export function explainFailure(error: unknown, { hostname, host }: URL): Finding {
   const { code = '', message } = error as NodeJS.ErrnoException;
   const [text, remedy] = describe(code, message, hostname, host);
@@ -111,7 +111,7 @@ function isErrorCode(code: unknown): code is SseErrorCode {
   return typeof code === 'string' && Object.hasOwn(REMEDIES, code);
 }
 
-/** Parses the members of a JSON object. Returns undefined if it is none. */
+/** Parses the members of a JSON object; another JSON value has none. Returns undefined for text that is not JSON. */
 export function parseObject(json: string): Record<string, unknown> | undefined {
   try {
     return Object(JSON.parse(json)) as Record<string, unknown>;

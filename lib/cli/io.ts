@@ -31,13 +31,13 @@ export function parseLine(line: string, asText: boolean): unknown {
   }
 }
 
-/** Formats a message for one line: as it is for a person, as JSON for a program. */
-export function formatMessage(message: unknown, forPerson: boolean): string {
+/** Formats a message: as it is for a terminal, as one line of JSON for a program. */
+export function formatMessage(message: unknown, forTerminal: boolean): string {
   if (message instanceof ArrayBuffer || message instanceof Uint8Array) {
     const bytes = Buffer.from(new Uint8Array(message));
-    return forPerson
+    return forTerminal
       ? `<${bytes.length} bytes>`
       : JSON.stringify({ base64: bytes.toString('base64') });
   }
-  return forPerson && typeof message === 'string' ? message : JSON.stringify(message);
+  return forTerminal && typeof message === 'string' ? message : JSON.stringify(message);
 }

@@ -12,7 +12,7 @@ export interface ListenOptions {
   port: number;
   host: string;
   path: string;
-  /** Whether to send every line as text, although it is JSON. */
+  /** Whether to send every line as text, even if it is JSON. */
   asText: boolean;
 }
 
@@ -23,15 +23,15 @@ export async function listen(
 ): Promise<number> {
   const sse = createSseMiddleware<unknown, unknown, IncomingMessage>(path);
   const status = (line: string) => void stderr.write(`${line}\n`);
-  const forPerson = stdout.isTTY === true;
+  const isTerminal = stdout.isTTY === true;
 
   sse.on('connection', (connection) => {
     const { id } = connection;
     status(`${id}: connected`);
     connection.on('message', (message) => {
-      const text = formatMessage(message, forPerson);
+      const text = formatMessage(message, isTerminal);
       stdout.write(
-        forPerson ? `${id}: ${text}\n` : `{"id":${JSON.stringify(id)},"message":${text}}\n`,
+        isTerminal ? `${id}: ${text}\n` : `{"id":${JSON.stringify(id)},"message":${text}}\n`,
       );
     });
     connection.on('disconnect', () => status(`${id}: disconnected`));
@@ -59,7 +59,7 @@ export async function listen(
   return ExitCode.ok;
 }
 
-/** Resolves when the user interrupts the program, or when nobody reads its output any more. */
+/** Resolves when the user interrupts the program, or when the program that reads its output has ended. */
 async function untilAborted(signal: AbortSignal, stdout: CommandIo['stdout']): Promise<void> {
   if (signal.aborted) return;
   await new Promise<unknown>((resolve) => {

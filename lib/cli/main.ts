@@ -9,23 +9,23 @@ const HELP = `Talks to a server of sse-duplex from the command line.
 
   sse-duplex URL             sends each line of the standard input, and prints what arrives
   sse-duplex --listen PORT   starts a server: prints what arrives, sends lines to all clients
-  sse-duplex doctor URL      says whether the path to a server is fit, and what to do if not
+  sse-duplex doctor URL      checks whether the channel works, and says what to do if it does not
 
 A line that is JSON is sent as JSON, any other line as text. If the output is not a terminal, each message is
 printed as one line of JSON. What happens to the connection is written to the standard error output.
 
   -H, --header 'NAME: VALUE'  a header of every request; may be repeated
   -x, --execute MESSAGE       sends this message instead of the standard input, and closes; may be repeated
-  -w, --wait SECONDS          with --execute: stays connected for so long, for ever with -1 (default 0)
-      --text                  sends every line as text, although it is JSON
+  -w, --wait SECONDS          with --execute: then stays connected; with -1, until interrupted (default 0)
+      --text                  sends every line as text, even if it is JSON
       --transport NAME        auto (default), stream or poll
       --path PATH             with --listen: the path of the channel (default /sse)
-      --host HOST             with --listen: the address to listen at (default 127.0.0.1)
+      --host HOST             with --listen: the address to listen on (default 127.0.0.1)
       --idle SECONDS          with doctor: how long to watch an idle stream, 0 to 3600 (default 20)
-      --json                  with doctor: prints one array of JSON
+      --json                  with doctor: prints the findings as one JSON array
       --help, --version
 
-Exit code: 0 if the session was closed cleanly or the path is fit, 1 if not, 2 if the command line is wrong.
+Exit code: 0 if the session was closed cleanly or the doctor found no failure, 1 if not, 2 if the command line is wrong.
 `;
 
 const OPTIONS = {

@@ -38,14 +38,14 @@ export interface OpenStream {
   abort(): void;
 }
 
-/** What a GET has led to. */
+/** The result of a GET. */
 export type GetOutcome =
   | { type: 'stream'; stream: OpenStream }
   | { type: 'foreign-stream'; event: string }
   | { type: 'response'; response: PlainResponse }
   | { type: 'silent' };
 
-/** The requests of the doctor. They use a new connection each, so that a proxy may send them to any server. */
+/** Sends the requests of the doctor, each on a new connection, so that a proxy may send them to any server. */
 export class Prober {
   readonly #url: URL;
   readonly #headers: Record<string, string>;
@@ -171,7 +171,7 @@ function readFirstEvent(
     response.on('data', (text: string) => {
       if (!decode(text)) abort();
     });
-    response.on('error', reject); // after the first event, `close` follows
+    response.on('error', reject); // without effect after the first event; `close` follows
     response.once('end', () => resolve({ type: 'foreign-stream', event: 'none' }));
   });
 }

@@ -9,7 +9,7 @@ import type { CommandIo } from './io';
 /** How many requests may fail before the session is open. */
 const MAX_ATTEMPTS = 3;
 
-/** Unacknowledged bytes from which on no further line is read. */
+/** While at least this number of bytes is unacknowledged, no further line is read. */
 const HIGH_WATER_MARK = 60_000;
 
 /** Options of {@link talk}. */
@@ -20,11 +20,11 @@ export interface TalkOptions {
   execute: string[];
   /** Seconds to stay connected after the messages of `execute` were acknowledged. Negative: until interrupted. */
   wait: number;
-  /** Whether to send every line as text, although it is JSON. */
+  /** Whether to send every line as text, even if it is JSON. */
   text: boolean;
 }
 
-/** Talks to a server: sends lines, and prints what arrives. Resolves with the exit code when the session has ended. */
+/** Sends lines to a server and prints its messages. Resolves with the exit code when the session has ended. */
 export async function talk(
   url: string,
   { headers, transport, execute, wait, text }: TalkOptions,
@@ -37,7 +37,7 @@ export async function talk(
   };
   let failures = 0;
   let isAllSent = true;
-  /** Whether the input has ended. A client that was closed before it is open would not connect. */
+  /** Whether the input has ended. The client is closed only when it is open: before that, it might never connect. */
   let hasEnded = false;
   // A program such as `head` closes the pipe when it has read enough.
   stdout.on('error', close);
@@ -52,7 +52,7 @@ export async function talk(
       if (++failures < MAX_ATTEMPTS) return;
       status(`gave up after ${MAX_ATTEMPTS} attempts`);
       close();
-      resolve(ExitCode.failed); // without the time that `close` waits for the server
+      resolve(ExitCode.failed); // does not wait for the closing handshake
     };
   });
   client.onopen = () => {

@@ -1,4 +1,4 @@
-/** Methods of `Uint8Array` that new platforms have [ECMAScript 2026]. */
+/** Methods of `Uint8Array` that only recent platforms have [ECMAScript 2026]. */
 interface NativeBase64 {
   fromBase64?(text: string): Uint8Array<ArrayBuffer>;
   prototype: { toBase64?: (this: Uint8Array) => string };
@@ -6,7 +6,7 @@ interface NativeBase64 {
 
 const native = Uint8Array as unknown as NativeBase64;
 
-/** Number of bytes that are passed to one function call as arguments. */
+/** Bytes per call of `String.fromCharCode`, since the number of arguments is limited. */
 const CHUNK_SIZE = 8_192;
 
 /** Encodes bytes as base64 [RFC 4648 §4]. */

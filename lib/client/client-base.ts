@@ -6,7 +6,7 @@ import type { Transport } from './options';
 import { observePage } from './page-lifecycle';
 import type { PageEvent } from './page-lifecycle';
 
-/** Unacknowledged bytes from which on a writer of `sink` waits. */
+/** While at least this number of bytes is unacknowledged, `sink` makes its writer wait. */
 const HIGH_WATER_MARK = 60_000;
 
 /** The values of `readyState` [HTML, WebSocket]. */
@@ -18,7 +18,7 @@ export const CLOSED = 3;
 /** The type of `readyState`. */
 export type ReadyState = 0 | 1 | 2 | 3;
 
-/** What carries a client's messages. Each kind of client has its own. */
+/** One session of a client. Each kind of client has its own implementation. */
 export interface ClientSession {
   /** See {@link ClientBase.readyState}. */
   readonly readyState: ReadyState;
@@ -30,7 +30,7 @@ export interface ClientSession {
   send(message: unknown): void;
   /** Closes. Called only while connecting or open, with a valid code and reason. */
   close(close: Close): void;
-  /** Something has happened to the page. */
+  /** Handles an event of the page. */
   onPage(event: PageEvent): void;
 }
 
@@ -46,12 +46,12 @@ export interface SessionEnd {
 export interface SessionHost {
   /** Dispatches an event on the client. */
   dispatch: Dispatch;
-  /** Returns a promise while the application reads slowly: until it resolves, nothing is read. */
+  /** While the application reads slowly, returns a promise. The session reads nothing until it resolves. */
   backpressure(): Promise<void> | undefined;
   /**
-   * The session has ended. Called once, as the last.
+   * Handles the end of the session. Called once, and no other function is called after it.
    *
-   * @param renewDelay after how many milliseconds a new one may be opened; undefined: never.
+   * @param renewDelay milliseconds until the client may open a new session; undefined if it must not.
    */
   onEnd(end: SessionEnd, renewDelay?: number): void;
 }
@@ -59,14 +59,14 @@ export interface SessionHost {
 /**
  * Opens a session.
  *
- * @param url is absolute.
- * @param minDelay if given, is how many milliseconds to wait before the first attempt.
+ * @param url the absolute URL of the middleware.
+ * @param minDelay minimum delay before the first request, in milliseconds. @default no delay
  */
 export type OpenSession = (url: string, host: SessionHost, minDelay?: number) => ClientSession;
 
-/** The public interface that all clients have: that of a WebSocket, and Web Streams. */
+/** The public interface of all clients: that of WebSocket, and Web Streams. */
 export class ClientBase<Incoming, Outgoing> extends ClientEventTarget<Incoming, Outgoing> {
-  /** `readyState` before the first session, and between a lost one and the next: 0. */
+  /** `readyState` until a session is open, also after `sessionlost`: 0. */
   static readonly CONNECTING = CONNECTING;
   /** `readyState` while a session is open, also while its stream is lost: 1. */
   static readonly OPEN = OPEN;
@@ -84,7 +84,7 @@ export class ClientBase<Incoming, Outgoing> extends ClientEventTarget<Incoming, 
   /** Pending while the reader of `stream` does not read. */
   #backpressure: Promise<void> | undefined;
 
-  /** @param openSession opens the first session, and another one when that is lost. */
+  /** @param openSession opens the first session, and a new one whenever a session is lost. */
   constructor(url: string | URL, openSession: OpenSession) {
     super();
     this.url = parseUrl(url);
@@ -120,28 +120,28 @@ export class ClientBase<Incoming, Outgoing> extends ClientEventTarget<Incoming, 
     return this.#session.bufferedAmount;
   }
 
-  /** How the client receives messages now: by `'stream'`, or by `'poll'` where responses are held back. */
+  /** How the client receives messages now: `'stream'` or `'poll'`. */
   get transport(): Transport {
     return this.#session.transport;
   }
 
   /**
-   * The messages of the server, from the first access on. The stream ends when the client closes. While
-   * it is not read, back-pressure is applied to the server. Cancelling it closes the client.
+   * A stream of the messages that arrive after this property was first read. It ends when the client
+   * closes. While it is not read, back-pressure is applied to the server. Cancelling it closes the client.
    */
   get stream(): ReadableStream<Incoming> {
     return (this.#stream ??= this.#openStream());
   }
 
   /**
-   * Sends what is written to it. `write()` resolves when less than 60,000 bytes are unacknowledged,
-   * and rejects where `send` throws. Closing or aborting it closes the client.
+   * Sends what is written to it. `write()` resolves when fewer than 60,000 bytes are unacknowledged,
+   * and rejects if `send` throws. Closing or aborting it closes the client.
    */
   get sink(): WritableStream<Outgoing> {
     return (this.#sink ??= this.#openSink());
   }
 
-  /** The same as {@link stream}: with `writable`, it makes the client a pair for `pipeThrough`. */
+  /** The same as {@link stream}. With `writable`, it makes the client a transform pair for `pipeThrough`. */
   get readable(): ReadableStream<Incoming> {
     return this.stream;
   }
@@ -152,17 +152,17 @@ export class ClientBase<Incoming, Outgoing> extends ClientEventTarget<Incoming, 
   }
 
   /**
-   * Sends a message. Before the `open` event and while the event stream is lost, it waits in the
-   * client.
+   * Sends a message. The client keeps it until the server has acknowledged it, and sends it again if
+   * necessary. Before the `open` event, messages wait.
    *
    * @param message any value that has a JSON form; or an ArrayBuffer, a view such as Uint8Array, or a Blob,
    * whose bytes the server receives as a Buffer. A Blob is read first, and later messages wait for it.
-   * @throws TypeError if the message is neither: undefined, a function, a symbol, a BigInt, or an object
-   * that contains itself.
-   * @throws TypeError if the message is binary, and the server, or Dart's protocol, does not accept that.
-   * @throws RangeError if its JSON is larger than the server's `maxPayload`. Before the `open` event,
-   * that is not known; then the server rejects it and the client closes.
-   * @throws RangeError if more than `maxBufferedAmount` bytes would be unacknowledged: wait for `drain`.
+   * @throws TypeError if the message is anything else: undefined, a function, a symbol, a BigInt, or an
+   * object that contains itself.
+   * @throws TypeError if the message is binary and the server, or Dart's protocol, accepts only JSON.
+   * @throws RangeError if its JSON is larger than the server's `maxPayload`. Before the `open` event, the
+   * client does not know that limit: the server rejects the message, and the client closes.
+   * @throws RangeError if more than `maxBufferedAmount` bytes would be unacknowledged. Wait for `drain`.
    * @throws Error if the client is closing or closed.
    */
   send(message: Outgoing): void {
@@ -174,12 +174,12 @@ export class ClientBase<Incoming, Outgoing> extends ClientEventTarget<Incoming, 
   }
 
   /**
-   * Closes the session: the peer receives everything that was sent before, then the code and the
-   * reason. A `close` event follows when the server has acknowledged it, or after 10 s. No effect
-   * unless connecting or open.
+   * Closes the session: the server receives everything that was sent before, then the code and the
+   * reason. A `close` event follows when the server has acknowledged it, or after 10 s. No effect if
+   * the client is closing or closed.
    *
-   * @param code default 1000; 1000 to 1003 and 1007 to 1014 as RFC 6455 §7.4.1 defines them, or 3000
-   * to 4999 for the application's own.
+   * @param code default 1000; a code of RFC 6455 §7.4.1 or of its IANA registry, 1000 to 1003 or 1007
+   * to 1014, or a code of the application, 3000 to 4999.
    * @param reason at most 123 bytes of UTF-8, default ''.
    * @throws RangeError if the code or the reason is invalid; the session stays open.
    */
@@ -240,7 +240,7 @@ export class ClientBase<Incoming, Outgoing> extends ClientEventTarget<Incoming, 
   }
 }
 
-/** @throws TypeError if the URL cannot be that of a middleware. Its text contains no password. */
+/** @throws TypeError if a middleware cannot have the URL. The text of the error contains no password. */
 function parseUrl(url: string | URL): string {
   const { protocol, username, password, href } = new URL(url, baseUrl());
   if (!/^https?:$/.test(protocol)) {
@@ -252,7 +252,7 @@ function parseUrl(url: string | URL): string {
   return href;
 }
 
-/** What a relative URL is relative to: the document's base, or the worker's script; none in Node. */
+/** Returns the base of relative URLs: that of the document, or the URL of the worker; undefined in Node. */
 export function baseUrl(): string | undefined {
   if ('document' in globalThis) return document.baseURI;
   // Deno has a `location` that is undefined.

@@ -1,4 +1,4 @@
-/** The longest time that a timer can wait, in milliseconds. A longer one would fire at once. */
+/** The longest delay of a timer, in milliseconds. With a longer one, the timer would fire at once. */
 export const MAX_DELAY = 2 ** 31 - 1;
 
 /** Creates a wait that can be ended early, such as the one before the next attempt. */
@@ -7,7 +7,7 @@ export function createDelay() {
   let endWait = () => {};
 
   return {
-    /** Resolves after so many milliseconds, or when `end` is called. */
+    /** Resolves after the time, or when `end` is called. */
     wait: (milliseconds: number) =>
       new Promise<void>((resolve) => {
         endWait = resolve;

@@ -10,13 +10,13 @@ import type { ResponseProgress, TransportChoice } from './transport';
 /** Longest event, in UTF-16 code units: more than a server buffers for one client by default. */
 const MAX_EVENT_LENGTH = 30_000_000;
 
-/** Lifetime in milliseconds after which a lost stream is no failure, so that the back-off starts anew. */
+/** Milliseconds that a stream must have been open so that its loss resets the back-off. */
 const STABLE_AFTER = 1_000;
 
 const RESPONSE_ENDED = 'response ended';
-const NO_WEB_STREAM = 'the body of a response is no ReadableStream: change the option "fetch"';
+const NO_WEB_STREAM = 'the body of a response is not a ReadableStream: change the option "fetch"';
 
-/** What an event stream calls. Only `request` may throw or reject: if the network fails. */
+/** What an event stream needs of its session. Only `request` may throw or reject, if the network fails. */
 export interface EventStreamHandler {
   dispatch: Dispatch;
   transport: TransportChoice;
@@ -24,31 +24,31 @@ export interface EventStreamHandler {
   isWanted: () => boolean;
   /** Sends a GET. */
   request(signal: AbortSignal): Promise<Response>;
-  /** Reads an event. Returns false if it is invalid: then nothing more is read from the response. */
+  /** Handles an event. Returns false if it is invalid; the response is then aborted. */
   onEvent(type: string, data: string): boolean;
   /** Handles an error response. */
   onError(error: ErrorResponse): void;
-  /** Ends the session: repeating the request would lead to the same result. */
+  /** Ends the session because of an error that would occur again. */
   fail(close: Close): void;
-  /** Returns a promise while the application reads slowly: until it resolves, nothing is read. */
+  /** See `SessionHost`. */
   backpressure(): Promise<void> | undefined;
-  /** Returns how many milliseconds to wait after so many failures in a row. */
+  /** See `SseClientOptions`. */
   backoff(attempt: number): number;
 }
 
 /**
- * A session's event stream, over as many GETs as it takes: sends each, checks its response, reads it to
- * its end, and sends the next, with back-off.
+ * Receives the events of a session: sends a GET, checks the response, reads it to its end, and repeats
+ * that with back-off.
  */
 export function createEventStream(handler: EventStreamHandler) {
   const { dispatch, isWanted, transport } = handler;
   const delay = createDelay();
-  /** Whether messages arrive now: a stream is open, or one poll follows another. */
+  /** Whether a stream is open, or one poll follows another. */
   let isConnected = false;
   let openedAt = 0;
   /** Whether a GET is under way. */
   let isRequesting = false;
-  /** What the present response, or the last one, has been so far. */
+  /** Describes the current response, or the last one. */
   let progress = newProgress();
   let maxSilence = 0;
   let controller = new AbortController();
@@ -70,12 +70,12 @@ export function createEventStream(handler: EventStreamHandler) {
   /**
    * Sends GETs, as long as they are wanted.
    *
-   * @param firstDelay if given, the first one waits for so many milliseconds, and for the back-off after
-   * one failure.
+   * @param firstDelay if given, the first GET waits for this number of milliseconds, or for the back-off
+   * after one failure if that is longer.
    */
   async function run(firstDelay?: number): Promise<void> {
     let attempt = 0;
-    // Without a delay, the first GET follows in a microtask: a client that is closed in the same turn sends none.
+    // Without a delay, the first GET follows in a microtask: a client that is closed before that sends none.
     await (firstDelay === undefined || wait(firstDelay));
     while (isWanted()) {
       const isPoll = transport.current === 'poll';
@@ -85,7 +85,7 @@ export function createEventStream(handler: EventStreamHandler) {
       if (!isWanted()) return;
       if (transport.onEnd(progress)) continue;
       if (isPoll && progress.hasEvents && reason === RESPONSE_ENDED) {
-        // A cache might answer with an earlier heartbeat, again and again.
+        // A poll that ends early, with nothing but a ping, may come from a cache: back off.
         if (progress.hasNews || performance.now() - startedAt >= STABLE_AFTER) attempt = 0;
         else await wait(0);
         continue;
@@ -109,8 +109,8 @@ export function createEventStream(handler: EventStreamHandler) {
   }
 
   /**
-   * The response has begun with a valid first event. It is aborted when it is silent for so many milliseconds.
-   * Returns whether the client was not connected before.
+   * Called when the response has begun with a valid first event. From now on, the response is aborted when
+   * no byte arrives for this number of milliseconds. Returns whether the client was not connected before.
    */
   function onOpen(milliseconds: number): boolean {
     const wasConnected = isConnected;
@@ -123,7 +123,7 @@ export function createEventStream(handler: EventStreamHandler) {
     return !wasConnected;
   }
 
-  /** Ends the current response. The next GET follows after so many milliseconds at least. */
+  /** Aborts the current response. The next GET follows after this number of milliseconds, or later. */
   function abort(reason: string, milliseconds = 0): void {
     abortReason ||= reason;
     minDelay = milliseconds;
@@ -182,7 +182,7 @@ export function createEventStream(handler: EventStreamHandler) {
     }
   }
 
-  /** Aborts the response when no byte arrives for so many milliseconds, for the cause that this may have. */
+  /** Aborts the response when no byte arrives for this number of milliseconds. `cause` is the likely cause. */
   function armWatchdog(milliseconds: number, cause: string): void {
     rearmWatchdog = () => {
       clearTimeout(watchdog);
@@ -199,12 +199,12 @@ function newProgress(): ResponseProgress {
   return { isOpen: false, hasEvents: false, hasNews: false, isTimedOut: false };
 }
 
-/** Whether this is a page that nobody sees. */
+/** Whether this is a hidden page. */
 function isHidden(): boolean {
   return 'document' in globalThis && document.hidden;
 }
 
-/** Whether a response is an event stream, and not a login page, say. */
+/** Whether a response is an event stream, and not a login page, for example. */
 export function isEventStream({ status, headers }: Response): boolean {
   return status === 200 && /^text\/event-stream\b/i.test(headers.get('Content-Type') ?? '');
 }

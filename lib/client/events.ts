@@ -6,17 +6,17 @@ export interface SseClientEventMap<Incoming = unknown, Outgoing = unknown> {
   message: SseMessageEvent<Incoming>;
   /**
    * A request has failed. `event.message` says why and what can be done about it. The client repeats
-   * the request, unless a `close` event follows.
+   * the request, unless a `close` event follows. Also dispatched when the client starts to poll because
+   * of a proxy, and when a Blob cannot be read.
    */
   error: SseClientErrorEvent;
   /** The server has acknowledged messages, so `bufferedAmount` has decreased. */
   drain: Event;
   /**
-   * The event stream was lost; `event.reason` says why. The session continues: messages of both sides
-   * wait until the client has reconnected.
+   * The event stream was lost; `event.reason` says why. The session continues, and the client reconnects.
    */
   disconnect: SseClientDisconnectEvent;
-  /** The event stream is open again. No message was lost. */
+  /** The event stream is open again, and the session has continued. */
   reconnect: Event;
   /**
    * The server has lost the session, and the client opens a new one. Messages of the old session are
@@ -29,7 +29,7 @@ export interface SseClientEventMap<Incoming = unknown, Outgoing = unknown> {
 
 /** The `message` event of a client: the platform's `MessageEvent`. */
 export interface SseMessageEvent<Incoming = unknown> extends Event {
-  /** The message: what the server passed to `send`, after a round trip through JSON. */
+  /** What the server passed to `send`, after a round trip through JSON. Bytes are an ArrayBuffer. */
   readonly data: Incoming;
 }
 
@@ -54,8 +54,8 @@ export interface SessionEndEvent<Outgoing = unknown> extends Event {
   /** Whether both sides have closed the session and every message sent was acknowledged. */
   readonly wasClean: boolean;
   /**
-   * The messages that the server has not acknowledged, oldest first. The server may have received the
-   * first of them.
+   * The messages that the server has not acknowledged, oldest first. The server may have received some
+   * of them.
    */
   readonly unacknowledged: Outgoing[];
 }
@@ -63,13 +63,13 @@ export interface SessionEndEvent<Outgoing = unknown> extends Event {
 /** An event handler, as set by an `on…` property. */
 export type Handler<E extends Event> = ((event: E) => void) | null;
 
-/** Options of a listener, as those of the platform's `EventTarget`. */
+/** Options of a listener: those of the platform's `EventTarget`. */
 export interface SseListenerOptions {
-  /** Has no effect, since a client has no parent node. It distinguishes listeners. @default false */
+  /** Has no effect other than to distinguish listeners: a client has no parent node. @default false */
   capture?: boolean;
   /** Whether the listener is removed when it is called. @default false */
   once?: boolean;
-  /** Whether the listener promises not to cancel the event. Has no effect. @default false */
+  /** Whether the listener never cancels the event. Has no effect. @default false */
   passive?: boolean;
   /** Removes the listener when it is aborted. @default no signal */
   signal?: AbortSignal;
@@ -178,7 +178,7 @@ export function defineHandlers(prototype: EventTarget, types: readonly string[])
   }
 }
 
-/** The targets whose `error` events somebody listens for. */
+/** The targets to which a listener for `error` was added. */
 const observed = new WeakSet<EventTarget>();
 
 /** An event target with an `on…` property for each of {@link EVENT_TYPES}. */
@@ -199,7 +199,7 @@ export const ClientEventTarget = HandlerEventTarget as unknown as new <
   Outgoing,
 >() => ClientEventTarget<Incoming, Outgoing>;
 
-/** The fields that an event of a type has beside those of every event. */
+/** The fields of each type of event, without those of `Event`. */
 type EventFields = {
   [Type in keyof SseClientEventMap]: Omit<SseClientEventMap[Type], keyof Event>;
 };

@@ -17,7 +17,7 @@ export interface ClientRequestInit {
  * Sends a request of a session to the middleware. Rejects if the network fails or the signal is
  * aborted.
  *
- * @param parameters other query parameters than the session id: their names and values.
+ * @param parameters query parameters besides the session id.
  */
 export type SendRequest = (
   sessionId: string,
@@ -55,30 +55,30 @@ export function createSendRequest(url: string, options: SseClientOptions): SendR
   };
 }
 
-/** Creates a session id that no other client has. */
+/** Creates a random session id. */
 export function createSessionId(debugKey = 'sse'): string {
   return `${debugKey}-${crypto.getRandomValues(new Uint32Array(3)).join('-')}`;
 }
 
-/** Describes an exception of `fetch`, whose cause is the more precise part in Node. */
+/** Describes an exception of `fetch`. In Node, its cause is more precise than its message. */
 export function describeError(error: unknown): string {
   const { cause } = Object(error) as { cause?: { message?: string; code?: string } };
   return String(error) + (cause ? `: ${cause.message || cause.code}` : '');
 }
 
-/** A response that is not the one that was asked for. */
+/** An error response of the server, or an unexpected response of something else, such as a proxy. */
 export interface ErrorResponse {
-  /** The code of this package's server, or anything. */
+  /** An `SseErrorCode` if the response is one of this package's server. */
   code: unknown;
   /** The cause and the remedy, for an error text. */
   reason: string;
-  /** How the session ended: defined with the code `session-closed`. */
+  /** The code and reason of the close. Defined if the code is `session-closed`. */
   close: Close | undefined;
-  /** How many milliseconds the server asks to wait, in the header `Retry-After`; else 0. */
+  /** The header `Retry-After`, in milliseconds; 0 if there is none. */
   retryAfter: number;
 }
 
-/** Reads a response that is not the one that was asked for; `text` is its body. */
+/** Reads an error response or an unexpected one. `text` is its body. */
 export function readErrorResponse({ status, headers }: Response, text: string): ErrorResponse {
   const { code, message, close } = parseFields(text);
   return {

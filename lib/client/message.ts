@@ -4,18 +4,18 @@ import { parseJson } from '../protocol/parse';
 import { utf8Length } from '../protocol/utf8';
 import { fromBase64, toBase64 } from './base64';
 
-/** Room for the index of a binary message in the body of a POST, and for a comma, in bytes. */
+/** Bytes reserved in the body of a POST for the index of a binary message and a comma. */
 const INDEX_SIZE = 8;
 
 /** A message as the body of a POST contains it. */
 export interface OutgoingMessage {
-  /** JSON: of the message, or of its bytes as a string of base64. Undefined until its Blob is read. */
+  /** The message as JSON; bytes are a string of base64. Undefined until a Blob is read. */
   json: string | undefined;
-  /** Whether it is bytes. */
+  /** Whether the message is binary. */
   readonly isBinary: boolean;
-  /** Its part of the body, in bytes. */
+  /** Size of its part of the body, in bytes. */
   readonly byteLength: number;
-  /** A Blob is read asynchronously, with {@link readBlob}. */
+  /** The message, if it is a Blob: {@link readBlob} reads it. */
   readonly blob?: Blob;
 }
 
@@ -35,7 +35,7 @@ function binary(size: number): { isBinary: true; byteLength: number } {
   return { isBinary: true, byteLength: Math.ceil(size / 3) * 4 + '""'.length + INDEX_SIZE };
 }
 
-/** Rejects if the Blob cannot be read, for example because its file was deleted. */
+/** Sets `json` if the message is a Blob. Rejects if the Blob cannot be read: its file was deleted, for example. */
 export async function readBlob(message: OutgoingMessage): Promise<void> {
   const { blob } = message;
   if (blob) message.json = toJsonBase64(new Uint8Array(await blob.arrayBuffer()));
@@ -45,7 +45,7 @@ function toJsonBase64(bytes: Uint8Array): string {
   return `"${toBase64(bytes)}"`;
 }
 
-/** Returns what {@link encodeOutgoing} was called with, or its equal. Bytes are an ArrayBuffer. */
+/** Reverses {@link encodeOutgoing}, for `unacknowledged`. Bytes are an ArrayBuffer, a Blob is the same Blob. */
 export function decodeOutgoing({ json = 'null', isBinary, blob }: OutgoingMessage): unknown {
   return blob ?? (isBinary ? fromBase64(json.slice(1, -1)) : parseJson(json));
 }

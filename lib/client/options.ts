@@ -2,18 +2,17 @@
 export type RequestHeaders = Record<string, string> | [name: string, value: string][] | Headers;
 
 /**
- * How a client receives messages: `stream` is one response that stays open; `poll` is one response for each
- * group of messages, which is complete and therefore passes proxies that hold responses back.
+ * How a client receives messages: `stream` is one response that stays open; `poll` is a complete response
+ * for each group of messages, which also passes a proxy that holds responses back until they are complete.
  */
 export type Transport = 'stream' | 'poll';
 
 /** Options of `SseClient`. */
 export interface SseClientOptions {
   /**
-   * Headers of every request. The value is read for each request, and a function is called for each: to
-   * replace an access token, change the value or return another one. A function that throws or rejects
-   * makes the request fail, and it is repeated. On a cross-origin URL, headers of your own cause a CORS
-   * preflight.
+   * Headers of every request. For each request, the value is read again, or the function is called, so
+   * that an access token can be replaced. If the function throws or rejects, the request fails and is
+   * repeated. On a cross-origin URL, these headers cause a CORS preflight.
    * @default no headers
    */
   headers?: RequestHeaders | (() => RequestHeaders | Promise<RequestHeaders>);
@@ -42,8 +41,8 @@ export interface SseClientOptions {
   maxBufferedAmount?: number;
   /**
    * How the client receives messages. With `auto`, it streams, and polls if a stream has no event within
-   * 3 s although a poll is answered. A page remembers that for the next page of the same tab (in
-   * `sessionStorage`), which is then open at once and tries a stream afterwards.
+   * 3 s although a poll is answered. On a page, `sessionStorage` keeps the choice of polls: the next page
+   * of the tab starts with a poll, and then tries a stream again.
    * @default 'auto'
    */
   transport?: Transport | 'auto';
@@ -57,12 +56,12 @@ export interface SseClientOptions {
    * Returns how many milliseconds to wait before a failed request is repeated. `attempt` is the number
    * of failures in a row before this one, from 0. A longer `Retry-After` of the server takes
    * precedence. Longest wait: 2,147,483,647 ms.
-   * @default a random part of 500 ms × 2^attempt, of 10,000 ms at most
+   * @default a random time from 0 to 500 ms × 2^attempt, or from 0 to 10,000 ms if that is less
    */
   backoff?: (attempt: number) => number;
 }
 
-/** The types that each option may have. */
+/** The types that the value of each option may have. */
 const TYPES: Record<keyof SseClientOptions, string> = {
   headers: 'object or function',
   credentials: 'string',
@@ -75,9 +74,10 @@ const TYPES: Record<keyof SseClientOptions, string> = {
 };
 
 /**
- * Checks the names and the types of options, which would otherwise have an effect only when something fails.
+ * Checks options when the client is created, because many of them are used only after a failure.
  *
- * @throws TypeError for an unknown name or a value of the wrong type.
+ * @throws TypeError for an unknown name, a value of the wrong type or an unknown transport.
+ * @throws RangeError if `maxBufferedAmount` is less than 1.
  */
 export function checkOptions(options: object): void {
   for (const [name, value] of Object.entries(options) as [keyof SseClientOptions, unknown][]) {

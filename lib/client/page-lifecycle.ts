@@ -1,4 +1,4 @@
-/** What happens to a page. */
+/** An event that {@link observePage} reports. */
 export interface PageEvent {
   type: string;
   /** Whether the page goes into the back/forward cache, or comes from it. */

@@ -6,7 +6,7 @@ import { describeError, readErrorResponse } from './http';
 import type { ClientRequestInit, ErrorResponse } from './http';
 import type { SendBuffer } from './send-buffer';
 
-/** Heartbeat intervals until a POST without a response is given up. The server holds one for 1. */
+/** Timeout of a POST, in heartbeat intervals. The server may delay a response by one interval. */
 const POST_TIMEOUT_HEARTBEATS = 1.5;
 
 /**
@@ -15,55 +15,55 @@ const POST_TIMEOUT_HEARTBEATS = 1.5;
  */
 const KEEPALIVE_LIMIT = 60_000;
 
-/** Factor by which a batch that the server did not receive in time may be larger the next time. */
+/** Factor by which the limit for batches grows with each success. */
 const BATCH_GROWTH = 1.1;
 
-/** A POST that has brought no progress. */
+/** Why a POST has brought no progress. */
 interface Failure {
-  /** How many milliseconds to wait before the next one at least. */
+  /** Minimum delay before the next POST, in milliseconds. */
   minDelay: number;
   /** What failed, and what can be done about it. */
   reason?: string;
-  /** Whether it is ordinary if it happens once: a proxy closes a connection that is about to be used. */
+  /** Whether it is reported only if it is repeated: a proxy may close an idle connection just as it is used. */
   isOrdinary?: boolean;
 }
 
-/** What a POST queue asks and tells its session. */
+/** What a POST queue needs of its session. */
 export interface PostQueueHandler {
   dispatch: Dispatch;
   /** The session, while it is open. */
   session: () => Hello | undefined;
   /** Sends a POST. Rejects if the network fails. */
   request(init: ClientRequestInit): Promise<Response>;
-  /** Returns how many milliseconds to wait after so many failures in a row. */
+  /** See `SseClientOptions`. */
   backoff(attempt: number): number;
-  /** The server says that it has received so many messages. Returns false if that is not possible. */
+  /** Handles the number of messages that the server has received. Returns false if it is not possible. */
   acknowledge(received: unknown): boolean;
-  /** The server has acknowledged the close. */
+  /** Called when the server has acknowledged the close. */
   onClosed(close: Close): void;
   /** Handles an error response. */
   onError(error: ErrorResponse): void;
 }
 
 /**
- * Sends one session's messages, in order, and each until it is acknowledged. Acknowledges the server's
- * messages.
+ * Sends the messages of a session in order, and repeats each until it is acknowledged. Acknowledges the
+ * server's messages.
  *
- * One POST is under way at a time. What is sent meanwhile makes up the next batch, so that a busy
- * client costs the server few requests and no message overtakes another.
+ * One POST is under way at a time. Messages that are sent meanwhile form the next batch. So a busy client
+ * sends few requests, and no message overtakes another.
  */
 export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
   const { session } = handler;
   const delay = createDelay();
   let isSending = false;
   let closing: Close | undefined;
-  /** The page goes: the next request is its last. */
+  /** Whether the page is being left, so that the next request is the last. */
   let isUnloading = false;
   /** Number of messages received from the server. */
   let received = 0;
-  /** The part of what may stay unacknowledged that is, from 0 to 1: PROTOCOL.md, Acknowledgements. */
+  /** How much of the limits in `ackAfter` is used up. An acknowledgement is due at 1: PROTOCOL.md, Acknowledgements. */
   let ackDebt = 0;
-  /** Largest batch that the path to the server seems to carry, in characters. */
+  /** Limit for batches besides `maxPayload`: half of the last one that was too large or too slow, and growing. */
   let batchLimit = Infinity;
   let idleTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -73,7 +73,7 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
     flush,
     onAck,
 
-    /** Counts a message of so many characters. */
+    /** Counts a received message. */
     count({ ackAfter }: Hello, characters: number): void {
       received++;
       owe(1 / ackAfter.messages + characters / ackAfter.bytes);
@@ -82,8 +82,8 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
     /**
      * Sends what is left, and `close` with the last batch.
      *
-     * @param isLastRequest as the page goes: in one request that outlives it, beside one that may be
-     * under way.
+     * @param isLastRequest whether the page is being left. One `keepalive` request then follows, even if
+     * another POST is under way.
      */
     close(close: Close, isLastRequest = false): void {
       closing = close;
@@ -99,12 +99,12 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
     stop: () => clearTimeout(idleTimer),
   };
 
-  /** Sends what waits, unless a POST is under way. */
+  /** Starts to send, unless a POST is under way. */
   function flush(): void {
     if (!isSending) void send();
   }
 
-  /** Whether nothing is to be sent before the close. */
+  /** Whether only the close remains to be sent. */
   function isClosable(): boolean {
     return closing !== undefined && !buffer.length;
   }
@@ -114,7 +114,7 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
     if (ackDebt >= 1) flush();
   }
 
-  /** A request carries an acknowledgement. The next is due after `ackAfter.idle` at the latest. */
+  /** Called for each request that acknowledges. The next one is due after `ackAfter.idle` at the latest. */
   function onAck({ ackAfter }: Hello): void {
     ackDebt = 0;
     clearTimeout(idleTimer);
@@ -168,7 +168,7 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
         reason: `no response in ${timeout} ms: slow uplink or 6 streams open on HTTP/1.1`,
       };
     }
-    if (!session()) return { minDelay: 0 }; // it has ended meanwhile
+    if (!session()) return { minDelay: 0 }; // the session has ended meanwhile
     const { status } = response;
     const { received: acknowledged, closed } = parseFields(text);
     if (status !== 200 || !handler.acknowledge(acknowledged) || (close && !closed)) {
@@ -180,7 +180,7 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
     }
     batchLimit *= BATCH_GROWTH;
     if (close) handler.onClosed(close);
-    // Without progress, the batch would be repeated at once, again and again.
+    // If no message was acknowledged, back off before the batch is repeated.
     return batch.length && buffer.first === first ? { minDelay: 0 } : undefined;
   }
 }

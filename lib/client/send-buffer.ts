@@ -21,7 +21,7 @@ export class SendBuffer {
     return this.#messages.length;
   }
 
-  /** Whether the first message can be sent. A Blob must be read before. */
+  /** Whether the first message can be sent. A Blob must be read first. */
   get isReady(): boolean {
     return this.#messages[0]?.json !== undefined;
   }
@@ -52,12 +52,10 @@ export class SendBuffer {
     this.byteLength += byteLength;
   }
 
-  /**
-   * Removes all messages before number `count`. Returns false if there were never so many.
-   */
+  /** Removes the messages with numbers below `count`. Returns false if fewer messages were sent. */
   acknowledge(count: number): boolean {
     if (count > this.first + this.length) return false;
-    // One `splice` for all: `shift` may take linear time for each. A negative number removes none.
+    // One `splice` for all: `shift` may take linear time for each. It removes none if its second argument is negative.
     for (const { byteLength } of this.#messages.splice(0, count - this.first)) {
       this.byteLength -= byteLength;
       this.first++;
@@ -67,7 +65,7 @@ export class SendBuffer {
 
   /**
    * Returns the first messages that are ready, as many as fit into `maxBytes` with a comma between two of
-   * them. The very first one is included even if it does not fit: then the server decides about it.
+   * them. The first one is included even if it does not fit: the server then accepts or rejects it.
    */
   batch(maxBytes: number): OutgoingMessage[] {
     const batch: OutgoingMessage[] = [];
@@ -80,7 +78,7 @@ export class SendBuffer {
     return batch;
   }
 
-  /** Removes all messages. Returns them as they were passed to `send`, oldest first. */
+  /** Removes all messages. Returns them decoded, oldest first. */
   clear(): unknown[] {
     this.byteLength = 0;
     return this.#messages.splice(0).map(decodeOutgoing);

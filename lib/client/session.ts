@@ -25,12 +25,12 @@ import { createPostQueue } from './post-queue';
 import { SendBuffer } from './send-buffer';
 import type { TransportChoice } from './transport';
 
-/** How long the closing handshake may take, in milliseconds. */
+/** Timeout of the closing handshake, in milliseconds. */
 const CLOSE_TIMEOUT = 10_000;
 
 const NO_BINARY = 'cannot send: the server accepts only JSON';
 
-/** Codes of errors that a client can cause, and would again if it repeated the request. */
+/** Codes of the errors that a repeated request would receive again. */
 const FINAL_CODES: readonly unknown[] = [
   'bad-request',
   'forbidden',
@@ -42,11 +42,11 @@ const FINAL_CODES: readonly unknown[] = [
 export interface DuplexSession extends ClientSession {
   /** Number of messages that the server has not acknowledged. */
   readonly bufferedMessages: number;
-  /** What the server has said of the session, while it is open. */
+  /** The server's `hello`, while the session is open. */
   readonly hello: Hello | undefined;
 }
 
-/** Opens one session, which may take any number of attempts and of streams. */
+/** Opens one session. It may take several attempts to open, and continue over any number of streams. */
 export function openSession(
   request: SendRequest,
   transport: TransportChoice,
@@ -57,9 +57,9 @@ export function openSession(
   const { dispatch } = host;
   let readyState: ReadyState = CONNECTING;
   let id = '';
-  /** What the server has said of the session, while it is open. */
+  /** The last `hello`, while the session is open. */
   let session: Hello | undefined;
-  /** How the session is to end, during the closing handshake. */
+  /** The code and reason of the close; undefined until it begins. */
   let closing: Close | undefined;
   /** If the server has lost the session: milliseconds until a new one may be opened. */
   let renewDelay: number | undefined;
@@ -117,7 +117,7 @@ export function openSession(
           }),
         );
       }
-      // Later, so that all that the application sends at once is in one batch.
+      // In a microtask, so that messages that the application sends one after the other are in one batch.
       queueMicrotask(queue.flush);
     },
     close(close) {
@@ -139,7 +139,7 @@ export function openSession(
   function requestStream(signal: AbortSignal): Promise<Response> {
     const headers: Record<string, string> = { Accept: 'text/event-stream' };
     if (session) headers['Last-Event-ID'] = formatLastEventId(session.token, queue.received());
-    // A new id for each attempt to open: one whose response was lost may have taken the id.
+    // A new id for each attempt to open: an earlier one whose response was lost may have opened a session.
     else id = createSessionId(debugKey);
     const parameters: [string, string][] = [
       [PROTOCOL, PROTOCOL_VERSION],
@@ -158,7 +158,7 @@ export function openSession(
     return true;
   }
 
-  /** Valid if it opens a new session, or continues this one where the client has asked it to. */
+  /** Returns false unless it opens a new session, or continues this one from the number that the client asked for. */
   function onHello(data: string): boolean {
     const hello = parseHello(data);
     const isValid =
@@ -175,7 +175,7 @@ export function openSession(
       return false;
     }
     const isConnecting = stream.onOpen(MISSED_INTERVALS * hello.heartbeat);
-    queue.onAck(hello); // by the stream's request
+    queue.onAck(hello); // the request of the stream has acknowledged
     queue.wake();
     queue.flush();
     if (isConnecting && !closing) dispatch(type);
@@ -213,12 +213,12 @@ export function openSession(
     return isPossible;
   }
 
-  /** Sends what is left, then `close`. The response tells both sides which messages were received. */
+  /** Sends what is left, then `close`. With the response, each side knows what the other has received. */
   function closingHandshake(close: Close): void {
     closing = close;
-    stream.wake(); // no other stream is opened
-    // Without a session there is nothing to wait for, unless there are messages to send in it, or a GET is under way:
-    // it may have opened one, which would stay on the server if it was not closed.
+    stream.wake(); // ends the back-off: another stream may not be wanted any more
+    // Before the session is open, wait only if there are messages to send, or if a GET is under way: it may have opened
+    // a session on the server, which the client has to close.
     const isWaiting = session || buffer.length || stream.isRequesting();
     const timeout = isWaiting ? CLOSE_TIMEOUT : 0;
     clearTimeout(closeTimer);
@@ -239,7 +239,7 @@ export function openSession(
     }
   }
 
-  /** Ends the session for an error that would occur again. */
+  /** Ends the session because of an error that would occur again. */
   function fail(close: Close): void {
     dispatch('error', { message: close.reason });
     readyState = CLOSING;

@@ -6,7 +6,7 @@ const TRIAL_TIMEOUT = 3_000;
 /** Longest wait for the first event of a response otherwise, in milliseconds. */
 const OPEN_TIMEOUT = 10_000;
 
-/** What the response to a GET has been. */
+/** Describes the response to a GET. */
 export interface ResponseProgress {
   /** Whether it began with a valid first event. */
   isOpen: boolean;
@@ -24,16 +24,16 @@ export interface TransportChoice {
   /**
    * Returns how many milliseconds to wait for the first event of the next response.
    *
-   * @param maxSilence how many milliseconds may pass between two events of the session, if it is known.
+   * @param maxSilence longest time between two events of the session, in milliseconds; 0 until it is known.
    */
   timeout(maxSilence: number): number;
-  /** Takes note of how a response has ended. Returns whether that is no failure, but the end of a trial. */
+  /** Evaluates a response that has ended. Returns true if it was a trial, whose end is not a failure. */
   onEnd(progress: ResponseProgress): boolean;
 }
 
 /**
- * Chooses the transport of a client. With `auto`, that is a stream, until one has no event in time and a
- * poll is answered: then something on the path holds responses back until they are complete.
+ * Chooses the transport of a client. With `auto`, the client streams until a stream has no event in time
+ * and a poll is answered: then something on the path holds responses back until they are complete.
  */
 export function createTransport(
   url: string,
@@ -82,7 +82,7 @@ export function createTransport(
   };
 }
 
-/** Uses the storage of the tab, where there is one that is not full and that the page may use. */
+/** Uses the storage of the tab. Returns undefined if there is none, it is full, or the page may not use it. */
 function useStorage<T>(use: (storage: Storage) => T): T | undefined {
   try {
     return use(sessionStorage);

@@ -14,10 +14,10 @@ import { parseJson } from '../protocol/parse';
 import { CONTROL_CLOSE, EventName, MESSAGE_ID } from '../protocol/wire';
 import type { Close } from '../protocol/wire';
 
-/** How long the messages that are left may take to be sent when the client closes, in milliseconds. */
+/** Timeout for sending the remaining messages when the client closes, in milliseconds. */
 const DRAIN_TIMEOUT = 10_000;
 
-/** Opens a session of the Dart dialect: PROTOCOL.md. `[dart]` marks what `package:sse` 4.2.0 demands. */
+/** Opens a session of the Dart dialect: see PROTOCOL.md. `[dart]` marks what `package:sse` 4.2.0 requires. */
 export function openDartSession(
   request: SendRequest,
   { backoff = defaultBackoff, debugKey, maxBufferedAmount }: SseClientOptions,
@@ -43,7 +43,7 @@ export function openDartSession(
     request: requestStream,
     onEvent,
     onError({ reason }) {
-      // Other errors may pass: the server's own, a timeout, too many requests.
+      // Other errors may be temporary: those of the server (5xx), 408 (timeout) and 429 (too many requests).
       const isFinal = status >= 400 && status < 500 && status !== 408 && status !== 429;
       if (isFinal) fail(reason);
     },
@@ -83,7 +83,7 @@ export function openDartSession(
     return response;
   }
 
-  /** The stream is open with its response: the server sends neither a first event nor heartbeats. */
+  /** The response itself opens the stream: the server sends neither a first event nor heartbeats. */
   function onOpen(): void {
     const type = hasOpened ? 'reconnect' : 'open';
     hasOpened = true;
@@ -104,7 +104,7 @@ export function openDartSession(
     return true;
   }
 
-  /** Sends one message a POST, one POST at a time, numbered from 0, and none twice [dart]. */
+  /** Sends one message per POST and one POST at a time, numbered from 0, and no message twice [dart]. */
   async function sendAll(): Promise<void> {
     if (isSending || !hasOpened) return;
     isSending = true;
@@ -121,7 +121,7 @@ export function openDartSession(
     if (closing) end(closing, true);
   }
 
-  /** Returns what failed, if something did. */
+  /** Returns why the POST failed, or undefined. */
   async function post(message: string, number: number): Promise<string | undefined> {
     try {
       const response = await request(id, { method: 'POST', body: message }, [

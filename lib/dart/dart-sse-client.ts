@@ -3,16 +3,16 @@ import { createSendRequest } from '../client/http';
 import type { SseClientOptions } from '../client/options';
 import { openDartSession } from './dart-session';
 
-/** Options of {@link DartSseClient}: those of `SseClient`, but `renewSession` and `transport`. */
+/** Options of {@link DartSseClient}: those of `SseClient` except `renewSession` and `transport`. */
 export type DartSseClientOptions = Omit<SseClientOptions, 'renewSession' | 'transport'>;
 
 /**
  * The client of a server that uses Dart's `package:sse`, with the interface of `SseClient`.
  *
- * It does what Dart's own client does, and guarantees as much. Each message is sent once, in a POST of
- * its own, and the client closes when a POST fails: that server would deliver a repeated message twice.
- * Messages that the server sends while the event stream is lost may be lost. The server is not told
- * when the client closes. There is no `sessionlost` event.
+ * It gives only the guarantees of Dart's own client. Each message is sent once, in a POST of its own. The
+ * client closes when a POST fails, because that server would deliver a repeated message twice. Messages
+ * that the server sends while the event stream is lost may be lost. The client does not notify the server
+ * when it closes. There is no `sessionlost` event.
  *
  * @typeParam Incoming the messages of the server. The type is not checked at run time.
  * @typeParam Outgoing the messages to the server: strings, since that server accepts nothing else.
@@ -23,7 +23,8 @@ export class DartSseClient<Incoming = unknown, Outgoing = unknown> extends Clien
 > {
   /**
    * @param url the URL of the server's handler; on a page or in a worker, it may be relative.
-   * @throws TypeError if the URL is invalid.
+   * @throws TypeError if the URL or an option is invalid, or if there is no `fetch`.
+   * @throws RangeError if `maxBufferedAmount` is less than 1.
    */
   constructor(url: string | URL, options: DartSseClientOptions = {}) {
     super(url, (absoluteUrl, host) =>

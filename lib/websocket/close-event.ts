@@ -15,7 +15,7 @@ const { CloseEvent: PlatformCloseEvent } = globalThis as {
   CloseEvent?: new (type: string, fields: CloseEventFields) => SseWebSocketCloseEvent;
 };
 
-/** Node has had a `CloseEvent` since version 23. */
+/** For platforms without `CloseEvent`, such as Node before version 23. */
 class CloseEvent extends Event implements SseWebSocketCloseEvent {
   readonly code: number;
   readonly reason: string;

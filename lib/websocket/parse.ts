@@ -7,8 +7,8 @@ const TOKEN = /^[!#$%&'*+\-.^`|~\w]+$/;
 /**
  * Parses the URL of a WebSocket [WebSockets §3.1].
  *
- * @param base what a relative URL is relative to.
- * @returns the URL as the attribute `url` has it, with the scheme `ws` or `wss`.
+ * @param base the base of relative URLs.
+ * @returns the URL for the attribute `url`, with the scheme `ws` or `wss`.
  * @throws DOMException (SyntaxError) if it is not a URL, has another scheme than ws, wss, http and https, or has a
  * fragment or, unlike a WebSocket's, a user name or a password.
  */

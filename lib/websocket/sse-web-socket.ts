@@ -19,7 +19,7 @@ import type { SseWebSocketCloseEvent } from './close-event';
 import { checkClose, parseProtocols, parseUrl } from './parse';
 import { TaskQueue } from './task-queue';
 
-/** Options of {@link SseWebSocket.with}: those of `SseClient` that a WebSocket can have. */
+/** Options of {@link SseWebSocket.with}: those of `SseClient` except `renewSession`. */
 export type SseWebSocketOptions = Omit<SseClientOptions, 'renewSession'>;
 
 /** What `send` of an {@link SseWebSocket} accepts. */
@@ -29,7 +29,7 @@ export type SseWebSocketData = string | ArrayBuffer | ArrayBufferView | Blob;
 export interface SseWebSocketEventMap {
   /** The connection is open. */
   open: Event;
-  /** A message has arrived: `event.data` is a string, or bytes as {@link SseWebSocket.binaryType} says. */
+  /** A message has arrived: `event.data` is a string, or bytes in the form of {@link SseWebSocket.binaryType}. */
   message: SseMessageEvent;
   /** The connection has failed; `close` follows. `event.message`, which a WebSocket does not have, says why. */
   error: Event;
@@ -67,8 +67,8 @@ const MEMBERS = [
 const READY_STATES = { CONNECTING, OPEN, CLOSING, CLOSED };
 
 /**
- * A class with the interface of WebSocket, for libraries that were written for it, over plain HTTP. Lost connections
- * are restored without the library noticing. See docs/websocket-libraries.md.
+ * A class with the interface of WebSocket, over plain HTTP, for libraries that were written for WebSocket. It restores
+ * lost connections without an event. See docs/websocket-libraries.md.
  */
 export class SseWebSocket extends WebSocketTarget {
   /** `readyState` until the connection is open: 0. */
@@ -79,13 +79,13 @@ export class SseWebSocket extends WebSocketTarget {
   static readonly CLOSING = CLOSING;
   /** `readyState` after the `close` event: 3. */
   static readonly CLOSED = CLOSED;
-  /** The same constant as of the class. */
+  /** The same as the static constant. */
   declare readonly CONNECTING: 0;
-  /** The same constant as of the class. */
+  /** The same as the static constant. */
   declare readonly OPEN: 1;
-  /** The same constant as of the class. */
+  /** The same as the static constant. */
   declare readonly CLOSING: 2;
-  /** The same constant as of the class. */
+  /** The same as the static constant. */
   declare readonly CLOSED: 3;
 
   readonly #url: URL;
@@ -100,7 +100,7 @@ export class SseWebSocket extends WebSocketTarget {
   #failure: string | undefined;
   /** Sizes in bytes of the messages that may be unacknowledged, as a WebSocket counts them. */
   readonly #sizes: number[] = [];
-  /** Bytes that were sent after the end, which a WebSocket counts as well. */
+  /** Bytes of messages that were discarded because of the close, which a WebSocket counts as well. */
   #discardedBytes = 0;
 
   /**
@@ -137,9 +137,9 @@ export class SseWebSocket extends WebSocketTarget {
   }
 
   /**
-   * Returns a class like this one whose instances have these options, to be passed to a library.
+   * Returns a subclass whose instances have these options, to be passed to a library.
    *
-   * @param options as those of `SseClient`.
+   * @param options see `SseClientOptions`.
    */
   static with(options: SseWebSocketOptions): typeof SseWebSocket {
     // The constructor's third parameter is not part of its type.
@@ -198,13 +198,13 @@ export class SseWebSocket extends WebSocketTarget {
    */
   send(data: SseWebSocketData): void {
     const value: unknown = data;
-    // As WebIDL converts it: `String` would accept a symbol.
+    // Converts as WebIDL does, which throws for a symbol. `String` would accept it.
     const message = isBinary(value) ? value : toWellFormed(''.concat(value as string));
     if (this.#readyState === CONNECTING) {
       throw new DOMException('cannot send before the "open" event', 'InvalidStateError');
     }
     const size = sizeOf(message);
-    // The session may be closed already, although the application does not know it yet.
+    // The session may be closed already, although the `close` event was not dispatched yet.
     if (this.#readyState !== OPEN || this.#session.readyState !== OPEN) {
       this.#discardedBytes += size;
       return;
@@ -237,7 +237,7 @@ export class SseWebSocket extends WebSocketTarget {
     }
   }
 
-  /** Handles the events of the session. All that an application sees, it sees in a task of its own. */
+  /** Handles the events of the session. Each event of the application is dispatched in a task of its own. */
   #createDispatch(offered: string[]): Dispatch {
     return (type, fields?: object) => {
       if (type === 'open') {
@@ -275,7 +275,7 @@ export class SseWebSocket extends WebSocketTarget {
     this.dispatchEvent(new MessageEvent('message', { data, origin: this.#url.origin }));
   }
 
-  /** @param code what the server is told, if a session was opened. */
+  /** @param code the close code for the server, if a session was opened. */
   #fail(reason: string, code: Close['code'] = CloseCode.goingAway): void {
     if (this.#failure !== undefined) return;
     this.#failure = reason;
@@ -287,7 +287,7 @@ export class SseWebSocket extends WebSocketTarget {
     this.#page.abort();
     this.#discardedBytes += sum(this.#sizes.slice(this.#sizes.length - unacknowledged.length));
     this.#sizes.length = 0;
-    // A side that has closed with a code has done so on purpose, also if messages were under way.
+    // A close with another code than 1006 is no failure, even if messages were not acknowledged.
     const isAgreed = wasClean || (unacknowledged.length > 0 && code !== CloseCode.abnormal);
     this.#events.push(() => {
       const isClosed = this.#hasOpened && isAgreed;
@@ -318,7 +318,7 @@ export class SseWebSocket extends WebSocketTarget {
   }
 }
 
-/** Defines what WebSocket's prototype has itself, and libraries look for there. */
+/** Defines the own properties of WebSocket's prototype on a prototype, because libraries look for them there. */
 function defineInterface(prototype: SseWebSocket, source: SseWebSocket): void {
   defineHandlers(prototype, ['open', 'message', 'error', 'close']);
   for (const name of MEMBERS) {

@@ -1,12 +1,12 @@
-/** Tasks that may wait before the queue asks for back-pressure. */
+/** Number of waiting tasks at which back-pressure begins. */
 const HIGH_WATER_MARK = 64;
 
-/** Runs functions in order, each in a task of the event loop of its own, so that all microtasks run in between. */
+/** Runs functions in order, each in its own task of the event loop, so that all microtasks run in between. */
 export class TaskQueue {
   readonly #tasks: (() => void)[] = [];
   #isScheduled = false;
-  #relieved: Promise<void> | undefined;
-  #relieve = () => {};
+  #drained: Promise<void> | undefined;
+  #resolveDrained = () => {};
 
   /** Runs `task` after those before it, and never before `push` has returned. */
   push(task: () => void): void {
@@ -14,10 +14,10 @@ export class TaskQueue {
     this.#schedule();
   }
 
-  /** Returns a promise while many tasks wait. It resolves when they have run. */
+  /** Returns a promise while many tasks wait. It resolves when no task waits any more. */
   backpressure(): Promise<void> | undefined {
     if (this.#tasks.length < HIGH_WATER_MARK) return undefined;
-    return (this.#relieved ??= new Promise((resolve) => (this.#relieve = resolve)));
+    return (this.#drained ??= new Promise((resolve) => (this.#resolveDrained = resolve)));
   }
 
   #schedule(): void {
@@ -29,15 +29,15 @@ export class TaskQueue {
       if (this.#tasks.length > 0) {
         this.#schedule(); // before the task, which may throw
       } else {
-        this.#relieved = undefined;
-        this.#relieve();
+        this.#drained = undefined;
+        this.#resolveDrained();
       }
       task?.();
     });
   }
 }
 
-/** Unlike a timer, neither of the two waits longer in a hidden page, or after the fifth in a row. */
+/** Runs a function in a task. Unlike timers, these tasks are not delayed in a hidden page or when they are nested. */
 function runInTask(callback: () => void): void {
   if (typeof setImmediate === 'function') {
     setImmediate(callback);

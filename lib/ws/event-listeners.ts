@@ -13,9 +13,9 @@ export interface SocketEvent {
 export interface SocketEventMap {
   /** Never dispatched: a server's socket is open when it is created. */
   open: SocketEvent;
-  /** A message of the client. `data` is a string, or bytes as `binaryType` says. */
+  /** A message of the client. */
   message: SocketEvent & {
-    /** A string, or bytes as `binaryType` says. */
+    /** A string, or bytes in the form of `binaryType`. */
     readonly data: unknown;
   };
   /** The connection is closed. */
@@ -24,7 +24,7 @@ export interface SocketEventMap {
     readonly code: number;
     /** The reason. */
     readonly reason: string;
-    /** Whether the connection was closed by one of its sides. */
+    /** Whether one of the sides has closed the connection: the code is not 1006. */
     readonly wasClean: boolean;
   };
   /** Never dispatched. */
@@ -46,7 +46,7 @@ type ListenerOf<Type extends keyof SocketEventMap> = SocketEventListener<SocketE
 /** A listener of any type of event. */
 type AnyListener = (event: never) => void;
 
-/** Calls listeners that expect an event object for the events of an EventEmitter. */
+/** Calls listeners with an event object for the events of an EventEmitter. */
 export class EventListeners {
   readonly #emitter: EventEmitter;
   readonly #listeners = new Map<AnyListener, (...values: unknown[]) => void>();
@@ -57,14 +57,14 @@ export class EventListeners {
   }
 
   add(type: keyof SocketEventMap, listener: AnyListener, isOnce = false): void {
-    const own = this.#createListener(type, listener);
-    this.#listeners.set(listener, own);
-    this.#emitter[isOnce ? 'once' : 'on'](type, own);
+    const wrapper = this.#createListener(type, listener);
+    this.#listeners.set(listener, wrapper);
+    this.#emitter[isOnce ? 'once' : 'on'](type, wrapper);
   }
 
   remove(type: keyof SocketEventMap, listener: AnyListener): void {
-    const own = this.#listeners.get(listener);
-    if (own) this.#emitter.off(type, own);
+    const wrapper = this.#listeners.get(listener);
+    if (wrapper) this.#emitter.off(type, wrapper);
     this.#listeners.delete(listener);
   }
 

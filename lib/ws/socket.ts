@@ -20,20 +20,20 @@ export interface SendOptions {
   binary?: boolean;
 }
 
-/** Called when the data was sent, or with an error if the socket is closing or closed. */
+/** Called when more may be sent, or with an error if the socket is closing or closed. */
 export type SendCallback = (error?: Error) => void;
 
 /** Events of an {@link SseServerSocket}: the arguments of their listeners. */
 export interface SseServerSocketEvents {
-  /** A message of the client. Text is a Buffer of UTF-8; bytes are as `binaryType` says. */
+  /** A message of the client. Text is a Buffer of UTF-8; bytes have the form of `binaryType`. */
   message: [data: Buffer | ArrayBuffer | Buffer[], isBinary: boolean];
   /** The connection is closed. */
   close: [code: number, reason: Buffer];
-  /** Never emitted: a fault of the network is repaired, or the connection closes. */
+  /** Never emitted: after a network failure the client reconnects, or the connection closes. */
   error: [error: Error];
-  /** Never emitted: the heartbeats of the session do that. */
+  /** Never emitted: the session has heartbeats of its own. */
   ping: [data: Buffer];
-  /** The answer to `ping()`. It does not come from the client, but says that its session exists. */
+  /** Emitted after `ping()`. It does not come from the client; it shows that the session is open. */
   pong: [data: Buffer];
 }
 
@@ -50,13 +50,13 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
   static readonly CLOSING = CLOSING;
   /** `readyState` after `close` was emitted: 3. */
   static readonly CLOSED = CLOSED;
-  /** The same constant as of the class. */
+  /** The same as the static constant. */
   readonly CONNECTING = CONNECTING;
-  /** The same constant as of the class. */
+  /** The same as the static constant. */
   readonly OPEN = OPEN;
-  /** The same constant as of the class. */
+  /** The same as the static constant. */
   readonly CLOSING = CLOSING;
-  /** The same constant as of the class. */
+  /** The same as the static constant. */
   readonly CLOSED = CLOSED;
 
   /** The connection of this package that carries the messages. */
@@ -80,7 +80,7 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
       this.#settle(this.#notOpen());
       if (!this.#isTerminated) this.emit('close', code, Buffer.from(reason));
     });
-    // As long as nobody listens, the connection keeps the messages.
+    // The connection keeps the messages until the first listener is added.
     EventEmitter.prototype.on.call(this, 'newListener', (event: string) => {
       if (event === 'message' && !this.#isReading) this.#read();
     });
@@ -101,12 +101,12 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
     return '';
   }
 
-  /** Always '', as of every server's socket. */
+  /** Always '': a server's socket has no URL. */
   get url(): string {
     return '';
   }
 
-  /** Bytes that were sent and that no socket has accepted yet. */
+  /** Bytes that were sent and that no TCP socket has accepted yet. */
   get bufferedAmount(): number {
     return this.connection.bufferedAmount;
   }
@@ -137,7 +137,7 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
     else process.nextTick(done, this.#notOpen());
   }
 
-  /** Emits `pong` soon. The session has heartbeats of its own, and closes the socket if the client does not come back. */
+  /** Emits `pong` later, and sends nothing. The session has heartbeats, and closes if the client does not reconnect. */
   ping(data?: SocketData, _mask?: boolean, callback?: SendCallback): void {
     setImmediate(() => {
       const error = this.#isOpen() ? undefined : this.#notOpen();
@@ -146,7 +146,7 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
     });
   }
 
-  /** Has no effect: nobody waits for it. */
+  /** Sends nothing, since no client sends pings. */
   pong(_data?: SocketData, _mask?: boolean, callback?: SendCallback): void {
     if (callback) setImmediate(callback);
   }
@@ -154,14 +154,14 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
   /**
    * Closes the connection: the client receives everything that was sent before, then the code and the reason.
    *
-   * @param code see `SseConnection.close`. @default none, which the client receives as 1005
+   * @param code see `SseConnection.close`. @default no code, which the client receives as 1005
    * @throws RangeError if the code or the reason is invalid.
    */
   close(code: number = CloseCode.noStatus, reason: string | Buffer = ''): void {
     this.connection.close(code, String(reason));
   }
 
-  /** Ends the socket at once, with code 1006. The client receives the code 1001, when it is there. */
+  /** Closes the socket at once, with code 1006. The client receives the code 1001 when it is connected. */
   terminate(): void {
     if (this.readyState === CLOSED) return;
     this.#isTerminated = true;
@@ -252,7 +252,7 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
     for (const callback of this.#waiting.splice(0)) callback(error);
   }
 
-  /** A method, because `send` of the connection may close it. */
+  /** Not a variable in `send`, because `send` of the connection may close the socket. */
   #isOpen(): boolean {
     return this.readyState === OPEN;
   }
@@ -265,7 +265,7 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
   }
 }
 
-/** Text as `ws` makes it of what it is passed; JSON of what only another client than a WebSocket can have sent. */
+/** Converts to text as `ws` does. Other values, which clients other than `SseWebSocket` may send, become JSON. */
 function toText(data: unknown): string {
   if (typeof data === 'string') return data;
   const bytes = bytesOf(data);

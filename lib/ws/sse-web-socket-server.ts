@@ -8,12 +8,12 @@ import type { AnyConnection } from './socket';
 /** Options of {@link SseWebSocketServer}. */
 export interface SseWebSocketServerOptions<Req = IncomingMessage> {
   /**
-   * Chooses one of the subprotocols that a client offers, in its order of preference; false for none. It is read for
-   * each client, so that a library may set it later.
+   * Chooses one of the subprotocols that a client offers, which are in its order of preference; false for none. The
+   * option is read for each client, so that a library may set it later.
    * @default the first one
    */
   handleProtocols?: (protocols: Set<string>, request: Req) => string | false;
-  /** Whether {@link SseWebSocketServer.clients} has the sockets. @default true */
+  /** Whether {@link SseWebSocketServer.clients} contains the sockets. @default true */
   clientTracking?: boolean;
 }
 
@@ -21,7 +21,7 @@ export interface SseWebSocketServerOptions<Req = IncomingMessage> {
 export interface SseWebSocketServerEvents<Req> {
   /** A client has opened a connection with this GET request. */
   connection: [socket: SseServerSocket, request: Req];
-  /** The server was closed, and all its sockets are. */
+  /** The server and all its sockets are closed. */
   close: [];
   /** Never emitted. */
   error: [error: Error];
@@ -43,7 +43,7 @@ export class SseWebSocketServer<Req extends IncomingMessage = IncomingMessage> e
   #isClosed = false;
 
   /**
-   * @param sse what `createSseMiddleware` returned, for this use alone: its `handleProtocols` is set here.
+   * @param sse a middleware that is used for nothing else: its `handleProtocols` is replaced.
    */
   constructor(
     sse: Pick<SseMiddleware<never, never, Req>, 'on' | 'handleProtocols'>,
@@ -61,7 +61,7 @@ export class SseWebSocketServer<Req extends IncomingMessage = IncomingMessage> e
   /**
    * Accepts no more connections. Those that exist stay open, as with `ws`: close them too, or call `sse.close()`.
    *
-   * @param callback is called when the last one is closed, or with an error if the server was closed before.
+   * @param callback is called when the last one is closed, or with an error if the server is closed already.
    */
   close(callback?: (error?: Error) => void): void {
     if (this.#isClosed) {
@@ -74,7 +74,7 @@ export class SseWebSocketServer<Req extends IncomingMessage = IncomingMessage> e
   }
 
   #onConnection(connection: AnyConnection, request: Req): void {
-    // What a library knows of a connection is in the memory of the node that had it.
+    // The library's state of the connection was in the memory of the other node.
     if (connection.recovered) {
       return connection.close(CloseCode.serviceRestart, 'moved to another node');
     }

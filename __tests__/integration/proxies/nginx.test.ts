@@ -23,9 +23,8 @@ describe('Behind nginx with its default settings, the channel', () => {
 // `npm run soak proxies` takes five minutes with nginx's default timeout of 60 s.
 describe('Behind nginx that closes silent connections after 2 s, the channel', () => {
   it('stays open for 10 s with a heartbeat interval of 1 s', async () => {
-    const startImpatient = (port: number) =>
-      startNginx(port, { location: 'proxy_read_timeout 2s;' });
-    const events = await runSilence(startImpatient, 10_000, { heartbeatInterval: 1_000 });
+    const startProxy = (port: number) => startNginx(port, { location: 'proxy_read_timeout 2s;' });
+    const events = await runSilence(startProxy, 10_000, { heartbeatInterval: 1_000 });
     expect(events).toEqual(['open']);
   }, 20_000);
 });

@@ -12,10 +12,10 @@ export async function* soakProxies(): AsyncGenerator<Result> {
   const median = times.toSorted((a, b) => a - b)[12]!;
   yield ['nginx: median time to the first message under 200 ms', median < 200, { median, times }];
 
-  const startImpatient = (port: number) => startHaproxy(port, 3_000);
+  const startProxy = (port: number) => startHaproxy(port, 3_000);
   for (const seed of seeds(3)) {
     const options = { seed, messages: 10_000, cuts: 20, cutAfter: 3_000 };
-    const { up, down, events, opened, resumed } = await runTraffic(startImpatient, options);
+    const { up, down, events, opened, resumed } = await runTraffic(startProxy, options);
     yield [
       `SEED=${seed}: HAProxy with a timeout of 3 s, 20 cuts: hashes equal`,
       up.sentHash === up.receivedHash && down.sentHash === down.receivedHash && opened === 1,
