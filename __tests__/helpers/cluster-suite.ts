@@ -497,7 +497,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
         connection.on('message', () => {});
         connection.on('close', (code, reason) => closes.push([code, reason]));
       });
-      const lost = [1011, 'confirmed messages were lost'];
+      const lost = [1011, 'acknowledged messages were lost'];
       for (const [at, id] of ['a', 'b'].entries()) {
         const { token } = await openDuplex(nodes[0]!.url, id);
         const body = JSON.stringify({ token, id: 5, ack: 0, messages: ['x'] });

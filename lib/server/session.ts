@@ -276,7 +276,7 @@ export class Session
   async #verify(journal: Journal, first: number): Promise<void> {
     await journal.readRecorded();
     if (first <= this.#receiver.received || this.lifecycle.isMoved) return;
-    this.fail({ code: CloseCode.internalError, reason: 'confirmed messages were lost' });
+    this.fail({ code: CloseCode.internalError, reason: 'acknowledged messages were lost' });
   }
 
   receiveRecorded({ first, messages, acknowledged, close }: RecordedMessages): void {
