@@ -472,6 +472,73 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect([lost, ends, closes]).toEqual([[], [], []]);
     });
 
+    it('leave the cluster, and take no session over any more, when they are closed with another code than 1012', async () => {
+      const nodes = await startNodes(
+        2,
+        (connection) => {
+          connection.on('message', (): unknown => new Promise(() => {})); // is never handled
+        },
+        { drainTimeout: 300 },
+      );
+      const [first, second] = nodes as [FaultyNode, FaultyNode];
+      const own = await openDuplex(first.url, 'own');
+      await own.post({ messages: ['x'] });
+      const other = await openDuplex(second.url, 'other');
+      const end = { code: 1001, reason: '' };
+      const closing = first.sse.close(1001);
+      expect((await own.stream.take()).event).toBe('close');
+      const { stop } = first.engine;
+      let stops = 0;
+      first.engine.stop = () => {
+        stops++;
+        return stop();
+      };
+      await own.post({ id: 1, messages: [], close: end });
+      await closing;
+      expect(stops).toBe(1);
+      const resumed = await openStream(`${addressOf(first.url, 'other')}&sseProtocol=2`, {
+        'Last-Event-ID': `${other.token}.0`,
+      });
+      expect(resumed.status).toBe(503);
+      expect(second.connections[0]!.readyState).toBe(1);
+      await waitForAsync(async () => (await source.countSessions()) === 1);
+    });
+
+    it('keep the subprotocol of a session that moves, also after the engine has lost all data', async () => {
+      const nodes = await startNodes(2);
+      for (const { sse } of nodes) sse.handleProtocols = () => 'json.v1';
+      const opened = await openStream(`${addressOf(nodes[0]!.url, 'a')}&sseProtocol=2`, {
+        'Sse-Subprotocols': 'json.v1',
+      });
+      const hello = (await opened.takeData()) as { token: string; subprotocol: string };
+      const resume = (node: FaultyNode | undefined) =>
+        openStream(`${addressOf(node!.url, 'a')}&sseProtocol=2`, {
+          'Last-Event-ID': `${hello.token}.0`,
+        });
+      const moved = await resume(nodes[1]);
+      expect(await moved.takeData()).toMatchObject({ resumed: true, subprotocol: 'json.v1' });
+      expect(nodes[1]!.connections[0]!.subprotocol).toBe('json.v1');
+      await source.clear();
+      await waitForAsync(async () => (await source.countSessions()) === 1);
+      const again = await resume(nodes[0]);
+      expect(await again.takeData()).toMatchObject({ resumed: true, subprotocol: 'json.v1' });
+    });
+
+    it('send only JSON to a client that moves and does not accept binary messages', async () => {
+      const nodes = await startNodes(2, (connection, node) => {
+        if (node === nodes[1]) connection.send('hello');
+      });
+      const { token } = await openDuplex(nodes[0]!.url, 'a');
+      nodes[0]!.kill();
+      const resumed = await openStream(`${addressOf(nodes[1]!.url, 'a')}&sseProtocol=2`, {
+        'Last-Event-ID': `${token}.0`,
+      });
+      await resumed.take(); // hello
+      expect(await resumed.take()).toEqual({ data: '"hello"' });
+      nodes[1]!.connections[0]!.send(Uint8Array.of(1));
+      expect(await resumed.takeData()).toMatchObject({ code: 1003 });
+    });
+
     it('adopt the sessions of a killed node, deliver what their clients sent, and close them', async () => {
       const log: unknown[] = [];
       const nodes = await startNodes(

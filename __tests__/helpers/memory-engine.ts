@@ -5,11 +5,11 @@ import type {
   CommitResult,
   EngineListener,
   EngineState,
+  NewSession,
   Notification,
   PositionedBroadcast,
   RecordedMessages,
   SessionChanges,
-  SessionIdentity,
   SessionOwnership,
   StoredSession,
   TakeResult,
@@ -121,11 +121,7 @@ export class MemoryEngine implements ClusterEngine {
     });
   }
 
-  open(
-    id: string,
-    { position, ...identity }: SessionIdentity,
-    firstNumber: 0 | 'unknown',
-  ): Promise<boolean> {
+  open(id: string, { position, firstNumber, ...identity }: NewSession): Promise<boolean> {
     return this.#call(({ sessions }) => {
       const existing = sessions.get(id);
       if (existing) return existing.tokenHash === identity.tokenHash;

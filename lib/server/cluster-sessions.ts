@@ -4,7 +4,6 @@ import type {
   PositionedBroadcast,
   RecordedMessages,
   SessionOwnership,
-  StoredSession,
 } from './cluster-engine';
 import { ClusterNode } from './cluster-node';
 import type { NodeSessions } from './node-sessions';
@@ -21,6 +20,7 @@ import { SessionLog } from './session-log';
 import { SessionLookup, askEngine } from './session-lookup';
 import type { SessionProof } from './session-lookup';
 import { SessionToken } from './session-token';
+import { createStoredSession } from './stored-session';
 import { wait, waitAtMost } from './wait';
 
 /** Time in milliseconds that the owner of a session has to release it for another node. */
@@ -54,6 +54,8 @@ export class ClusterSessions implements NodeSessions {
   readonly #claims = new Map<string, Promise<unknown>>();
   /** The sessions that are being opened or removed at this node. */
   readonly #pending = new Set<Promise<unknown>>();
+  /** Callbacks that end the wait for the application, of the sessions that are being deleted. */
+  readonly #handlings = new Set<() => void>();
   #isLeaving = false;
   /** Callbacks of claims that wait for the owner to release the session, by session id. */
   readonly #releases = new Map<string, () => void>();
@@ -93,9 +95,10 @@ export class ClusterSessions implements NodeSessions {
     const stopObserving = this.node.observeBroadcasts();
     const session = createStoredSession(init, position, (replaced?.journal?.epoch ?? 0) + 1);
     const opening = askEngine(async () => {
-      const { dialect, tokenHash, principal } = session;
-      const identity = { dialect, tokenHash, principal, position };
-      if (!replaced) return this.#engine.open(id, identity, firstNumber);
+      const { dialect, tokenHash, principal, subprotocol } = session;
+      const identity = { dialect, tokenHash, principal };
+      const opened = { ...identity, subprotocol, position, firstNumber };
+      if (!replaced) return this.#engine.open(id, opened);
       replaced.journal?.stop();
       await this.#engine.restore(id, session);
       return true;
@@ -142,9 +145,10 @@ export class ClusterSessions implements NodeSessions {
       const local = this.#local.find(id);
       if (local && owner === this.node.id && local.journal?.epoch === epoch) return local;
       local?.onMoved();
+      this.#rejectIfLeaving();
       if (owner !== '' && owner !== this.node.id) await this.#waitForRelease(owner, id, false);
       if (!isWanted()) return undefined;
-      if (this.#isLeaving) throw engineUnavailable();
+      this.#rejectIfLeaving();
       const session = await this.#takeOver(id, found, token, request);
       if (session) return session; // else another node has claimed it first
     }
@@ -204,13 +208,14 @@ export class ClusterSessions implements NodeSessions {
     if (!stored) return undefined;
     const getBroadcasts = await this.node.broadcastsSince(stored.checkpoint.position);
     const log = SessionLog.restore(id, stored, getBroadcasts?.() ?? []);
-    const { principal, close, closedByClient } = stored;
+    const { principal, subprotocol, close, closedByClient } = stored;
     const start: JournalStart = { ...stored, log };
     const session = this.#local.add({
       id,
       token,
       dialect: dialects[stored.dialect],
       principal,
+      subprotocol,
       request,
       firstNumber: 0, // the engine has put the messages in order
       cluster: { node: this.node, start, isResumed: true, isRecovered: stored.sequence > 0 },
@@ -269,16 +274,39 @@ export class ClusterSessions implements NodeSessions {
    * spread over the shorter of `reconnectJitter` and `drainTimeout`, so that the clients do not reconnect all at once.
    */
   async leave(): Promise<void> {
-    this.#isLeaving = true;
     const { reconnectJitter, drainTimeout } = this.#local.options;
-    const settled = Promise.all([...this.#claims.values(), ...this.#pending]).then(() => {});
-    await waitAtMost(drainTimeout, settled, () => {});
+    this.stopClaiming();
+    await this.#whenSettled();
     const releaseLater = async (session: Session) => {
       await wait(Math.random() * Math.min(reconnectJitter, drainTimeout));
       await this.#release(session);
     };
     await Promise.all([...this.#local].map(releaseLater));
     await this.node.stop();
+  }
+
+  /** @throws SseRequestError if this node takes no session over any more. */
+  #rejectIfLeaving(): void {
+    if (this.#isLeaving) throw engineUnavailable();
+  }
+
+  /** From now on this node takes no session over. */
+  stopClaiming(): void {
+    this.#isLeaving = true;
+  }
+
+  /** Leaves the cluster when the sessions of this node, all of which are closed, are deleted. */
+  async stop(): Promise<void> {
+    await this.#whenSettled();
+    await this.node.stop();
+  }
+
+  /** Waits for sessions that are being claimed, opened or deleted, for `drainTimeout` at most. */
+  async #whenSettled(): Promise<void> {
+    const settled = () => Promise.all([...this.#claims.values(), ...this.#pending]).then(() => {});
+    await waitAtMost(this.#local.options.drainTimeout, settled(), () => {});
+    for (const stopWaiting of this.#handlings) stopWaiting();
+    await waitAtMost(HANDOVER_TIMEOUT, settled(), () => {});
   }
 
   /** Deletes a session that has ended, after the application has handled its messages. */
@@ -292,7 +320,11 @@ export class ClusterSessions implements NodeSessions {
   async #remove({ id, journal }: Session): Promise<void> {
     if (!journal) return;
     // If this node is killed before, the next owner delivers the messages again.
-    await waitAtMost(HANDLING_TIMEOUT, journal.whenSettled(), () => {}).catch(() => {});
+    const isHandled = waitAtMost(HANDLING_TIMEOUT, journal.whenSettled(), () => {});
+    await new Promise<void>((resolve) => {
+      this.#handlings.add(resolve);
+      isHandled.then(resolve, resolve).finally(() => this.#handlings.delete(resolve));
+    });
     if (journal.hasStopped()) return; // another session has its id
     journal.stop();
     await this.#engine.remove(id, journal.epoch).catch(() => {});
@@ -313,16 +345,18 @@ export class ClusterSessions implements NodeSessions {
   }
 
   async #restore(session: Session): Promise<void> {
-    const { id, journal, dialect, principal, sessionToken } = session;
+    const { id, journal, dialect, principal, subprotocol, sessionToken } = session;
     if (!journal) return;
     const snapshot = journal.snapshot();
     const identity = { dialect: dialect.name, tokenHash: sessionToken.hash, principal };
-    const stored = { ...snapshot, ...identity, numbering: session.recordedInput?.numbering };
+    const numbering = session.recordedInput?.numbering;
+    const stored = { ...snapshot, ...identity, subprotocol, numbering };
     await this.#engine.restore(id, stored);
     journal.onRestored(stored);
   }
 
   async adoptFrom(nodeId: string): Promise<void> {
+    if (this.#isLeaving) return; // another node adopts them
     const ids = await this.#engine.sessionsOf(nodeId);
     for (const id of ids) {
       const found = await this.#engine.find(id);
@@ -351,30 +385,4 @@ export class ClusterSessions implements NodeSessions {
   onEngineSilent(): void {
     for (const session of this.#local) session.disconnect();
   }
-}
-
-/** Returns a session without messages. */
-function createStoredSession(
-  { dialect, token, principal, firstNumber }: Omit<SessionInit, 'cluster'>,
-  position: number,
-  epoch: number,
-): StoredSession {
-  const next = firstNumber === 'unknown' ? undefined : firstNumber;
-  return {
-    dialect: dialect.name,
-    tokenHash: token.hash,
-    principal,
-    epoch,
-    sequence: 0,
-    checkpoint: { acknowledged: 0, position, rooms: [], logStart: 0 },
-    log: [],
-    received: 0,
-    handled: 0,
-    unhandled: [],
-    state: '',
-    close: undefined,
-    closedByClient: undefined,
-    lastNumbers: undefined,
-    numbering: dialect.name === 'dart' ? { next, waiting: {} } : undefined,
-  };
 }

@@ -4,6 +4,7 @@ import type {
   PositionedBroadcast,
   RecordedMessages,
   SessionChanges,
+  SessionIdentity,
   StoredClose,
   StoredSession,
 } from './cluster-engine';
@@ -263,7 +264,7 @@ export class Journal {
   }
 
   /** Returns the whole session, to be written to the engine after {@link detach}. */
-  snapshot(): Omit<StoredSession, 'dialect' | 'tokenHash' | 'principal' | 'numbering'> {
+  snapshot(): Omit<StoredSession, keyof SessionIdentity | 'subprotocol' | 'numbering'> {
     return {
       epoch: this.epoch,
       sequence: ++this.#sequence,
