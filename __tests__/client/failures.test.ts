@@ -126,6 +126,44 @@ describe('A batch of an SseClient', () => {
     expect((await request('POST')).body).toMatchObject({ messages: { length: 100 } });
   });
 
+  it('is halved in bytes of UTF-8, of which a character may have several', async () => {
+    const { client, next: request } = await startOpen({}, { maxPayload: 10_000 });
+    for (let i = 0; i < 100; i++) client.send('€'.repeat(8));
+    (await request('POST')).answer(413, '');
+    expect((await request('POST')).body).toMatchObject({ messages: { length: 50 } });
+  });
+
+  it.each([
+    ['without messages', 0],
+    ['with one message', 1],
+  ])('is not made smaller by a failed POST %s', async (_, count) => {
+    const { client, next: request, stream } = await startOpen({}, { maxPayload: 10_000 });
+    const fail = async () => {
+      const post = await request('POST');
+      expect(post.body).toMatchObject({ messages: { length: count } });
+      post.answer(413, '');
+    };
+    if (count > 0) client.send(text);
+    else stream.write(message(1) + message(2) + message(3)); // as many as ackAfter.messages
+    await fail();
+    for (let i = count; i < 100; i++) client.send(text);
+    expect((await request('POST')).body).toMatchObject({ messages: { length: 100 } });
+  });
+
+  it('is not made smaller by a POST without messages that gets no response', async () => {
+    const {
+      client,
+      next: request,
+      stream,
+    } = await startOpen({}, { heartbeat: 20, maxPayload: 10_000 });
+    const failed = next(client, 'error');
+    stream.write(message(1) + message(2) + message(3));
+    expect((await request('POST')).body).toMatchObject({ messages: [], ack: 3 });
+    expect((await failed).message).toContain('no response');
+    for (let i = 0; i < 100; i++) client.send(text);
+    expect((await request('POST')).body).toMatchObject({ messages: { length: 100 } });
+  });
+
   it('of one message is repeated as it is when a proxy rejects it for its size', async () => {
     const { client, next: request } = await startOpen();
     client.send(text);
