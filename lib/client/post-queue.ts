@@ -64,7 +64,7 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
   let received = 0;
   /** How much of the limits in `ackAfter` is used up. An acknowledgement is due at 1: PROTOCOL.md, Acknowledgements. */
   let ackDebt = 0;
-  /** Limit for batches besides `maxPayload`, in bytes: half of the last one that was too large or too slow, and growing. */
+  /** Limit for batches besides `maxPayload`, in bytes: half of the last one that was too large or slow, and growing. */
   let batchLimit = Infinity;
   let idleTimer: ReturnType<typeof setTimeout> | undefined;
 

@@ -69,7 +69,8 @@ export class SendBuffer {
 
   /**
    * Returns the first messages that are ready, as many as fit into `maxBytes` with a comma between two of
-   * them and the field `binary`. The first one is included even if it does not fit: the server then accepts or rejects it.
+   * them and the field `binary`. The first one is included even if it does not fit: the server then accepts or
+   * rejects it.
    */
   batch(maxBytes: number): OutgoingMessage[] {
     const batch: OutgoingMessage[] = [];
