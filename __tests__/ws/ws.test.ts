@@ -309,6 +309,83 @@ describe.each<[string, (options?: Options) => Promise<Both>]>([
     expect(socket.readyState).toBe(1);
   });
 
+  it('calls a function or the handleEvent of an object once for each type, until it is removed', async () => {
+    const { connect } = await start();
+    const { client, socket } = await connect();
+    const calls: string[] = [];
+    const both = ({ type }: { type: string }) => calls.push(`both ${type}`);
+    const object = {
+      handleEvent({ type }: { type: string }) {
+        calls.push(`object ${type} ${this === object}`);
+      },
+    };
+    const handler = function (this: unknown) {
+      calls.push(`handler ${this === socket}`);
+    };
+    const single = () => calls.push('once');
+    for (let i = 0; i < 2; i++) {
+      socket.addEventListener('message', both);
+      socket.addEventListener('close', both);
+      socket.addEventListener('message', object);
+      socket.addEventListener('message', handler);
+      socket.addEventListener('message', single, { once: true });
+    }
+    socket.onmessage = handler; // is called besides the listener
+    client.send('first');
+    await waitFor(() => calls.length >= 5);
+    expect(calls.splice(0)).toEqual([
+      'both message',
+      'object message true',
+      'handler true',
+      'once',
+      'handler true',
+    ]);
+
+    socket.removeEventListener('message', handler); // not that of the property
+    socket.removeEventListener('message', both);
+    socket.removeEventListener('message', both); // is removed already
+    socket.removeEventListener('message', null as never);
+    socket.addEventListener('message', single, { once: true });
+    client.send('second');
+    await waitFor(() => calls.length >= 3);
+    expect(calls.splice(0)).toEqual(['object message true', 'handler true', 'once']);
+
+    socket.addEventListener('message', handler);
+    socket.onmessage = null; // not the listener
+    socket.removeEventListener('message', object);
+    client.send('third');
+    await waitFor(() => calls.length >= 1);
+    client.close();
+    await once(socket, 'close');
+    expect(calls).toEqual(['handler true', 'both close']);
+  });
+
+  it('forgets listeners and handlers that removeAllListeners has removed', async () => {
+    const { connect } = await start();
+    const { client, socket } = await connect();
+    const calls: unknown[] = [];
+    const listener = ({ data }: { data: unknown }) => calls.push(data);
+    socket.addEventListener('message', listener);
+    socket.onmessage = listener;
+    socket.removeAllListeners('message');
+    expect(socket.onmessage).toBeNull();
+    socket.addEventListener('message', listener);
+    client.send('x');
+    await waitFor(() => calls.length > 0);
+    expect(calls).toEqual(['x']);
+  });
+
+  it('calls listeners only for the types of events of a WebSocket', async () => {
+    const { connect } = await start();
+    const { socket } = await connect();
+    const events: unknown[] = [];
+    socket.addEventListener('pong' as never, (event: unknown) => events.push(event));
+    const pong = once(socket, 'pong');
+    socket.ping();
+    await pong;
+    expect(events).toEqual([]);
+  });
+
   it('has the constants and the fields of a socket', async () => {
     const { connect } = await start();
     const { socket } = await connect();

@@ -3,7 +3,12 @@ import { CloseCode } from '../protocol/close-code';
 import { bytesOf } from '../protocol/message';
 import type { SseConnection } from '../server/sse-connection';
 import { EventListeners } from './event-listeners';
-import type { SocketEventListener, SocketEventMap, SocketListenerOptions } from './event-listeners';
+import type {
+  SocketEventListener,
+  SocketEventListenerObject,
+  SocketEventMap,
+  SocketListenerOptions,
+} from './event-listeners';
 
 /** The connection of a client, with any types of messages. */
 export type AnyConnection = SseConnection<unknown, unknown, unknown>;
@@ -205,19 +210,24 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
     this.connection.resume();
   }
 
-  /** Calls `listener` with an event like those of a browser's WebSocket: `data` of a text message is a string. */
+  /**
+   * Calls `listener` with an event like those of a browser's WebSocket: `data` of a text message is a string. No effect
+   * if the listener was added for this type before.
+   */
   addEventListener<Type extends keyof SocketEventMap>(
     type: Type,
-    listener: SocketEventListener<SocketEventMap[Type]>,
+    listener:
+      SocketEventListener<SocketEventMap[Type]> | SocketEventListenerObject<SocketEventMap[Type]>,
     options: SocketListenerOptions = {},
   ): void {
     this.#listeners.add(type, listener, options.once);
   }
 
-  /** Removes a listener that was added with {@link addEventListener}. */
+  /** Removes a listener that was added for this type with {@link addEventListener}. */
   removeEventListener<Type extends keyof SocketEventMap>(
     type: Type,
-    listener: SocketEventListener<SocketEventMap[Type]>,
+    listener:
+      SocketEventListener<SocketEventMap[Type]> | SocketEventListenerObject<SocketEventMap[Type]>,
   ): void {
     this.#listeners.remove(type, listener);
   }
