@@ -18,18 +18,14 @@ export interface OutgoingMessage {
 
 /** @throws TypeError if the message is neither binary nor JSON-serialisable. */
 export function encodeOutgoing(message: unknown): OutgoingMessage {
-  const bytes = bytesOf(message);
-  if (bytes) return { json: toJsonBase64(bytes), ...binary(bytes.length) };
   if (isBlob(message)) {
     const blob = message as Blob;
-    return { json: undefined, ...binary(blob.size), blob };
+    const byteLength = Math.ceil(blob.size / 3) * 4 + '""'.length;
+    return { json: undefined, isBinary: true, byteLength, blob };
   }
-  const json = toJson(message);
-  return { json, isBinary: false, byteLength: utf8Length(json) };
-}
-
-function binary(size: number): { isBinary: true; byteLength: number } {
-  return { isBinary: true, byteLength: Math.ceil(size / 3) * 4 + '""'.length };
+  const bytes = bytesOf(message);
+  const json = bytes ? toJsonBase64(bytes) : toJson(message);
+  return { json, isBinary: !!bytes, byteLength: bytes ? json.length : utf8Length(json) };
 }
 
 /** Sets `json` if the message is a Blob. Rejects if the Blob cannot be read: its file was deleted, for example. */
