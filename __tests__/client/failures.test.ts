@@ -13,8 +13,6 @@ describe('A failed POST of an SseClient', () => {
     [401, 'log in'],
     [403, { message: 'invalid csrf token' }],
     [405, ''],
-    [413, ''],
-    [429, 'Too many requests'],
     [501, ''],
   ])('is reported as an error after status %i with the body %j', async (status, body) => {
     const { client, next: request } = await startOpen();
@@ -23,6 +21,20 @@ describe('A failed POST of an SseClient', () => {
     (await request('POST')).answer(status, body);
     expect((await failed).message).toBe(
       `cannot send: HTTP ${status}, not from sse-duplex: check URL, login and proxy`,
+    );
+    expect(client.readyState).toBe(1);
+  });
+
+  it.each([
+    [413, 'body size limits'],
+    [429, 'rate limits'],
+  ])('is reported as an error that names limits after status %i', async (status, limits) => {
+    const { client, next: request } = await startOpen();
+    const failed = next(client, 'error');
+    client.send('a');
+    (await request('POST')).answer(status, 'too much');
+    expect((await failed).message).toBe(
+      `cannot send: HTTP ${status}, not from sse-duplex: check ${limits}`,
     );
     expect(client.readyState).toBe(1);
   });
