@@ -286,6 +286,22 @@ describe('The doctor', () => {
     expect(severe[0]!.remedy).toBeTruthy();
   });
 
+  it('recognises a rate limiter that rejects its POSTs', async () => {
+    const url = await openChannel({}, ({ method }, response) => {
+      if (method === 'POST') response.writeHead(429).end('Too many requests');
+      return method === 'POST';
+    });
+    const { code, severe } = await examine(url);
+    expect(code).toBe(1);
+    expect(severe).toMatchObject([
+      {
+        check: 'post',
+        text: 'HTTP 429, and not from sse-duplex: Too many requests.',
+        remedy: expect.stringContaining('rate limiter') as unknown,
+      },
+    ]);
+  });
+
   it('reports that nothing listens, or that a name has no address', async () => {
     const { severe } = await examine(`http://127.0.0.1:${await findPort()}/sse`);
     expect(severe[0]!.text).toMatch(/^Nothing listens at 127.0.0.1:\d+ \(ECONNREFUSED\)\.$/);

@@ -11,6 +11,7 @@ export type {
 export type {
   SocketEvent,
   SocketEventListener,
+  SocketEventListenerObject,
   SocketEventMap,
   SocketListenerOptions,
 } from './event-listeners';
