@@ -79,15 +79,17 @@ describe('The doctor', () => {
   });
 
   it('prints a line for each finding, with its remedy', async () => {
-    const { out } = await runCommand('doctor', await openChannel(), '--idle', '0');
+    const { out, err } = await runCommand('doctor', await openChannel(), '--idle', '0');
+    expect(err).toBe('');
     expect(out).toContain('ok       The server runs sse-duplex.\n');
     expect(out).toContain('\n         If your users open many tabs, serve HTTP/2 (over HTTPS).\n');
   });
 
   it('watches an idle stream, and reports that heartbeats arrive', async () => {
     const url = await openChannel({ heartbeatInterval: 20 });
-    const { out } = await runCommand('doctor', url, '--idle', '0.3');
+    const { out, err } = await runCommand('doctor', url, '--idle', '0.3');
     expect(out).toContain('The stream stayed open for 0.3 s, and heartbeats arrived.');
+    expect(err).toBe('Watching the idle stream for 0.3 s.\n');
   });
 
   it('passes headers to authorize, and quotes its rejection', async () => {
