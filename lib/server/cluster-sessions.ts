@@ -14,7 +14,7 @@ import { dialects } from './dialect';
 import type { JournalStart } from './journal-node';
 import { createPlaceholderRequest } from './node-http';
 import type { ResolvedOptions } from './options';
-import { engineUnavailable } from './request-error';
+import { engineUnavailable, ownerUncertain } from './request-error';
 import type { Session } from './session';
 import type { SessionInit } from './session-owner';
 import { SessionLog } from './session-log';
@@ -55,8 +55,8 @@ export class ClusterSessions implements NodeSessions {
   /** The sessions that are being opened or removed at this node. */
   readonly #pending = new Set<Promise<unknown>>();
   #isLeaving = false;
-  /** Callbacks of claims that wait for the owner to release the session, by session id. */
-  readonly #releases = new Map<string, () => void>();
+  /** Callbacks of claims that wait for the owner's answer, by session id: whether it has released the session. */
+  readonly #releases = new Map<string, (isReleased: boolean) => void>();
 
   constructor(engine: ClusterEngine, local: LocalSessions) {
     this.#engine = engine;
@@ -119,9 +119,13 @@ export class ClusterSessions implements NodeSessions {
     request: SessionInit['request'],
     isWanted: () => boolean,
   ): Promise<Session | undefined> {
+    return this.#afterOtherClaims(id, () => this.#claim(id, proof, request, isWanted));
+  }
+
+  async #afterOtherClaims<Result>(id: string, start: () => Promise<Result>): Promise<Result> {
     await this.#lookup.whenReady();
     for (let previous; (previous = this.#claims.get(id));) await previous;
-    const claim = askEngine(() => this.#claim(id, proof, request, isWanted));
+    const claim = askEngine(start);
     const settled = claim.catch(() => {});
     this.#claims.set(id, settled);
     try {
@@ -152,23 +156,29 @@ export class ClusterSessions implements NodeSessions {
   }
 
   /**
-   * Dart dialect: makes this node the owner of a session of another one, if it has no stream there.
+   * Dart dialect: makes this node the owner of a session of another one, if it has no stream there, and replaces it.
    *
-   * @returns undefined if it has one, or if it does not belong to the principal.
+   * @param replace ends the session, and opens another one with the same id.
+   * @returns undefined if it has a stream, or if it does not belong to the principal.
+   * @throws SseRequestError if that is uncertain.
    */
   async claimWithoutStream(
-    id: string,
-    principal: string | undefined,
-    request: SessionInit['request'],
+    { id, principal, request }: Pick<SessionInit, 'id' | 'principal' | 'request'>,
+    replace: (session: Session) => Promise<Session | undefined>,
   ): Promise<Session | undefined> {
-    return askEngine(async () => {
+    return this.#afterOtherClaims(id, async () => {
       const found = await this.#engine.find(id);
-      if (found?.dialect !== 'dart' || found.principal !== principal) return undefined;
-      if (this.#local.find(id) || this.#isLeaving) return undefined;
+      if (!found) throw ownerUncertain();
+      if (found.dialect !== 'dart' || found.principal !== principal) return undefined;
       // An earlier attempt of this node may have claimed it and then failed.
       const isFree = found.owner === '' || found.owner === this.node.id;
-      if (!isFree && !(await this.#waitForRelease(found.owner, id, true))) return undefined;
-      return this.#takeOver(id, found, SessionToken.fromHash(found.tokenHash), request);
+      const isReleased = isFree || (await this.#waitForRelease(found.owner, id, true));
+      if (isReleased === false) return undefined;
+      if (!isReleased || this.#local.find(id) || this.#isLeaving) throw ownerUncertain();
+      const token = SessionToken.fromHash(found.tokenHash);
+      const session = await this.#takeOver(id, found, token, request);
+      if (!session) throw ownerUncertain(); // another node has claimed it first
+      return replace(session);
     });
   }
 
@@ -176,22 +186,24 @@ export class ClusterSessions implements NodeSessions {
    * Gives the owner time to finish what it is doing, unless it certainly does not exist any more.
    *
    * @param isOptional whether the owner keeps a session that has a stream.
-   * @returns whether the session has no owner any more.
+   * @returns whether the session has no owner any more, or undefined if the owner has not answered.
    */
-  async #waitForRelease(owner: string, id: string, isOptional: boolean): Promise<boolean> {
-    const released = new Promise<boolean>((resolve) => {
-      this.#releases.set(id, () => resolve(true));
-    });
+  async #waitForRelease(
+    owner: string,
+    id: string,
+    isOptional: boolean,
+  ): Promise<boolean | undefined> {
+    const answer = new Promise<boolean | undefined>((resolve) => this.#releases.set(id, resolve));
     try {
       const isAlive = await this.node.requestRelease(owner, id, isOptional);
-      return !isAlive || (await waitAtMost(HANDOVER_TIMEOUT, released, () => false));
+      return !isAlive || (await waitAtMost(HANDOVER_TIMEOUT, answer, () => undefined));
     } finally {
       this.#releases.delete(id);
     }
   }
 
-  onReleased(id: string): void {
-    this.#releases.get(id)?.();
+  onReleaseAnswered(id: string, isReleased: boolean): void {
+    this.#releases.get(id)?.(isReleased);
   }
 
   async #takeOver(
@@ -244,8 +256,10 @@ export class ClusterSessions implements NodeSessions {
 
   onReleaseRequested(id: string, claimant: string, isOptional: boolean): void {
     const session = this.#local.find(id);
-    if (!session || (isOptional && session.connected)) return;
-    void this.#release(session, claimant);
+    if (!session) return;
+    if (!isOptional || !session.connected) return void this.#release(session, claimant);
+    // Without the answer, the claimant asks again.
+    void this.#engine.notify(claimant, { type: 'kept', id }).catch(() => {});
   }
 
   // --- The end of ownership ------------------------------------------------------------------------
@@ -295,7 +309,7 @@ export class ClusterSessions implements NodeSessions {
     await waitAtMost(HANDLING_TIMEOUT, journal.whenSettled(), () => {}).catch(() => {});
     if (journal.hasStopped()) return; // another session has its id
     journal.stop();
-    await this.#engine.remove(id, journal.epoch).catch(() => {});
+    await this.node.remove(id, journal.epoch).catch(() => {});
   }
 
   async restoreAll(): Promise<void> {
@@ -320,6 +334,7 @@ export class ClusterSessions implements NodeSessions {
     const stored = { ...snapshot, ...identity, numbering: session.recordedInput?.numbering };
     await this.#engine.restore(id, stored);
     journal.onRestored(stored);
+    session.recordedInput?.onRestored();
   }
 
   async adoptFrom(nodeId: string): Promise<void> {
@@ -375,6 +390,6 @@ function createStoredSession(
     close: undefined,
     closedByClient: undefined,
     lastNumbers: undefined,
-    numbering: dialect.name === 'dart' ? { next, waiting: {} } : undefined,
+    numbering: dialect.name === 'dart' ? { first: 0, next, waiting: {} } : undefined,
   };
 }
