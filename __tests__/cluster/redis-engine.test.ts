@@ -135,7 +135,7 @@ describe('The engine on Redis', () => {
       received: -1,
     });
     expect(await engine.commit('a', 1, { ...changes, firstEntry: 0 })).toEqual({ received: 3 });
-    expect(await engine.read('a', 1, 1)).toEqual({
+    expect(await engine.read('a', 1, 1, 0)).toEqual({
       first: 1,
       messages: ['1', '2'],
       acknowledged: 0,
@@ -168,7 +168,7 @@ describe('The engine on Redis', () => {
         close: { code: 4001, reason: 'go away', isClosed: false },
         closedByClient: undefined,
         lastNumbers: { n2: 8 },
-        numbering: { next: 6, waiting: { 7: '"seven"', 9: '' } },
+        numbering: { first: 2, next: 6, waiting: { 7: '"seven"', 9: '' } },
       };
       await engine.restore('a', session);
       await engine.restore('a', { ...session, sequence: 6, state: '"older"' });
@@ -184,7 +184,13 @@ describe('The engine on Redis', () => {
       expect(await engine.claim('a', { ...found!, epoch: 2 })).toBeUndefined();
       expect(await engine.claim('a', { ...found!, tokenHash: 'OTHER' })).toBeUndefined();
       expect(await engine.claim('a', found!)).toEqual({ ...session, epoch: 4 });
-      expect(await engine.read('a', 3, 0)).toBeUndefined();
+      expect(await engine.read('a', 3, 0, 0)).toBeUndefined();
+      const numbers = { first: 2, next: 6, waitingCount: 2 };
+      expect((await engine.read('a', 4, 0, 38))?.numbering).toEqual(numbers);
+      expect((await engine.read('a', 4, 0, 39))?.numbering).toEqual({
+        ...numbers,
+        waiting: session.numbering?.waiting,
+      });
       const plain = {
         ...session,
         lastNumbers: undefined,
@@ -225,7 +231,7 @@ describe('The engine on Redis', () => {
     expect(await engine.take('b', batch)).toEqual({ outcome: 'unknown-session' });
     const close = { code: 4000, reason: 'done' };
     await engine.take('a', { ...batch, first: 3, messages: [], acknowledged: 2, close });
-    expect(await engine.read('a', 1, 1)).toEqual({
+    expect(await engine.read('a', 1, 1, 0)).toEqual({
       first: 1,
       messages: ['2', '3'],
       acknowledged: 3,

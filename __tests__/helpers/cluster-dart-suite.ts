@@ -1,3 +1,4 @@
+import { get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SseOptions } from '../../lib/index';
 import { addressOf, openDuplex } from './channel';
@@ -17,6 +18,8 @@ export interface DartCluster {
   ): Promise<FaultyNode[]>;
   /** Loses all data of the engine. */
   clear(): Promise<void>;
+  /** Number of keys that sessions have in the engine. */
+  countSessions(): Promise<number>;
 }
 
 interface Numbered {
@@ -26,7 +29,7 @@ interface Numbered {
 }
 
 /** Describes what clients of the Dart dialect can rely on in a cluster. */
-export function describeDartDialect({ startNodes, clear }: DartCluster): void {
+export function describeDartDialect({ startNodes, clear, countSessions }: DartCluster): void {
   /** Starts nodes that record what their connections receive and how they end. */
   async function startRecording(count: number, options: SseOptions = {}) {
     const received: Numbered[] = [];
@@ -300,6 +303,194 @@ export function describeDartDialect({ startNodes, clear }: DartCluster): void {
       const { stream } = await openSession(nodes[0], 'a');
       for (let i = 0; i < 3; i++) await send(nodes[1], 'a', i, 'x'.repeat(400));
       expect(await stream.take()).toEqual({ event: 'control', data: 'close' });
+    });
+
+    it('end a session whose client disconnects while it is opened', async () => {
+      const { nodes } = await startRecording(1, { reconnectTimeout: 0 });
+      const [{ engine, server, url }] = nodes as [FaultyNode];
+      const { open: openInEngine } = engine;
+      const request = get(addressOf(url, 'a')).on('error', () => {});
+      engine.open = async (...values) => {
+        request.destroy();
+        await waitFor(() => isServerDone);
+        return openInEngine(...values);
+      };
+      let isServerDone = false;
+      server.once('request', (_, response) => response.on('close', () => (isServerDone = true)));
+      await waitFor(() => isServerDone);
+      await sleep(50);
+      expect([nodes[0]!.sse.stats().connections, await countSessions()]).toEqual([0, 0]);
+    });
+
+    it('replace a session of their own for a client that has the token of an earlier one', async () => {
+      const { nodes } = await startRecording(2);
+      const { stream } = await openSession(nodes[0], 'a');
+      stream.cut();
+      await waitFor(() => !nodes[0]!.connections[0]!.connected);
+      expect((await open(nodes[0], 'a', 'token-of-an-earlier-session.3')).status).toBe(200);
+    });
+
+    it.each([
+      [
+        'the owner does not answer',
+        ([owner]: FaultyNode[]) => (owner!.engine.isPublished = () => false),
+      ],
+      [
+        'the session has just ended',
+        ([, node]: FaultyNode[]) => (node!.engine.find = () => Promise.resolve(undefined)),
+      ],
+      [
+        'another node has just claimed it',
+        ([, node]: FaultyNode[]) => (node!.engine.claim = () => Promise.resolve(undefined)),
+      ],
+      [
+        'their own is about to leave',
+        ([, node]: FaultyNode[]) => {
+          const { open: openInEngine } = node!.engine;
+          node!.engine.open = (...values) => {
+            void node!.sse.close();
+            return openInEngine(...values);
+          };
+        },
+      ],
+    ])('let a client without a token try again if %s', async (_, prepare) => {
+      const { nodes } = await startRecording(2);
+      const { stream } = await openSession(nodes[0], 'a');
+      stream.cut();
+      await waitFor(() => !nodes[0]!.connections[0]!.connected);
+      prepare(nodes);
+      const refused = await open(nodes[1], 'a');
+      expect([refused.status, await refused.take()]).toEqual([200, { retry: '1000' }]);
+    });
+
+    it('answer two GETs for the same session of another node', async () => {
+      const { nodes } = await startRecording(2);
+      const { stream } = await openSession(nodes[0], 'a');
+      stream.cut();
+      await waitFor(() => !nodes[0]!.connections[0]!.connected);
+      const { engine } = nodes[1]!;
+      const { open: openInEngine, claim } = engine;
+      let opens = 0;
+      engine.open = (...values) => {
+        opens++;
+        return openInEngine(...values);
+      };
+      engine.claim = async (...values) => {
+        await waitFor(() => opens === 2);
+        return claim(...values);
+      };
+      const streams = await Promise.all([open(nodes[1], 'a'), open(nodes[1], 'a')]);
+      expect(streams.map(({ status }) => status)).toEqual([200, 200]);
+      expect(
+        (await Promise.all(streams.map((each) => each.take()))).map(({ event }) => event).sort(),
+      ).toEqual(['hello', undefined]);
+    });
+
+    it('deliver no message after the close of its session', async () => {
+      const { nodes } = await startRecording(2, { reorderTimeout: 100 });
+      const { stream } = await openSession(nodes[0], 'a');
+      const events: unknown[] = [];
+      nodes[0]!.connections[0]!.on('message', (message) => events.push(message));
+      nodes[0]!.connections[0]!.on('close', (code) => events.push(code));
+      nodes[0]!.engine.fault = (method) => (method === 'commit' ? 'lose' : 'none');
+      await send(nodes[1], 'a', 1, 'second');
+      expect(await stream.take()).toEqual({ event: 'control', data: 'close' });
+      expect((await send(nodes[1], 'a', 0, 'first')).status).toBe(200);
+      await sleep(300);
+      nodes[0]!.engine.fault = () => 'none';
+      await stream.ended;
+      await waitFor(() => events.length > 0);
+      await sleep(50);
+      expect(events).toEqual([1002]);
+    });
+
+    it('reject a number before the first one, also after the engine has lost all data', async () => {
+      const { nodes, received } = await startRecording(2);
+      await open(nodes[0], 'a', 'id of another server');
+      await send(nodes[1], 'a', 5, 'five');
+      await waitFor(() => received.length === 1);
+      expect((await send(nodes[1], 'a', 4, 'four')).status).toBe(409);
+      await clear();
+      expect((await send(nodes[1], 'a', 6, 'six')).json).toEqual({ received: 7 });
+      expect((await send(nodes[1], 'a', 4, 'four')).status).toBe(409);
+    }, 20_000);
+
+    it('limit the bytes of what they record before the owner has read it', async () => {
+      const { nodes, received } = await startRecording(2, {
+        reorderTimeout: 300,
+        maxBufferedAmount: 1_000,
+      });
+      const { lastEventId } = await openSession(nodes[0], 'a');
+      nodes[0]!.kill();
+      const statuses: number[] = [];
+      for (let i = 0; i < 4; i++) {
+        statuses.push((await send(nodes[1], 'a', i, 'x'.repeat(400))).status);
+      }
+      expect(statuses).toEqual([200, 200, 200, 503]);
+      await open(nodes[1], 'a', lastEventId);
+      await waitFor(() => received.length === 3);
+      for (let i = 3; i < 6; i++) {
+        expect((await send(nodes[1], 'a', i, 'x'.repeat(400))).status).toBe(200);
+      }
+      await waitFor(() => received.length === 6);
+    });
+
+    it('do not read all that waits for a missing message each time that another one arrives', async () => {
+      const { nodes } = await startRecording(2);
+      await openSession(nodes[0], 'a');
+      let characters = 0;
+      const { read } = nodes[0]!.engine;
+      nodes[0]!.engine.read = async (...values) => {
+        const recorded = await read(...values);
+        characters += JSON.stringify(recorded).length;
+        return recorded;
+      };
+      const message = 'x'.repeat(1_000);
+      for (let i = 1; i <= 100; i++) await send(nodes[1], 'a', i, message);
+      await sleep(50);
+      expect(characters).toBeLessThan(600_000);
+    });
+
+    it('close a session if messages that waited for others were lost with the data of the engine', async () => {
+      const { nodes, closes } = await startRecording(2, { reorderTimeout: 60_000 });
+      await openSession(nodes[0], 'a');
+      const message = 'x'.repeat(1_000);
+      for (let i = 1; i <= 50; i++) await send(nodes[1], 'a', i, message);
+      await sleep(50);
+      await clear();
+      await waitFor(() => closes.length === 1);
+      expect(closes).toEqual([[1011, 'acknowledged messages were lost']]);
+    }, 20_000);
+
+    it('keep all that waits for a missing message at a heartbeat', async () => {
+      const { nodes, received } = await startRecording(2, { heartbeatInterval: 200 });
+      await openSession(nodes[0], 'a');
+      const message = 'x'.repeat(1_000);
+      for (let i = 1; i <= 50; i++) await send(nodes[1], 'a', i, message);
+      await sleep(300);
+      await clear();
+      expect((await send(nodes[1], 'a', 0, 'first')).json).toEqual({ received: 51 });
+      await waitFor(() => received.length === 51);
+    }, 20_000);
+
+    it('leave nothing of a session in the engine, although its removal was lost', async () => {
+      const { nodes } = await startRecording(2, { reorderTimeout: 100, reconnectTimeout: 0 });
+      const lost = ['remove', 'remove'];
+      for (const { engine } of nodes) {
+        engine.fault = (method) => (method === lost.at(-1) && lost.pop() ? 'lose' : 'none');
+      }
+      const { stream } = await openSession(nodes[0], 'a');
+      await openSession(nodes[0], 'b');
+      await send(nodes[1], 'a', 0, 'first');
+      await send(nodes[1], 'a', 2, 'third');
+      await send(nodes[1], 'b', 1, 'second');
+      expect(await stream.take()).toEqual({ event: 'control', data: 'close' });
+      let count = -1;
+      for (let i = 0; i < 100 && count !== 0; i++) {
+        await sleep(20);
+        count = await countSessions();
+      }
+      expect([count, lost]).toEqual([0, []]);
     });
 
     it('reject a message of the Dart dialect for a duplex session, and of another principal', async () => {

@@ -841,7 +841,11 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect(messages).toHaveLength(10);
     }, 30_000);
 
-    describeDartDialect({ startNodes, clear: () => source.clear() });
+    describeDartDialect({
+      countSessions: () => source.countSessions(),
+      startNodes,
+      clear: () => source.clear(),
+    });
   });
 }
 

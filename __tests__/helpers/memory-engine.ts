@@ -7,7 +7,9 @@ import type {
   EngineState,
   NewSession,
   Notification,
+  Numbering,
   PositionedBroadcast,
+  ReadNumbering,
   RecordedMessages,
   SessionChanges,
   SessionOwnership,
@@ -23,8 +25,8 @@ const MAX_UNHANDLED = 1_024;
 interface Entry extends StoredSession {
   owner: string;
   acknowledgedElsewhere: number;
-  /** Dart dialect: the first number, if it was unknown. */
-  firstNumber?: number;
+  /** Dart dialect: bytes that were recorded since the owner's last commit. */
+  uncommittedBytes: number;
 }
 
 /** The database that {@link MemoryEngine}s share. */
@@ -140,10 +142,11 @@ export class MemoryEngine implements ClusterEngine {
         closedByClient: undefined,
         numbering:
           identity.dialect === 'dart'
-            ? { next: firstNumber === 0 ? 0 : undefined, waiting: {} }
+            ? { first: 0, next: firstNumber === 0 ? 0 : undefined, waiting: {} }
             : undefined,
         lastNumbers: undefined,
         acknowledgedElsewhere: 0,
+        uncommittedBytes: 0,
       });
       return true;
     });
@@ -171,6 +174,7 @@ export class MemoryEngine implements ClusterEngine {
         ...structuredClone(session),
         owner: this.#nodeId,
         acknowledgedElsewhere: 0,
+        uncommittedBytes: 0,
       });
     });
   }
@@ -188,6 +192,7 @@ export class MemoryEngine implements ClusterEngine {
       const end = entry.checkpoint.logStart + entry.log.length;
       if (end < changes.firstEntry) return { received: -1 };
       entry.sequence = changes.sequence;
+      entry.uncommittedBytes = 0;
       entry.log.push(...changes.log.slice(end - changes.firstEntry));
       entry.log.splice(0, changes.checkpoint.logStart - entry.checkpoint.logStart);
       entry.checkpoint = structuredClone(changes.checkpoint);
@@ -248,18 +253,21 @@ export class MemoryEngine implements ClusterEngine {
       const { next } = numbering;
       const received = () => numbering.next ?? 0;
       if (close?.isClosed) return { outcome: 'closed', received: received(), close };
+      const isFull = message !== '' && entry.uncommittedBytes >= taken.maxBytes;
       if (number === undefined) {
-        entry.unhandled.push(message);
-        entry.received++;
-      } else if (number < (entry.firstNumber ?? 0)) {
+        if (isFull) return { outcome: 'full' };
+        append(entry, message);
+      } else if (number < numbering.first) {
         return { outcome: 'out-of-window', received: received() };
       } else if ((next !== undefined && number < next) || number in waiting) {
         return { outcome: 'taken', received: received() };
+      } else if (isFull) {
+        return { outcome: 'full' };
       } else {
         const distance =
           next === undefined ? Object.keys(waiting).length + 1 : Math.max(0, number - next);
         const bytes = Buffer.byteLength(Object.values(waiting).join('') + message);
-        if (distance > taken.reorderWindow || (distance > 0 && bytes > taken.maxWaitingBytes)) {
+        if (distance > taken.reorderWindow || (distance > 0 && bytes > taken.maxBytes)) {
           return { outcome: 'out-of-window', received: received() };
         }
         waiting[number] = message;
@@ -276,12 +284,17 @@ export class MemoryEngine implements ClusterEngine {
       if (!entry?.numbering || entry.numbering.next !== undefined) return;
       const numbers = Object.keys(entry.numbering.waiting).map(Number);
       if (numbers.length === 0) return;
-      entry.firstNumber = entry.numbering.next = Math.min(...numbers);
+      entry.numbering.first = entry.numbering.next = Math.min(...numbers);
       recordWaiting(entry);
     });
   }
 
-  read(id: string, epoch: number, first: number): Promise<RecordedMessages | undefined> {
+  read(
+    id: string,
+    epoch: number,
+    first: number,
+    maxWaiting: number,
+  ): Promise<RecordedMessages | undefined> {
     return this.#call((store) => {
       const entry = this.#own(store, id, epoch);
       if (!entry) return undefined;
@@ -290,7 +303,7 @@ export class MemoryEngine implements ClusterEngine {
         messages: entry.unhandled.slice(Math.max(0, first - entry.handled)),
         acknowledged: entry.acknowledgedElsewhere,
         close: entry.closedByClient,
-        numbering: entry.numbering,
+        numbering: entry.numbering && toReadNumbering(entry.numbering, maxWaiting),
       };
     });
   }
@@ -366,8 +379,18 @@ function recordWaiting(entry: Entry): void {
   for (let message; (message = numbering.waiting[numbering.next ?? -1]) !== undefined;) {
     Reflect.deleteProperty(numbering.waiting, String(numbering.next));
     numbering.next = (numbering.next ?? 0) + 1;
-    if (message === '') continue;
-    entry.unhandled.push(message);
-    entry.received++;
+    if (message !== '') append(entry, message);
   }
+}
+
+function append(entry: Entry, message: string): void {
+  entry.unhandled.push(message);
+  entry.received++;
+  entry.uncommittedBytes += Buffer.byteLength(message);
+}
+
+function toReadNumbering({ first, next, waiting }: Numbering, maxWaiting: number): ReadNumbering {
+  const messages = Object.values(waiting);
+  const isShort = Buffer.byteLength(messages.join('')) <= maxWaiting;
+  return { first, next, waitingCount: messages.length, waiting: isShort ? waiting : undefined };
 }

@@ -2,6 +2,7 @@ import type {
   Checkpoint,
   Numbering,
   PositionedBroadcast,
+  ReadNumbering,
   RecordedMessages,
   SessionChanges,
   StoredClose,
@@ -44,6 +45,7 @@ export function formatSession(session: StoredSession, owner: string): string[] {
     c: session.close && JSON.stringify(session.close),
     y: session.lastNumbers && JSON.stringify(session.lastNumbers),
     n: numbering && formatNumber(numbering.next),
+    f: numbering?.first,
     z: numbering && Buffer.byteLength(Object.values(numbering.waiting).join('')),
   };
   return Object.entries(fields).flatMap(([name, value]) =>
@@ -60,13 +62,12 @@ export function formatNumber(next: number | undefined): string {
   return next === undefined ? '?' : String(next);
 }
 
-function parseNumbering(next: string | undefined, waiting: string[]): Numbering | undefined {
-  if (!next) return undefined;
-  const messages = toPairs(waiting).map(([number, message = '']) => [number, message]);
-  return {
-    next: next === formatNumber(undefined) ? undefined : Number(next),
-    waiting: Object.fromEntries(messages) as Numbering['waiting'],
-  };
+function parseNumber(text: string): number | undefined {
+  return text === formatNumber(undefined) ? undefined : Number(text);
+}
+
+function parseWaiting(pairs: string[]): Numbering['waiting'] {
+  return Object.fromEntries(toPairs(pairs).map(([number, message = '']) => [number, message]));
 }
 
 /**
@@ -75,13 +76,12 @@ function parseNumbering(next: string | undefined, waiting: string[]): Numbering 
  * @param first number of the first message that was asked for.
  */
 export function parseRecorded(
-  [handled, acknowledged, close, messages, next, waiting]: [
+  [handled, acknowledged, close, messages, numbering]: [
     string,
     string,
     string,
     string[],
-    string,
-    string[],
+    [string, string, number, string[]?]?,
   ],
   first: number,
 ): RecordedMessages {
@@ -90,7 +90,21 @@ export function parseRecorded(
     messages,
     acknowledged: Number(acknowledged),
     close: close === '' ? undefined : (JSON.parse(close) as RecordedMessages['close']),
-    numbering: parseNumbering(next, waiting),
+    numbering: numbering && parseReadNumbering(numbering),
+  };
+}
+
+function parseReadNumbering([next, first, waitingCount, waiting]: [
+  string,
+  string,
+  number,
+  string[]?,
+]): ReadNumbering {
+  return {
+    first: Number(first),
+    next: parseNumber(next),
+    waitingCount,
+    waiting: waiting && parseWaiting(waiting),
   };
 }
 
@@ -105,6 +119,7 @@ export function parseSession([pairs, log, unhandled, state, waiting]: [
   const fields = new Map(toPairs(pairs));
   const count = (name: string) => Number(fields.get(name) ?? 0);
   const json = (name: string): unknown => JSON.parse(fields.get(name) || 'null');
+  const next = fields.get('n');
   return {
     tokenHash: String(fields.get('t')),
     dialect: fields.get('d') === 'dart' ? 'dart' : 'duplex',
@@ -126,7 +141,10 @@ export function parseSession([pairs, log, unhandled, state, waiting]: [
     close: (json('c') ?? undefined) as StoredSession['close'],
     closedByClient: (json('x') ?? undefined) as StoredSession['closedByClient'],
     lastNumbers: (json('y') ?? undefined) as StoredSession['lastNumbers'],
-    numbering: parseNumbering(fields.get('n'), waiting),
+    numbering:
+      next === undefined
+        ? undefined
+        : { first: count('f'), next: parseNumber(next), waiting: parseWaiting(waiting) },
   };
 }
 

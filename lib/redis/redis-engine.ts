@@ -216,7 +216,7 @@ export class RedisEngine implements ClusterEngine {
   }
 
   async takeMessage(id: string, taken: TakenMessage): Promise<TakeResult> {
-    const { principal, number, message, reorderWindow, maxWaitingBytes } = taken;
+    const { principal, number, message, reorderWindow, maxBytes } = taken;
     const [session, , unhandled, , waiting] = this.#keysOf(id);
     const notification: Notification = { type: 'recorded', id };
     const reply = await this.#run(
@@ -226,7 +226,7 @@ export class RedisEngine implements ClusterEngine {
       number ?? '',
       message,
       reorderWindow,
-      maxWaitingBytes,
+      maxBytes,
       MAX_UNHANDLED_IN_DART,
       this.#channelOf(''),
       JSON.stringify(notification),
@@ -240,10 +240,16 @@ export class RedisEngine implements ClusterEngine {
     await this.#run(scripts.START_NUMBERING, keys, this.#nodeId, epoch);
   }
 
-  async read(id: string, epoch: number, first: number): Promise<RecordedMessages | undefined> {
+  async read(
+    id: string,
+    epoch: number,
+    first: number,
+    maxWaiting: number,
+  ): Promise<RecordedMessages | undefined> {
     const [session, , unhandled, , waiting] = this.#keysOf(id);
     const keys = [session, unhandled, waiting];
-    const reply = await this.#run(scripts.READ, keys, this.#nodeId, epoch, first);
+    const values = [this.#nodeId, epoch, first, maxWaiting];
+    const reply = await this.#run(scripts.READ, keys, ...values);
     return reply === null
       ? undefined
       : parseRecorded(reply as Parameters<typeof parseRecorded>[0], first);

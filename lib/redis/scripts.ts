@@ -6,7 +6,8 @@
  * `t` tokenHash, `d` dialect unless it is duplex, `p` principal, `o` owner, `e` epoch, `q` sequence, `r` received,
  * `h` handled, `a` checkpoint.acknowledged, `b` checkpoint.position, `g` checkpoint.rooms, `i` checkpoint.logStart,
  * `s` subprotocol, `k` acknowledged in a POST at another node, `c` close, `x` closedByClient, `y` lastNumbers.
- * Dart dialect: `n` number of the next message ('?' if the first is unknown), `f` the first number, `z` bytes that wait.
+ * Dart dialect: `n` number of the next message ('?' if the first is unknown), `f` the first number, `z` bytes that wait,
+ * `v` bytes that were recorded since the owner's last commit.
  */
 
 /** KEYS: session. ARGV: token hash, dialect, position, node, first number or '?', subprotocol or '', principal or ''. */
@@ -39,7 +40,7 @@ return {
  * messages, index of the first new entry of the log, messages, new entries.
  */
 export const COMMIT = `
-local found = redis.call('HMGET', KEYS[1], 'o', 'e', 'q', 'r', 'h', 'i')
+local found = redis.call('HMGET', KEYS[1], 'o', 'e', 'q', 'r', 'h', 'i', 'v')
 if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] then return false end
 local oldReceived, oldHandled = tonumber(found[4] or '0'), tonumber(found[5] or '0')
 if tonumber(ARGV[3]) <= tonumber(found[3] or '0') then return oldReceived end
@@ -59,6 +60,7 @@ for index = firstMessage + known, firstEntry - 1 do redis.call('RPUSH', KEYS[3],
 if oldReceived > received then received = oldReceived end
 redis.call('HSET', KEYS[1], 'q', ARGV[3], 'r', string.format('%.0f', received), 'h', ARGV[5],
   'a', ARGV[6], 'b', ARGV[7], 'g', ARGV[8], 'i', ARGV[9])
+if found[7] then redis.call('HDEL', KEYS[1], 'v') end
 if ARGV[10] ~= '' then redis.call('HSET', KEYS[1], 'c', ARGV[10]) end
 if ARGV[11] == '' then redis.call('DEL', KEYS[4])
 elseif ARGV[11] ~= '-' then redis.call('SET', KEYS[4], ARGV[11]) end
@@ -91,16 +93,18 @@ if found[4] and found[4] ~= '' then redis.call('PUBLISH', ARGV[8] .. found[4], A
 return {'taken', text}`;
 
 /**
- * Records a message whose number is `next`, and those that waited for it. `number` and `next` are strings.
+ * `append` records a message. `record` records one whose number is `next`, a string, and those that waited for it.
  * KEYS as in TAKE_MESSAGE.
  */
 const RECORD_IN_ORDER = `
+local function append(message)
+  redis.call('RPUSH', KEYS[2], message)
+  redis.call('HINCRBY', KEYS[1], 'r', 1)
+  redis.call('HINCRBY', KEYS[1], 'v', #message)
+end
 local function record(message, next)
   while message do
-    if message ~= '' then
-      redis.call('RPUSH', KEYS[2], message)
-      redis.call('HINCRBY', KEYS[1], 'r', 1)
-    end
+    if message ~= '' then append(message) end
     next = string.format('%.0f', next + 1)
     message = redis.call('HGET', KEYS[3], next)
     if message then
@@ -113,24 +117,27 @@ local function record(message, next)
 end`;
 
 /**
- * KEYS: session, unhandled, waiting. ARGV: principal or '', number or '', message, window, most bytes that wait,
- * limit, channel, notification.
+ * KEYS: session, unhandled, waiting. ARGV: principal or '', number or '', message, window, most bytes, largest number of
+ * unhandled messages, channel, notification.
  */
 export const TAKE_MESSAGE = `${RECORD_IN_ORDER}
-local found = redis.call('HMGET', KEYS[1], 'd', 'p', 'c', 'o', 'n', 'f', 'z')
+local found = redis.call('HMGET', KEYS[1], 'd', 'p', 'c', 'o', 'n', 'f', 'z', 'v')
 if found[1] ~= 'dart' or (found[2] or '') ~= ARGV[1] then return {'unknown-session'} end
 local number, message, next = ARGV[2], ARGV[3], found[5]
 if next == '?' and number == '0' then next = '0' end
 local function reply(outcome) return {outcome, next == '?' and '0' or next, found[3]} end
 if found[3] and cjson.decode(found[3]).isClosed then return reply('closed') end
-if redis.call('LLEN', KEYS[2]) >= tonumber(ARGV[6]) then return {'full'} end
+local isFull = message ~= '' and (
+  redis.call('LLEN', KEYS[2]) >= tonumber(ARGV[6]) or tonumber(found[8] or '0') >= tonumber(ARGV[5]))
 if number == '' then
-  redis.call('RPUSH', KEYS[2], message)
-  redis.call('HINCRBY', KEYS[1], 'r', 1)
+  if isFull then return {'full'} end
+  append(message)
 elseif tonumber(number) < tonumber(found[6] or '0') then
   return reply('out-of-window')
 elseif next ~= '?' and tonumber(number) < tonumber(next) or redis.call('HEXISTS', KEYS[3], number) == 1 then
   return reply('taken')
+elseif isFull then
+  return {'full'}
 elseif number == next then
   next = record(message, next)
 else
@@ -160,15 +167,19 @@ redis.call('HSET', KEYS[1], 'f', first)
 record(message, first)
 return 1`;
 
-/** KEYS: session, unhandled, waiting. ARGV: node, epoch, first. */
+/** KEYS: session, unhandled, waiting. ARGV: node, epoch, first, most bytes of the messages that wait. */
 export const READ = `
-local found = redis.call('HMGET', KEYS[1], 'o', 'e', 'h', 'k', 'x', 'n')
+local found = redis.call('HMGET', KEYS[1], 'o', 'e', 'h', 'k', 'x', 'n', 'f', 'z')
 if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] then return false end
 local skipped = math.max(0, tonumber(ARGV[3]) - tonumber(found[3] or '0'))
+local numbering
+if found[6] then
+  local count = redis.call('HLEN', KEYS[3])
+  local isShort = (found[8] or 0) + 16 * count <= tonumber(ARGV[4]) -- a number has up to 16 characters
+  numbering = {found[6], found[7] or '0', count, isShort and redis.call('HGETALL', KEYS[3]) or nil}
+end
 return {
-  found[3] or '0', found[4] or '0', found[5] or '',
-  redis.call('LRANGE', KEYS[2], skipped, -1),
-  found[6] or '', found[6] and redis.call('HGETALL', KEYS[3]) or {}
+  found[3] or '0', found[4] or '0', found[5] or '', redis.call('LRANGE', KEYS[2], skipped, -1), numbering
 }`;
 
 /** KEYS: session. ARGV: node, epoch. */

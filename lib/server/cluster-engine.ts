@@ -51,8 +51,18 @@ export interface ClusterEngine {
    * the node with this epoch is not the owner.
    */
   startNumbering(id: string, epoch: number): Promise<void>;
-  /** Returns the recorded messages from number `first` on; undefined if the node with this epoch is not the owner. */
-  read(id: string, epoch: number, first: number): Promise<RecordedMessages | undefined>;
+  /**
+   * Returns the recorded messages from number `first` on; undefined if the node with this epoch is not the owner.
+   *
+   * @param maxWaiting Dart dialect: largest number of bytes of the messages that wait for others. If there are more,
+   * only their number is returned, because the owner reads each time that a message arrives.
+   */
+  read(
+    id: string,
+    epoch: number,
+    first: number,
+    maxWaiting: number,
+  ): Promise<RecordedMessages | undefined>;
   /** Gives up the ownership, so that another node can claim the session at once. */
   release(id: string, epoch: number): Promise<void>;
   /** Deletes a session that has ended. Has no effect if the node with this epoch is not the owner. */
@@ -248,16 +258,26 @@ export interface TakenMessage extends Pick<SessionIdentity, 'principal'> {
   message: string;
   /** Largest distance between the next number and that of a message that waits. */
   reorderWindow: number;
-  /** Largest number of bytes of all messages that wait. */
-  maxWaitingBytes: number;
+  /** Largest number of bytes of all messages that wait, and of those that were recorded since the owner's last commit. */
+  maxBytes: number;
 }
 
 /** Dart dialect: how far the engine has recorded the client's messages. */
 export interface Numbering {
+  /** The lowest number that is accepted. */
+  first: number;
   /** The number of the next message, or undefined until the first number is known. */
   next: number | undefined;
   /** The messages that wait for one before them, by number. */
   waiting: Record<string, string>;
+}
+
+/** A {@link Numbering} as it is read. */
+export interface ReadNumbering extends Omit<Numbering, 'waiting'> {
+  /** Number of messages that wait. */
+  waitingCount: number;
+  /** The messages that wait, unless they are too long. */
+  waiting: Numbering['waiting'] | undefined;
 }
 
 /**
@@ -287,7 +307,7 @@ export interface RecordedMessages {
   /** Present when the client has closed the session after these messages. */
   close: SessionClose | undefined;
   /** Present in what is read of a session of the Dart dialect. */
-  numbering?: Numbering | undefined;
+  numbering?: ReadNumbering | undefined;
 }
 
 /**
@@ -332,10 +352,15 @@ export interface PositionedBroadcast extends Broadcast {
  * - `taken`: these messages were recorded for it;
  * - `recorded`: messages were recorded for it, which the owner is to read;
  * - `release`: another node is about to claim it;
- * - `released`: its owner has released it for that node.
+ * - `released`: its owner has released it for that node;
+ * - `kept`: its owner keeps it, because it has a stream.
  */
 export type Notification =
-  (About<'taken'> & RecordedMessages) | About<'recorded'> | ReleaseRequest | About<'released'>;
+  | (About<'taken'> & RecordedMessages)
+  | About<'recorded'>
+  | ReleaseRequest
+  | About<'released'>
+  | About<'kept'>;
 
 interface About<Type> {
   type: Type;

@@ -218,13 +218,23 @@ export class ClusterNode implements EngineListener, JournalNode {
     return this.#state?.generation === generation ? undefined : 'restored';
   }
 
-  async read(id: string, epoch: number, first: number): Promise<RecordedMessages | undefined> {
+  async read(
+    id: string,
+    epoch: number,
+    first: number,
+    maxWaiting: number,
+  ): Promise<RecordedMessages | undefined> {
     const generation = this.#state?.generation;
-    const recorded = await this.engine.read(id, epoch, first);
+    const recorded = await this.engine.read(id, epoch, first, maxWaiting);
     if (recorded) return recorded;
     await this.#check();
     if (this.#state?.generation === generation) return undefined;
-    return this.engine.read(id, epoch, first);
+    return this.engine.read(id, epoch, first, maxWaiting);
+  }
+
+  /** Deletes a session, repeatedly until the engine answers. Rejects if the node stops before. */
+  remove(id: string, epoch: number): Promise<void> {
+    return this.#untilAnswered(() => this.engine.remove(id, epoch));
   }
 
   startNumbering(id: string, epoch: number): Promise<void> {
@@ -250,7 +260,8 @@ export class ClusterNode implements EngineListener, JournalNode {
       case 'recorded':
         return this.#sessions.onRecorded(id);
       case 'released':
-        return this.#sessions.onReleased(id);
+      case 'kept':
+        return this.#sessions.onReleaseAnswered(id, type === 'released');
       case 'release':
         this.#sessions.onReleaseRequested(id, notification.claimant, notification.isOptional);
     }

@@ -102,7 +102,7 @@ export class ClusterPosts {
 
   async #takeMessage({ id, ...message }: DartPost): Promise<PostResponse | undefined> {
     const { reorderWindow, maxBufferedAmount } = this.#options;
-    const taken = { ...message, reorderWindow, maxWaitingBytes: maxBufferedAmount };
+    const taken = { ...message, reorderWindow, maxBytes: maxBufferedAmount };
     const result = await askEngine(() => this.#engine.takeMessage(id, taken));
     if (result.outcome !== 'unknown-session') return toResponse(result, message.number ?? 0, false);
     return askEngine(() => this.#lookup.rejectDuringRecovery());

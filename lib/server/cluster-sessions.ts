@@ -13,7 +13,7 @@ import { dialects } from './dialect';
 import type { JournalStart } from './journal-node';
 import { createPlaceholderRequest } from './node-http';
 import type { ResolvedOptions } from './options';
-import { engineUnavailable } from './request-error';
+import { engineUnavailable, ownerUncertain } from './request-error';
 import type { Session } from './session';
 import type { SessionInit } from './session-owner';
 import { SessionLog } from './session-log';
@@ -57,8 +57,8 @@ export class ClusterSessions implements NodeSessions {
   /** Callbacks that end the wait for the application, of the sessions that are being deleted. */
   readonly #handlings = new Set<() => void>();
   #isLeaving = false;
-  /** Callbacks of claims that wait for the owner to release the session, by session id. */
-  readonly #releases = new Map<string, () => void>();
+  /** Callbacks of claims that wait for the owner's answer, by session id: whether it has released the session. */
+  readonly #releases = new Map<string, (isReleased: boolean) => void>();
 
   constructor(engine: ClusterEngine, local: LocalSessions) {
     this.#engine = engine;
@@ -74,15 +74,14 @@ export class ClusterSessions implements NodeSessions {
    * @param replaced a session of this node with the same id, which has been closed.
    * @returns undefined if a session with this id exists.
    */
-  async open(init: Omit<SessionInit, 'cluster'>, replaced?: Session): Promise<Session | undefined> {
-    const opening = this.#open(init, replaced);
-    const settled = opening.catch(() => {});
+  open(init: Omit<SessionInit, 'cluster'>, replaced?: Session): Promise<Session | undefined> {
+    return this.#track(this.#open(init, replaced));
+  }
+
+  #track<Result>(work: Promise<Result>): Promise<Result> {
+    const settled = work.catch(() => {});
     this.#pending.add(settled);
-    try {
-      return await opening;
-    } finally {
-      this.#pending.delete(settled);
-    }
+    return work.finally(() => this.#pending.delete(settled));
   }
 
   async #open(
@@ -96,8 +95,7 @@ export class ClusterSessions implements NodeSessions {
     const session = createStoredSession(init, position, (replaced?.journal?.epoch ?? 0) + 1);
     const opening = askEngine(async () => {
       const { dialect, tokenHash, principal, subprotocol } = session;
-      const identity = { dialect, tokenHash, principal };
-      const opened = { ...identity, subprotocol, position, firstNumber };
+      const opened = { dialect, tokenHash, principal, subprotocol, position, firstNumber };
       if (!replaced) return this.#engine.open(id, opened);
       replaced.journal?.stop();
       await this.#engine.restore(id, session);
@@ -122,9 +120,13 @@ export class ClusterSessions implements NodeSessions {
     request: SessionInit['request'],
     isWanted: () => boolean,
   ): Promise<Session | undefined> {
+    return this.#afterOtherClaims(id, () => this.#claim(id, proof, request, isWanted));
+  }
+
+  async #afterOtherClaims<Result>(id: string, start: () => Promise<Result>): Promise<Result> {
     await this.#lookup.whenReady();
     for (let previous; (previous = this.#claims.get(id));) await previous;
-    const claim = askEngine(() => this.#claim(id, proof, request, isWanted));
+    const claim = askEngine(start);
     const settled = claim.catch(() => {});
     this.#claims.set(id, settled);
     try {
@@ -156,23 +158,29 @@ export class ClusterSessions implements NodeSessions {
   }
 
   /**
-   * Dart dialect: makes this node the owner of a session of another one, if it has no stream there.
+   * Dart dialect: makes this node the owner of a session of another one, if it has no stream there, and replaces it.
    *
-   * @returns undefined if it has one, or if it does not belong to the principal.
+   * @param replace ends the session, and opens another one with the same id.
+   * @returns undefined if it has a stream, or if it does not belong to the principal.
+   * @throws SseRequestError if that is uncertain.
    */
   async claimWithoutStream(
-    id: string,
-    principal: string | undefined,
-    request: SessionInit['request'],
+    { id, principal, request }: Pick<SessionInit, 'id' | 'principal' | 'request'>,
+    replace: (session: Session) => Promise<Session | undefined>,
   ): Promise<Session | undefined> {
-    return askEngine(async () => {
+    return this.#afterOtherClaims(id, async () => {
       const found = await this.#engine.find(id);
-      if (found?.dialect !== 'dart' || found.principal !== principal) return undefined;
-      if (this.#local.find(id) || this.#isLeaving) return undefined;
+      if (!found) throw ownerUncertain();
+      if (found.dialect !== 'dart' || found.principal !== principal) return undefined;
       // An earlier attempt of this node may have claimed it and then failed.
       const isFree = found.owner === '' || found.owner === this.node.id;
-      if (!isFree && !(await this.#waitForRelease(found.owner, id, true))) return undefined;
-      return this.#takeOver(id, found, SessionToken.fromHash(found.tokenHash), request);
+      const isReleased = isFree || (await this.#waitForRelease(found.owner, id, true));
+      if (isReleased === false) return undefined;
+      if (!isReleased || this.#local.find(id) || this.#isLeaving) throw ownerUncertain();
+      const token = SessionToken.fromHash(found.tokenHash);
+      const session = await this.#takeOver(id, found, token, request);
+      if (!session) throw ownerUncertain(); // another node has claimed it first
+      return replace(session);
     });
   }
 
@@ -180,22 +188,24 @@ export class ClusterSessions implements NodeSessions {
    * Gives the owner time to finish what it is doing, unless it certainly does not exist any more.
    *
    * @param isOptional whether the owner keeps a session that has a stream.
-   * @returns whether the session has no owner any more.
+   * @returns whether the session has no owner any more, or undefined if the owner has not answered.
    */
-  async #waitForRelease(owner: string, id: string, isOptional: boolean): Promise<boolean> {
-    const released = new Promise<boolean>((resolve) => {
-      this.#releases.set(id, () => resolve(true));
-    });
+  async #waitForRelease(
+    owner: string,
+    id: string,
+    isOptional: boolean,
+  ): Promise<boolean | undefined> {
+    const answer = new Promise<boolean | undefined>((resolve) => this.#releases.set(id, resolve));
     try {
       const isAlive = await this.node.requestRelease(owner, id, isOptional);
-      return !isAlive || (await waitAtMost(HANDOVER_TIMEOUT, released, () => false));
+      return !isAlive || (await waitAtMost(HANDOVER_TIMEOUT, answer, () => undefined));
     } finally {
       this.#releases.delete(id);
     }
   }
 
-  onReleased(id: string): void {
-    this.#releases.get(id)?.();
+  onReleaseAnswered(id: string, isReleased: boolean): void {
+    this.#releases.get(id)?.(isReleased);
   }
 
   async #takeOver(
@@ -249,8 +259,10 @@ export class ClusterSessions implements NodeSessions {
 
   onReleaseRequested(id: string, claimant: string, isOptional: boolean): void {
     const session = this.#local.find(id);
-    if (!session || (isOptional && session.connected)) return;
-    void this.#release(session, claimant);
+    if (!session) return;
+    if (!isOptional || !session.connected) return void this.#release(session, claimant);
+    // Without the answer, the claimant asks again.
+    void this.#engine.notify(claimant, { type: 'kept', id }).catch(() => {});
   }
 
   // --- The end of ownership ------------------------------------------------------------------------
@@ -310,11 +322,8 @@ export class ClusterSessions implements NodeSessions {
   }
 
   /** Deletes a session that has ended, after the application has handled its messages. */
-  async remove(session: Session): Promise<void> {
-    const removal = this.#remove(session);
-    this.#pending.add(removal);
-    await removal;
-    this.#pending.delete(removal);
+  remove(session: Session): Promise<void> {
+    return this.#track(this.#remove(session));
   }
 
   async #remove({ id, journal }: Session): Promise<void> {
@@ -327,7 +336,7 @@ export class ClusterSessions implements NodeSessions {
     });
     if (journal.hasStopped()) return; // another session has its id
     journal.stop();
-    await this.#engine.remove(id, journal.epoch).catch(() => {});
+    await this.node.remove(id, journal.epoch).catch(() => {});
   }
 
   async restoreAll(): Promise<void> {
@@ -353,6 +362,7 @@ export class ClusterSessions implements NodeSessions {
     const stored = { ...snapshot, ...identity, subprotocol, numbering };
     await this.#engine.restore(id, stored);
     journal.onRestored(stored);
+    session.recordedInput?.onRestored();
   }
 
   async adoptFrom(nodeId: string): Promise<void> {

@@ -27,8 +27,17 @@ export interface JournalNode {
     epoch: number,
     changes: SessionChanges,
   ): Promise<CommitResult | 'restored' | undefined>;
-  /** Reads the messages that other nodes have recorded. Returns undefined if this node is not the owner any more. */
-  read(id: string, epoch: number, first: number): Promise<RecordedMessages | undefined>;
+  /**
+   * Reads the messages that other nodes have recorded. Returns undefined if this node is not the owner any more.
+   *
+   * @param maxWaiting see `ClusterEngine.read`.
+   */
+  read(
+    id: string,
+    epoch: number,
+    first: number,
+    maxWaiting: number,
+  ): Promise<RecordedMessages | undefined>;
   /** Dart dialect: makes the lowest number that waits the first one. */
   startNumbering(id: string, epoch: number): Promise<void>;
 }

@@ -226,13 +226,15 @@ export class Journal {
    * Reads the messages that other nodes have recorded, because a notification may have been lost. Also finds out
    * whether another node owns the session.
    *
+   * @param maxWaiting see `ClusterEngine.read`.
    * @throws SseRequestError if the engine does not answer.
    */
-  async readRecorded(): Promise<void> {
+  async readRecorded(maxWaiting = 0): Promise<void> {
     if (this.hasStopped()) return;
     let recorded;
     try {
-      recorded = await this.#node.read(this.#session.id, this.epoch, this.#received);
+      const { id } = this.#session;
+      recorded = await this.#node.read(id, this.epoch, this.#received, maxWaiting);
     } catch (error) {
       throw engineUnavailable(error);
     }
@@ -244,8 +246,8 @@ export class Journal {
   }
 
   /** Calls {@link readRecorded}, and ignores its errors. */
-  async tryReadRecorded(): Promise<void> {
-    await this.readRecorded().catch(() => {}); // the next heartbeat tries again
+  async tryReadRecorded(maxWaiting?: number): Promise<void> {
+    await this.readRecorded(maxWaiting).catch(() => {}); // the next heartbeat tries again
   }
 
   /** Dart dialect: makes the lowest number that has arrived the first one. Rejects if the engine does not answer. */

@@ -14,8 +14,8 @@ export interface NodeSessions {
    * @param isOptional whether it claims the session only if that has no stream.
    */
   onReleaseRequested(id: string, claimant: string, isOptional: boolean): void;
-  /** The owner has released a session, as `ClusterNode.requestRelease` asked for. */
-  onReleased(id: string): void;
+  /** The owner has answered `ClusterNode.requestRelease`: it has released the session, or keeps it. */
+  onReleaseAnswered(id: string, isReleased: boolean): void;
   /** Writes all sessions to the engine, which has lost its data. Rejects if that fails. */
   restoreAll(): Promise<void>;
   /** Writes a session to the engine, which has lost commits of it. Rejects if that fails. */

@@ -1,6 +1,6 @@
 import { CloseCode } from '../protocol/close-code';
 import type { Close } from '../protocol/wire';
-import type { Numbering, RecordedMessages } from './cluster-engine';
+import type { Numbering, ReadNumbering, RecordedMessages } from './cluster-engine';
 import { GapTimer } from './gap-timer';
 import type { GapTimerOwner } from './gap-timer';
 import type { Journal } from './journal';
@@ -8,6 +8,9 @@ import type { ResolvedOptions } from './options';
 import type { Receiver } from './receiver';
 import type { Sender } from './sender';
 import type { SessionLifecycle } from './session-lifecycle';
+
+/** Bytes of the messages that wait for others, up to which they are read each time that another one arrives. */
+const MAX_WAITING = 4_096;
 
 /** What the input that was recorded needs of its session. */
 export interface RecordedInputOwner {
@@ -27,7 +30,10 @@ export class RecordedInput implements GapTimerOwner {
   readonly #sender: Sender;
   readonly #receiver: Receiver;
   readonly #gapTimer = new GapTimer(this);
-  #numbering: Numbering | undefined;
+  /** Dart dialect: the last numbering that was read with all messages that waited. */
+  #complete: Numbering | undefined;
+  /** Dart dialect: the last numbering that was read. */
+  #numbering: Omit<ReadNumbering, 'waiting'> | undefined;
   #isReading = false;
   #isNotified = false;
 
@@ -43,12 +49,18 @@ export class RecordedInput implements GapTimerOwner {
     this.#journal = journal;
     this.#sender = sender;
     this.#receiver = receiver;
-    this.#numbering = numbering;
+    this.#complete = numbering;
+    const waitingCount = Object.keys(numbering?.waiting ?? {}).length;
+    this.#numbering = numbering && { ...numbering, waitingCount };
   }
 
-  /** Dart dialect: what the engine knew of the numbers when it was read last. */
+  /** Dart dialect: what this node knows of the numbers. It may lack messages that wait. */
   get numbering(): Numbering | undefined {
-    return this.#numbering;
+    if (!this.#numbering) return undefined;
+    const { first, next = 0 } = this.#numbering;
+    const known = Object.entries(this.#complete?.waiting ?? {});
+    const waiting = Object.fromEntries(known.filter(([number]) => Number(number) >= next));
+    return { first, next: this.#numbering.next, waiting };
   }
 
   get reorderTimeout(): number {
@@ -57,7 +69,7 @@ export class RecordedInput implements GapTimerOwner {
 
   receive({ first, messages, acknowledged, close, numbering }: RecordedMessages): void {
     const { lifecycle } = this.#session;
-    if (lifecycle.isReleased) return;
+    if (lifecycle.isReleased || (numbering && lifecycle.isClosed)) return;
     this.#session.onActivity();
     this.#sender.acknowledge(Math.min(acknowledged, this.#sender.written));
     if (first > this.#receiver.received) {
@@ -67,12 +79,26 @@ export class RecordedInput implements GapTimerOwner {
       this.#journal.onMessagesRecorded(first + messages.length);
       this.#receiver.receiveEncoded(first, messages);
     }
-    if (numbering) {
-      this.#numbering = numbering;
-      this.#receiver.checkLimit();
-      this.#watchGap();
-    }
+    if (numbering) this.#onNumbering(numbering);
     if (close) lifecycle.terminate(close);
+  }
+
+  #onNumbering({ waiting, ...numbering }: ReadNumbering): void {
+    this.#numbering = numbering;
+    if (waiting) this.#complete = { ...numbering, waiting };
+    this.#receiver.checkLimit();
+    this.#watchGap();
+  }
+
+  /** The engine has lost its data, and has received what this node knows: closes the session if messages are missing. */
+  onRestored(): void {
+    const known = Object.keys(this.numbering?.waiting ?? {}).length;
+    if (known < (this.#numbering?.waitingCount ?? 0)) this.#failBecauseOfLoss();
+  }
+
+  /** The session is closed: no message is missing any more. */
+  close(): void {
+    this.#gapTimer.stop();
   }
 
   /** Reads what was recorded, one call at a time: several notifications need only one more. */
@@ -82,7 +108,7 @@ export class RecordedInput implements GapTimerOwner {
     this.#isReading = true;
     while (this.#isNotified) {
       this.#isNotified = false;
-      await this.#journal.tryReadRecorded();
+      await this.#journal.tryReadRecorded(MAX_WAITING);
     }
     this.#isReading = false;
   }
@@ -94,16 +120,18 @@ export class RecordedInput implements GapTimerOwner {
   async verify(first: number): Promise<void> {
     await this.#journal.readRecorded();
     if (first <= this.#receiver.received || this.#session.lifecycle.isMoved) return;
-    this.#session.fail({
-      code: CloseCode.internalError,
-      reason: 'acknowledged messages were lost',
-    });
+    this.#failBecauseOfLoss();
+  }
+
+  #failBecauseOfLoss(): void {
+    const reason = 'acknowledged messages were lost';
+    this.#session.fail({ code: CloseCode.internalError, reason });
   }
 
   #watchGap(): void {
     if (this.#session.lifecycle.isClosed || !this.#numbering) return this.#gapTimer.stop();
-    const { next, waiting } = this.#numbering;
-    this.#gapTimer.watch(next, Object.keys(waiting).length);
+    const { next, waitingCount } = this.#numbering;
+    this.#gapTimer.watch(next, waitingCount);
   }
 
   onFirstNumberDue(): void {

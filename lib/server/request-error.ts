@@ -109,6 +109,13 @@ export function engineUnavailable(cause?: unknown): SseRequestError {
   );
 }
 
+/** The error response while it is uncertain which node has the session. The client repeats its request. */
+export function ownerUncertain(): SseRequestError {
+  return temporary(
+    'the session is just ending or moving to another node of the cluster: send the request again later',
+  );
+}
+
 /** An error response after which the client repeats its request soon. */
 function temporary(message: string, cause?: unknown): SseRequestError {
   return new SseRequestError('service-unavailable', message, {

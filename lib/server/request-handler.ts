@@ -171,13 +171,12 @@ export class RequestHandler {
     const init: SessionInit = { id, token, dialect, principal, subprotocol, request, firstNumber };
     const opened = (await this.#registry.open(init, session)) ?? (await this.#openInstead(init));
     if (!opened) throw sessionConflict(id);
+    const close = { code: CloseCode.internalError, reason: 'the response cannot be written' };
+    if (this.#isOver(response)) return opened.lifecycle.terminate(close);
     try {
       opened.attach(openStream(opened), 0, acceptsBinary);
     } catch (error) {
-      opened.lifecycle.terminate({
-        code: CloseCode.internalError,
-        reason: 'the response cannot be written',
-      });
+      opened.lifecycle.terminate(close);
       throw error;
     }
     const { path } = this.#registry;
@@ -204,18 +203,20 @@ export class RequestHandler {
     const { cluster } = this.#registry;
     if (!cluster || !resumption) return this.#registry.find(id);
     const proof = { token: resumption.token, principal, dialect: dialect.name };
-    return cluster.claim(id, proof, request, () => !isAborted(response));
+    const claimed = await cluster.claim(id, proof, request, () => !isAborted(response));
+    if (claimed) return claimed;
+    const own = this.#registry.find(id);
+    // One with this token is not in the engine any more; one with another token may be replaced.
+    return own?.authenticates(resumption.token, principal) ? undefined : own;
   }
 
   /** Dart dialect, in a cluster: opens a session instead of one that another node has, and that has no stream. */
   async #openInstead(init: SessionInit): Promise<Session | undefined> {
-    const { cluster } = this.#registry;
-    const { id, dialect, principal, request } = init;
-    if (dialect !== dartDialect) return undefined;
-    const session = await cluster?.claimWithoutStream(id, principal, request);
-    if (!session) return undefined;
-    terminateReplaced(session);
-    return this.#registry.open({ ...init, firstNumber: 'unknown' }, session);
+    if (init.dialect !== dartDialect) return undefined;
+    return this.#registry.cluster?.claimWithoutStream(init, (session) => {
+      terminateReplaced(session);
+      return this.#registry.open({ ...init, firstNumber: 'unknown' }, session);
+    });
   }
 
   // --- POST ----------------------------------------------------------------------------------------

@@ -176,7 +176,7 @@ export class Session
   }
 
   ping(): void {
-    void this.journal?.tryReadRecorded();
+    void this.journal?.tryReadRecorded(Infinity);
     const { stream } = this.#sender;
     if (!stream) return;
     const silence = performance.now() - this.#lastActivityAt;
@@ -377,6 +377,7 @@ export class Session
   }
 
   onClosed(): void {
+    this.recordedInput?.close();
     this.#owner.onSessionClosed(this);
   }
 

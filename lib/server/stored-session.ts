@@ -24,6 +24,6 @@ export function createStoredSession(
     close: undefined,
     closedByClient: undefined,
     lastNumbers: undefined,
-    numbering: dialect.name === 'dart' ? { next, waiting: {} } : undefined,
+    numbering: dialect.name === 'dart' ? { first: 0, next, waiting: {} } : undefined,
   };
 }
