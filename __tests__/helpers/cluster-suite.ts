@@ -1,36 +1,14 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SseClient, SseClientOptions } from '../../lib/client/index';
-import type { SseOptions } from '../../lib/index';
-import type { ClusterEngine } from '../../lib/server/cluster-engine';
 import { addressOf, openDuplex } from './channel';
 import { eventsOf, messagesOf, next, openClient } from './client';
-import { startNode, stopNode } from './cluster';
-import type { NodeConnection, TestNode } from './cluster';
-import { describeDartDialect } from './cluster-dart-suite';
-import { createFaultyEngine } from './faulty-engine';
-import type { FaultyEngine } from './faulty-engine';
+import type { NodeConnection } from './cluster';
+import { useFaultyNodes } from './faulty-nodes';
+import type { EngineSource, FaultyNode } from './faulty-nodes';
 import { openStream, post } from './http';
 import { onTestFinished } from './on-test-finished';
 import { waitFor } from './wait-for';
-
-/** A node whose connection to the engine can fail. */
-export interface FaultyNode extends TestNode {
-  engine: FaultyEngine;
-  /** Ends the node at once: it writes nothing to the engine and sends nothing. */
-  kill(): void;
-}
-
-/** Creates engines that share one database, whose data it can delete. */
-export interface EngineSource {
-  create(): { engine: ClusterEngine; disconnect(): void };
-  /** Loses all data. */
-  clear(): Promise<void>;
-  /** Loses the broadcasts that nodes may still need. */
-  trimBroadcasts(): Promise<void>;
-  /** Number of sessions that are stored. */
-  countSessions(): Promise<number>;
-}
 
 /** Sends each GET to one node and each POST to another. */
 interface Route {
@@ -41,44 +19,7 @@ interface Route {
 /** Defines the tests that every engine has to pass. */
 export function describeCluster(name: string, openSource: () => Promise<EngineSource>): void {
   describe(`Several nodes that share ${name}`, () => {
-    let source: EngineSource;
-    beforeEach(async () => {
-      source = await openSource();
-    });
-
-    /** Starts nodes whose application calls `accept` with each connection. */
-    async function startNodes(
-      count: number,
-      accept: (connection: NodeConnection, node: FaultyNode) => void = () => {},
-      options: SseOptions = {},
-    ): Promise<FaultyNode[]> {
-      const nodes: FaultyNode[] = [];
-      for (let i = 0; i < count; i++) {
-        const created = source.create();
-        const engine = createFaultyEngine(created.engine, created.disconnect);
-        onTestFinished(() => created.engine.stop().catch(() => {}));
-        const started = await startNode(engine, options);
-        const node: FaultyNode = {
-          ...started,
-          engine,
-          kill() {
-            engine.kill();
-            started.server.close();
-            started.server.closeAllConnections();
-          },
-        };
-        node.sse.on('connection', (connection) => accept(connection, node));
-        nodes.push(node);
-      }
-      onTestFinished(async () => {
-        for (const node of nodes) {
-          await stopNode(node);
-          await Promise.race([node.sse.close(), sleep(100)]);
-          node.engine.kill();
-        }
-      });
-      return nodes;
-    }
+    const { startNodes, source } = useFaultyNodes(openSource);
 
     function connect(nodes: FaultyNode[], route: Route): SseClient {
       const fetchRouted: NonNullable<SseClientOptions['fetch']> = (target, init) => {
@@ -236,7 +177,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       const { code, reason, wasClean } = await closed;
       expect([code, reason, wasClean]).toEqual([4001, 'signed out', true]);
       expect(messages).toEqual(['sent']);
-      await waitForAsync(async () => (await source.countSessions()) === 0);
+      await waitForAsync(async () => (await source().countSessions()) === 0);
     });
 
     it('reject a broadcast with a filter', async () => {
@@ -285,7 +226,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect([code, wasClean, unacknowledged]).toEqual([4000, true, []]);
       await waitFor(() => closes.length === 1);
       expect([closes, received]).toEqual([[[4000, 'done']], ['last']]);
-      await waitForAsync(async () => (await source.countSessions()) === 0);
+      await waitForAsync(async () => (await source().countSessions()) === 0);
     });
 
     it('report how a client closed its session if the node is killed before it has recorded the end', async () => {
@@ -330,7 +271,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
         [1, 'a', true],
         [1, 4000],
       ]);
-      await waitForAsync(async () => (await source.countSessions()) === 0);
+      await waitForAsync(async () => (await source().countSessions()) === 0);
     }, 20_000);
 
     it('keep a session of a client that reconnects while it is written into a new engine', async () => {
@@ -345,7 +286,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
         await restore.apply(node.engine, values);
         await new Promise<void>((resolve) => restored.push(resolve));
       };
-      await source.clear();
+      await source().clear();
       await waitFor(() => restored.length === 1, 3_000);
       const stream = await openStream(`${addressOf(node.url, 'a')}&sseProtocol=2`, {
         'Last-Event-ID': `${token}.3`,
@@ -372,7 +313,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       connection.close(4001, 'go away');
       const { code, reason } = await closed;
       expect([code, reason]).toEqual([4001, 'go away']);
-      await waitForAsync(async () => (await source.countSessions()) === 0);
+      await waitForAsync(async () => (await source().countSessions()) === 0);
     });
 
     it('deliver again only what a killed node had not handled', async () => {
@@ -501,7 +442,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       });
       expect(resumed.status).toBe(503);
       expect(second.connections[0]!.readyState).toBe(1);
-      await waitForAsync(async () => (await source.countSessions()) === 1);
+      await waitForAsync(async () => (await source().countSessions()) === 1);
     });
 
     it('keep the subprotocol of a session that moves, also after the engine has lost all data', async () => {
@@ -518,8 +459,8 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       const moved = await resume(nodes[1]);
       expect(await moved.takeData()).toMatchObject({ resumed: true, subprotocol: 'json.v1' });
       expect(nodes[1]!.connections[0]!.subprotocol).toBe('json.v1');
-      await source.clear();
-      await waitForAsync(async () => (await source.countSessions()) === 1);
+      await source().clear();
+      await waitForAsync(async () => (await source().countSessions()) === 1);
       const again = await resume(nodes[0]);
       expect(await again.takeData()).toMatchObject({ resumed: true, subprotocol: 'json.v1' });
     });
@@ -570,7 +511,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
           [1006, 'the client did not reconnect within 200 ms'],
         ]),
       );
-      await waitForAsync(async () => (await source.countSessions()) === 0);
+      await waitForAsync(async () => (await source().countSessions()) === 0);
       await sleep(1_200); // no other node adopts them again
       expect(log).toHaveLength(4);
     }, 20_000);
@@ -629,7 +570,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       });
       expect((await post(addressOf(nodes[1]!.url, 'a'), end)).status).toBe(200);
       expect(nodes[1]!.connections).toEqual([]);
-      await waitForAsync(async () => (await source.countSessions()) === 0);
+      await waitForAsync(async () => (await source().countSessions()) === 0);
     });
 
     it('reject POSTs for an application that does not read', async () => {
@@ -669,7 +610,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       const { token, stream } = await openDuplex(nodes[0]!.url, 'a');
       nodes[1]!.sse.broadcast('x');
       expect(await stream.takeData()).toBe('x');
-      await source.trimBroadcasts();
+      await source().trimBroadcasts();
       nodes[0]!.kill();
       const resumed = await openStream(`${addressOf(nodes[1]!.url, 'a')}&sseProtocol=2`, {
         'Last-Event-ID': `${token}.0`,
@@ -718,11 +659,11 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
         'x-user': 'anna',
       });
       expect(await resumed.takeData()).toMatchObject({ resumed: true });
-      await source.clear();
+      await source().clear();
       await waitFor(() => nodes[1]!.connections.length === 1);
       expect(nodes[1]!.connections[0]!.principal).toBe('anna');
       nodes[1]!.connections[0]!.state = 1; // recorded in the new engine, with the session
-      await waitForAsync(async () => (await source.countSessions()) > 0);
+      await waitForAsync(async () => (await source().countSessions()) > 0);
     });
 
     it('continue a session that is closing', async () => {
@@ -768,7 +709,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       await waitFor(() => messages.length === 1);
       nodes[1]!.sse.to('board').send('before');
       await waitFor(() => messages.length === 2);
-      await source.clear();
+      await source().clear();
       client.send('b');
       await waitFor(() => messages.length === 3, 10_000);
       nodes[1]!.sse.to('board').send('after');
@@ -840,12 +781,6 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       await sleep(100);
       expect(messages).toHaveLength(10);
     }, 30_000);
-
-    describeDartDialect({
-      countSessions: () => source.countSessions(),
-      startNodes,
-      clear: () => source.clear(),
-    });
   });
 }
 

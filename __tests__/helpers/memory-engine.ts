@@ -18,6 +18,7 @@ import type {
   TakenBatch,
   TakenMessage,
 } from '../../lib/server/cluster-engine';
+import type { EngineSource } from './faulty-nodes';
 
 /** Maximum number of messages that are recorded for an application that does not read them. */
 const MAX_UNHANDLED = 1_024;
@@ -393,4 +394,21 @@ function toReadNumbering({ first, next, waiting }: Numbering, maxWaiting: number
   const messages = Object.values(waiting);
   const isShort = Buffer.byteLength(messages.join('')) <= maxWaiting;
   return { first, next, waitingCount: messages.length, waiting: isShort ? waiting : undefined };
+}
+
+/** Opens a store whose nodes have a lease of 1.5 s. */
+export function openMemory(): Promise<EngineSource> {
+  const store = new MemoryStore();
+  return Promise.resolve({
+    create() {
+      const engine = new MemoryEngine(store, 1_500);
+      return { engine, disconnect: () => engine.disconnect() };
+    },
+    trimBroadcasts() {
+      store.broadcasts.length = 0;
+      return Promise.resolve();
+    },
+    clear: () => Promise.resolve(store.clear()),
+    countSessions: () => Promise.resolve(store.sessions.size),
+  });
 }
