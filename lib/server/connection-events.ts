@@ -16,8 +16,9 @@ export interface MessageDetails {
    */
   readonly number: number;
   /**
-   * Whether the message may have been delivered before: in a cluster, by a node that stopped before it had recorded
-   * that the message was handled. Always false in a single process.
+   * In a cluster: whether a node that has stopped since had recorded the message, and may have delivered it. If it was
+   * killed before it recorded the message, this is false, although its listener may have run: compare `number` with what
+   * the application has stored. Always false in a single process.
    */
   readonly redelivered: boolean;
 }
