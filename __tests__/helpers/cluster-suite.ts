@@ -342,8 +342,43 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       await waitFor(() => messages.length === 3);
       expect(messages).toEqual(['a', 'b', 'c'].map((message) => ({ echo: message })));
       expect(lost).toEqual([]);
-      expect(log.filter((each) => JSON.stringify(each).includes('"b"')).length).toBe(2);
+      const ofB = log.filter((each) => JSON.stringify(each).includes('"b"'));
+      expect(ofB).toEqual([
+        ['b', 1, false],
+        ['b', 1, true],
+      ]);
       expect(nodes[1]!.connections[0]!.state).toEqual(['a', 'b', 'c']);
+    });
+
+    it('deliver as redelivered only the first POST after a killed node, and none after an orderly handover', async () => {
+      const log: unknown[] = [];
+      const nodes = await startNodes(3, (connection, node) => {
+        connection.on('message', (message, { redelivered }) => {
+          log.push([nodes.indexOf(node), message, redelivered]);
+        });
+      });
+      const route = { get: 0, post: 0 };
+      const client = connect(nodes, route);
+      await next(client, 'open');
+      const sendTo = async (node: number, message: string) => {
+        route.get = route.post = node;
+        if (node === 1) nodes[0]!.server.closeAllConnections();
+        if (node === 2) nodes[1]!.kill();
+        await next(client, 'reconnect');
+        for (const each of [message, `${message}, second`]) {
+          client.send(each);
+          await waitFor(() => client.bufferedAmount === 0);
+        }
+      };
+      await sendTo(1, 'handed over');
+      await sendTo(2, 'killed');
+      await waitFor(() => log.length === 4);
+      expect(log).toEqual([
+        [1, 'handed over', false],
+        [1, 'handed over, second', false],
+        [2, 'killed', true],
+        [2, 'killed, second', false],
+      ]);
     });
 
     it('deliver at the next node, as redelivered, what was recorded and not handled', async () => {

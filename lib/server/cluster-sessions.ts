@@ -11,8 +11,8 @@ import { ClusterPosts } from './cluster-posts';
 import { diagnose } from './diagnostics';
 import { dialects } from './dialect';
 import type { JournalStart } from './journal-node';
+import type { LocalSessions } from './local-sessions';
 import { createPlaceholderRequest } from './node-http';
-import type { ResolvedOptions } from './options';
 import { engineUnavailable, ownerUncertain } from './request-error';
 import type { Session } from './session';
 import type { SessionInit } from './session-owner';
@@ -28,19 +28,8 @@ const HANDOVER_TIMEOUT = 500;
 /** Time in milliseconds that an application has to handle the messages of a session that has ended. */
 const HANDLING_TIMEOUT = 30_000;
 
-/** What a cluster needs of the sessions that this node owns. */
-export interface LocalSessions extends Iterable<Session> {
-  /** Path of the middleware, for diagnostics. */
-  readonly path: string;
-  readonly options: ResolvedOptions;
-  find(id: string): Session | undefined;
-  /** Adds a session. */
-  add(init: SessionInit): Session;
-  /** Sends a broadcast to the sessions that it is for. */
-  deliverBroadcast(broadcast: PositionedBroadcast): void;
-  /** Emits `connection` for a session that this node has taken over. */
-  onRecovered(session: Session): void;
-}
+/** What has become of the owner of a session that was asked to release it. */
+type Release = 'released' | 'kept' | 'gone' | 'unanswered';
 
 /** Opens, claims, releases and adopts sessions of the cluster, for one node. */
 export class ClusterSessions implements NodeSessions {
@@ -57,8 +46,8 @@ export class ClusterSessions implements NodeSessions {
   /** Callbacks that end the wait for the application, of the sessions that are being deleted. */
   readonly #handlings = new Set<() => void>();
   #isLeaving = false;
-  /** Callbacks of claims that wait for the owner's answer, by session id: whether it has released the session. */
-  readonly #releases = new Map<string, (isReleased: boolean) => void>();
+  /** Callbacks of claims that wait for the owner's answer, by session id. */
+  readonly #releases = new Map<string, (answer: Release) => void>();
 
   constructor(engine: ClusterEngine, local: LocalSessions) {
     this.#engine = engine;
@@ -103,7 +92,8 @@ export class ClusterSessions implements NodeSessions {
     });
     const isOpened = await opening.finally(stopObserving);
     if (!isOpened) return undefined;
-    const start = { ...session, log: SessionLog.restore(id, session, stopObserving()) };
+    const log = SessionLog.restore(id, session, stopObserving());
+    const start = { ...session, log, isInterrupted: false };
     const cluster = { node: this.node, start, isResumed: false, isRecovered: false };
     return this.#local.add({ ...init, cluster });
   }
@@ -148,10 +138,10 @@ export class ClusterSessions implements NodeSessions {
       if (local && owner === this.node.id && local.journal?.epoch === epoch) return local;
       local?.onMoved();
       this.#rejectIfLeaving();
-      if (owner !== '' && owner !== this.node.id) await this.#waitForRelease(owner, id, false);
+      const release = await this.#waitForRelease(owner, id, false);
       if (!isWanted()) return undefined;
       this.#rejectIfLeaving();
-      const session = await this.#takeOver(id, found, token, request);
+      const session = await this.#takeOver(id, found, token, request, release !== 'released');
       if (session) return session; // else another node has claimed it first
     }
     return undefined;
@@ -172,54 +162,54 @@ export class ClusterSessions implements NodeSessions {
       const found = await this.#engine.find(id);
       if (!found) throw ownerUncertain();
       if (found.dialect !== 'dart' || found.principal !== principal) return undefined;
-      // An earlier attempt of this node may have claimed it and then failed.
-      const isFree = found.owner === '' || found.owner === this.node.id;
-      const isReleased = isFree || (await this.#waitForRelease(found.owner, id, true));
-      if (isReleased === false) return undefined;
-      if (!isReleased || this.#local.find(id) || this.#isLeaving) throw ownerUncertain();
+      const release = await this.#waitForRelease(found.owner, id, true);
+      if (release === 'kept') return undefined;
+      const isUncertain = release === 'unanswered' || this.#local.find(id) !== undefined;
+      if (isUncertain || this.#isLeaving) throw ownerUncertain();
       const token = SessionToken.fromHash(found.tokenHash);
-      const session = await this.#takeOver(id, found, token, request);
+      const session = await this.#takeOver(id, found, token, request, false);
       if (!session) throw ownerUncertain(); // another node has claimed it first
       return replace(session);
     });
   }
 
   /**
-   * Gives the owner time to finish what it is doing, unless it certainly does not exist any more.
+   * Gives the owner of a session time to finish what it is doing, unless it certainly does not exist any more.
    *
    * @param isOptional whether the owner keeps a session that has a stream.
-   * @returns whether the session has no owner any more, or undefined if the owner has not answered.
    */
-  async #waitForRelease(
-    owner: string,
-    id: string,
-    isOptional: boolean,
-  ): Promise<boolean | undefined> {
-    const answer = new Promise<boolean | undefined>((resolve) => this.#releases.set(id, resolve));
+  async #waitForRelease(owner: string, id: string, isOptional: boolean): Promise<Release> {
+    // An earlier attempt of this node may have claimed it and then failed.
+    if (owner === '' || owner === this.node.id) return 'released';
+    const answer = new Promise<Release>((resolve) => this.#releases.set(id, resolve));
     try {
       const isAlive = await this.node.requestRelease(owner, id, isOptional);
-      return !isAlive || (await waitAtMost(HANDOVER_TIMEOUT, answer, () => undefined));
+      return isAlive ? await waitAtMost(HANDOVER_TIMEOUT, answer, () => 'unanswered') : 'gone';
     } finally {
       this.#releases.delete(id);
     }
   }
 
-  onReleaseAnswered(id: string, isReleased: boolean): void {
-    this.#releases.get(id)?.(isReleased);
+  onReleaseAnswered(id: string, answer: 'released' | 'kept'): void {
+    this.#releases.get(id)?.(answer);
   }
 
+  /** @param mayBeInterrupted see {@link JournalStart.isInterrupted}. */
   async #takeOver(
     id: string,
     found: SessionOwnership,
     token: SessionToken,
     request: SessionInit['request'],
+    mayBeInterrupted: boolean,
   ): Promise<Session | undefined> {
     const stored = await this.#engine.claim(id, found);
     if (!stored) return undefined;
     const getBroadcasts = await this.node.broadcastsSince(stored.checkpoint.position);
     const log = SessionLog.restore(id, stored, getBroadcasts?.() ?? []);
     const { principal, subprotocol, close, closedByClient } = stored;
-    const start: JournalStart = { ...stored, log };
+    // In the Dart dialect every message is recorded before it is delivered.
+    const isInterrupted = mayBeInterrupted && dialects[stored.dialect].acknowledges;
+    const start: JournalStart = { ...stored, log, isInterrupted };
     const session = this.#local.add({
       id,
       token,
@@ -374,7 +364,7 @@ export class ClusterSessions implements NodeSessions {
       const isClaimed = found?.owner === this.node.id && !this.#local.find(id);
       if (!found || !(found.owner === nodeId || isClaimed)) continue;
       const token = SessionToken.fromHash(found.tokenHash);
-      const session = await this.#takeOver(id, found, token, createPlaceholderRequest());
+      const session = await this.#takeOver(id, found, token, createPlaceholderRequest(), true);
       session?.waitForClient();
     }
     await this.#engine.forget(nodeId);

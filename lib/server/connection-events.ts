@@ -16,9 +16,8 @@ export interface MessageDetails {
    */
   readonly number: number;
   /**
-   * In a cluster: whether a node that has stopped since had recorded the message, and may have delivered it. If it was
-   * killed before it recorded the message, this is false, although its listener may have run: compare `number` with what
-   * the application has stored. Always false in a single process.
+   * In a cluster: whether a previous node may have delivered the message. True for messages that it had recorded, but
+   * not as handled, and for those of the first POST after a node that was killed. Always false in a single process.
    */
   readonly redelivered: boolean;
 }

@@ -4,7 +4,7 @@ import type { Close } from '../protocol/wire';
 import { PreparedMessage } from './batch';
 import type { Broadcast, PositionedBroadcast } from './cluster-engine';
 import { ClusterSessions } from './cluster-sessions';
-import type { LocalSessions } from './cluster-sessions';
+import type { LocalSessions } from './local-sessions';
 import { Heartbeat } from './heartbeat';
 import type { ResolvedOptions } from './options';
 import { encodeMessage } from './message';
