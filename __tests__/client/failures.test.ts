@@ -102,11 +102,11 @@ describe('A batch of an SseClient', () => {
     [413, { code: 'content-too-large', message: 'too large' }],
     [408, { code: 'request-timeout', message: 'too slow' }],
   ])(
-    'is halved after status %i with the body %j, and grows again after a success',
+    'is halved after status %i with the body %j, and grows again after a success by a tenth and 1,000 bytes',
     async (status, body) => {
-      const { client, next: request } = await startOpen({}, { maxPayload: 10_000 });
+      const { client, next: request } = await startOpen({}, { maxPayload: 100_000 });
       const errors = eventsOf(client, 'error');
-      for (let i = 0; i < 100; i++) client.send(text);
+      for (let i = 0; i < 2_000; i++) client.send(text);
       const sizes: number[] = [];
       const post = async () => {
         const pending = await request('POST');
@@ -116,9 +116,10 @@ describe('A batch of an SseClient', () => {
       };
       (await post()).answer(status, body);
       (await post()).answer(status, body);
-      (await post()).answer(200, { received: 25 });
+      (await post()).answer(200, { received: 500 });
       await post();
-      expect(sizes).toEqual([100, 50, 25, 27]);
+      // 11 bytes each with its comma; 25 % of 21,999 bytes, and a tenth and 1,000 more
+      expect(sizes).toEqual([2_000, 1_000, 500, 640]);
       expect(errors).toHaveLength(2);
       expect(client.readyState).toBe(1);
     },

@@ -16,8 +16,9 @@ const POST_TIMEOUT_HEARTBEATS = 1.5;
  */
 const KEEPALIVE_LIMIT = 60_000;
 
-/** Factor by which the limit for batches grows with each success. */
+/** Factor by which the limit for batches grows with each success, and how many bytes it grows at least. */
 const BATCH_GROWTH = 1.1;
+const MIN_BATCH_GROWTH = 1_000;
 
 /** Why a POST has brought no progress. */
 interface Failure {
@@ -183,7 +184,7 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
       if (![408, 413].includes(status) || !halve()) handler.onError(error);
       return { minDelay: error.retryAfter, reason: error.reason };
     }
-    batchLimit *= BATCH_GROWTH;
+    batchLimit = batchLimit * BATCH_GROWTH + MIN_BATCH_GROWTH;
     if (close) handler.onClosed(close);
     // If no message was acknowledged, back off before the batch is repeated.
     return batch.length && buffer.first === first ? { minDelay: 0 } : undefined;
