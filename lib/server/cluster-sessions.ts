@@ -4,7 +4,6 @@ import type {
   PositionedBroadcast,
   RecordedMessages,
   SessionOwnership,
-  StoredSession,
 } from './cluster-engine';
 import { ClusterNode } from './cluster-node';
 import type { NodeSessions } from './node-sessions';
@@ -21,6 +20,7 @@ import { SessionLog } from './session-log';
 import { SessionLookup, askEngine } from './session-lookup';
 import type { SessionProof } from './session-lookup';
 import { SessionToken } from './session-token';
+import { createStoredSession } from './stored-session';
 import { wait, waitAtMost } from './wait';
 
 /** Time in milliseconds that the owner of a session has to release it for another node. */
@@ -74,7 +74,7 @@ export class ClusterSessions implements NodeSessions {
    */
   async open(init: Omit<SessionInit, 'cluster'>, replaced?: Session): Promise<Session | undefined> {
     const opening = this.#open(init, replaced);
-    const settled = opening.catch(() => {});
+    const settled = opening.catch(() => this.#adoptLater(init.id));
     this.#pending.add(settled);
     try {
       return await opening;
@@ -119,17 +119,27 @@ export class ClusterSessions implements NodeSessions {
     request: SessionInit['request'],
     isWanted: () => boolean,
   ): Promise<Session | undefined> {
-    return this.#afterOtherClaims(id, () => this.#claim(id, proof, request, isWanted));
+    return this.#claimInTurn(id, () => this.#claim(id, proof, request, isWanted));
   }
 
-  async #afterOtherClaims<Result>(id: string, start: () => Promise<Result>): Promise<Result> {
+  async #claimInTurn<Result>(id: string, claim: () => Promise<Result>): Promise<Result> {
     await this.#lookup.whenReady();
+    try {
+      return await this.#inTurn(id, () => askEngine(claim));
+    } catch (error) {
+      this.#adoptLater(id);
+      throw error;
+    }
+  }
+
+  /** Calls `claim` when the other claims of this session at this node are settled. */
+  async #inTurn<Result>(id: string, claim: () => Promise<Result>): Promise<Result> {
     for (let previous; (previous = this.#claims.get(id));) await previous;
-    const claim = askEngine(start);
-    const settled = claim.catch(() => {});
+    const claiming = claim();
+    const settled = claiming.catch(() => {});
     this.#claims.set(id, settled);
     try {
-      return await claim;
+      return await claiming;
     } finally {
       this.#claims.delete(id);
     }
@@ -146,9 +156,10 @@ export class ClusterSessions implements NodeSessions {
       const local = this.#local.find(id);
       if (local && owner === this.node.id && local.journal?.epoch === epoch) return local;
       local?.onMoved();
-      if (owner !== '' && owner !== this.node.id) await this.#waitForRelease(owner, id, false);
       if (!isWanted()) return undefined;
       if (this.#isLeaving) throw engineUnavailable();
+      if (owner !== '' && owner !== this.node.id) await this.#waitForRelease(owner, id, false);
+      // From here on no other node is responsible for the session.
       const session = await this.#takeOver(id, found, token, request);
       if (session) return session; // else another node has claimed it first
     }
@@ -166,7 +177,7 @@ export class ClusterSessions implements NodeSessions {
     { id, principal, request }: Pick<SessionInit, 'id' | 'principal' | 'request'>,
     replace: (session: Session) => Promise<Session | undefined>,
   ): Promise<Session | undefined> {
-    return this.#afterOtherClaims(id, async () => {
+    return this.#claimInTurn(id, async () => {
       const found = await this.#engine.find(id);
       if (!found) throw ownerUncertain();
       if (found.dialect !== 'dart' || found.principal !== principal) return undefined;
@@ -270,7 +281,7 @@ export class ClusterSessions implements NodeSessions {
     session.flow.pause();
     try {
       await waitAtMost(HANDOVER_TIMEOUT, journal.whenSettled(), () => {});
-      await this.#engine.release(id, journal.epoch);
+      await this.#engine.release(id, journal.epoch, claimant);
       if (claimant !== undefined) await this.#engine.notify(claimant, { type: 'released', id });
     } catch {
       // The claimant claims the session after the timeout.
@@ -309,7 +320,7 @@ export class ClusterSessions implements NodeSessions {
     await waitAtMost(HANDLING_TIMEOUT, journal.whenSettled(), () => {}).catch(() => {});
     if (journal.hasStopped()) return; // another session has its id
     journal.stop();
-    await this.node.remove(id, journal.epoch).catch(() => {});
+    await this.node.untilAnswered(() => this.#engine.remove(id, journal.epoch)).catch(() => {});
   }
 
   async restoreAll(): Promise<void> {
@@ -339,16 +350,25 @@ export class ClusterSessions implements NodeSessions {
 
   async adoptFrom(nodeId: string): Promise<void> {
     const ids = await this.#engine.sessionsOf(nodeId);
-    for (const id of ids) {
+    for (const id of ids) await this.#adopt(id, nodeId);
+    await this.#engine.forget(nodeId);
+  }
+
+  /** Takes over a session of a node that has ended, one without an owner, or one of this node that it does not have. */
+  #adopt(id: string, nodeId: string): Promise<void> {
+    return this.#inTurn(id, async () => {
       const found = await this.#engine.find(id);
-      // An earlier attempt may have claimed it and then failed.
-      const isClaimed = found?.owner === this.node.id && !this.#local.find(id);
-      if (!found || !(found.owner === nodeId || isClaimed)) continue;
+      if (!found || !['', nodeId, this.node.id].includes(found.owner)) return;
+      if (found.owner === this.node.id && this.#local.find(id)) return;
       const token = SessionToken.fromHash(found.tokenHash);
       const session = await this.#takeOver(id, found, token, createPlaceholderRequest());
       session?.waitForClient();
-    }
-    await this.#engine.forget(nodeId);
+    });
+  }
+
+  /** After a failed call: this node may own a session that it does not have, and whose client may not return. */
+  #adoptLater(id: string): void {
+    this.node.untilAnswered(() => this.#adopt(id, this.node.id)).catch(() => {});
   }
 
   deliverBroadcast(broadcast: PositionedBroadcast): void {
@@ -366,30 +386,4 @@ export class ClusterSessions implements NodeSessions {
   onEngineSilent(): void {
     for (const session of this.#local) session.disconnect();
   }
-}
-
-/** Returns a session without messages. */
-function createStoredSession(
-  { dialect, token, principal, firstNumber }: Omit<SessionInit, 'cluster'>,
-  position: number,
-  epoch: number,
-): StoredSession {
-  const next = firstNumber === 'unknown' ? undefined : firstNumber;
-  return {
-    dialect: dialect.name,
-    tokenHash: token.hash,
-    principal,
-    epoch,
-    sequence: 0,
-    checkpoint: { acknowledged: 0, position, rooms: [], logStart: 0 },
-    log: [],
-    received: 0,
-    handled: 0,
-    unhandled: [],
-    state: '',
-    close: undefined,
-    closedByClient: undefined,
-    lastNumbers: undefined,
-    numbering: dialect.name === 'dart' ? { first: 0, next, waiting: {} } : undefined,
-  };
 }
