@@ -75,7 +75,7 @@ export class ScriptedDartClient {
       const { signal } = this.#abort;
       const response = await this.#network.fetch(this.#url, { method: 'GET', headers, signal });
       if (response.status !== 200) {
-        if (!this.isClosed) this.#owner.onRejected(response.status, lastEventId);
+        this.#owner.onRejected(response.status, lastEventId);
         return this.#onError();
       }
       this.#onOpen();
