@@ -259,19 +259,33 @@ class ClusterDartSimulation {
     } else if (roll < 0.6) {
       this.#log('all connections break');
       this.network.break({ noticedBy: 'both' }, random.pick([undefined, 'GET', 'POST'] as const));
+    } else if (roll < 0.62) {
+      const bytes = random.magnitude(1, 400);
+      this.network.plan({
+        method: 'GET',
+        breakAfter: { from: 'server', bytes, noticedBy: 'both' },
+      });
+      if (random.next() < 0.5) this.network.break({ noticedBy: 'both' }, 'GET');
     } else if (roll < 0.64) {
+      // What is sent in the meantime is lost with the stream.
+      this.network.stall(true);
+      await clock.advance(random.magnitude(1, 1_000));
+      this.#log('the streams are cut with what they hold back');
+      this.network.break({ noticedBy: 'both' });
+      this.network.stall(false);
+    } else if (roll < 0.66) {
       this.#publishedShare = random.pick([0, 0.5, 0.9, 1]);
-    } else if (roll < 0.68) {
+    } else if (roll < 0.69) {
       this.#faultShare = random.pick([0, 0.1, 0.5]);
-    } else if (roll < 0.7) {
+    } else if (roll < 0.71) {
       this.#isLate = random.next() < 0.5;
-    } else if (roll < 0.72 && this.#alive.length > 1) {
+    } else if (roll < 0.73 && this.#alive.length > 1) {
       const node = random.pick(this.#alive);
       this.#log(`${node.name} is shut down`);
       node.isAlive = false;
       void node.sse.close();
       setTimeout(() => this.#startNode(), 100);
-    } else if (roll < 0.74) {
+    } else if (roll < 0.75) {
       const node = random.pick(this.#alive);
       node.partitionedUntil = clock.now + random.magnitude(100, 20_000);
       this.#log(`${node.name} is partitioned until ${Math.round(node.partitionedUntil)}`);

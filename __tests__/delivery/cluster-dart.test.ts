@@ -7,7 +7,7 @@ describe('Clients of the Dart dialect and several nodes in a simulation', () => 
   it.each([23, ...seeds(1)])(
     'deliver everything once and in order, or end the session with 1002 or 1006, whatever fails (SEED=%d)',
     async (seed) => {
-      await runClusterDartModel(seed, 15); // throws if a guarantee is violated
+      await runClusterDartModel(seed, 10); // throws if a guarantee is violated
     },
     60_000,
   );

@@ -5,8 +5,8 @@ import type { SimulatedNetwork } from './simulated-network';
 const ERROR_TIMEOUT = 5_000;
 /** Largest number of POSTs in flight [dart]. */
 const MAX_IN_FLIGHT = 1_000;
-/** Share of the POSTs without a response that the browser sends again, because their socket was reused. */
-const REPEATED_SHARE = 0.97;
+/** Share of the POSTs without a response that a browser sends again, because their socket was reused. */
+const REPEATED_SHARES = [0.97, 1, 1];
 
 /** What receives the messages of a {@link ScriptedDartClient}. */
 export interface DartClientOwner {
@@ -35,6 +35,7 @@ export class ScriptedDartClient {
   readonly #url: string;
   /** Firefox and WebKit ignore the id of an event without data. */
   readonly #ignoresEmptyEvents: boolean;
+  readonly #repeatedShare: number;
   #retry = 3_000;
   #errorTimer: NodeJS.Timeout | undefined;
   #hasOpened = false;
@@ -48,6 +49,7 @@ export class ScriptedDartClient {
     this.#owner = owner;
     this.#url = `http://server/sse?sseClientId=${id}`;
     this.#ignoresEmptyEvents = random.next() < 0.3;
+    this.#repeatedShare = random.pick(REPEATED_SHARES);
     void this.#connect();
   }
 
@@ -147,7 +149,7 @@ export class ScriptedDartClient {
       try {
         ({ status } = await this.#network.fetch(url, { method: 'POST', body }));
       } catch {
-        if (this.#random.next() > REPEATED_SHARE) this.close(); // the Future of Dart's client fails
+        if (this.#random.next() > this.#repeatedShare) this.close(); // the Future of Dart's client fails
       }
     }
     this.statuses.set(number, status);
