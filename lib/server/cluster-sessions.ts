@@ -169,12 +169,14 @@ export class ClusterSessions implements NodeSessions {
   /**
    * Dart dialect: makes this node the owner of a session of another one, if it has no stream there, and replaces it.
    *
+   * @param isWanted see {@link claim}.
    * @param replace ends the session, and opens another one with the same id.
    * @returns undefined if it has a stream, or if it does not belong to the principal.
    * @throws SseRequestError if that is uncertain.
    */
   async claimWithoutStream(
     { id, principal, request }: Pick<SessionInit, 'id' | 'principal' | 'request'>,
+    isWanted: () => boolean,
     replace: (session: Session) => Promise<Session | undefined>,
   ): Promise<Session | undefined> {
     return this.#claimInTurn(id, async () => {
@@ -189,7 +191,9 @@ export class ClusterSessions implements NodeSessions {
       const token = SessionToken.fromHash(found.tokenHash);
       const session = await this.#takeOver(id, found, token, request);
       if (!session) throw ownerUncertain(); // another node has claimed it first
-      return replace(session);
+      if (isWanted()) return replace(session);
+      session.waitForClient();
+      throw ownerUncertain();
     });
   }
 
@@ -339,7 +343,7 @@ export class ClusterSessions implements NodeSessions {
 
   async #restore(session: Session): Promise<void> {
     const { id, journal, dialect, principal, sessionToken } = session;
-    if (!journal) return;
+    if (!journal || journal.hasStopped()) return; // it has ended in the meantime
     const snapshot = journal.snapshot();
     const identity = { dialect: dialect.name, tokenHash: sessionToken.hash, principal };
     const stored = { ...snapshot, ...identity, numbering: session.recordedInput?.numbering };
