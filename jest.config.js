@@ -52,7 +52,7 @@ module.exports = {
       testMatch: [
         '<rootDir>/__tests__/*.test.ts',
         '<rootDir>/__tests__/{protocol,server,client,dart,redis,websocket,ws,cli}/**/*.test.ts',
-        '<rootDir>/__tests__/delivery/{short,cluster-model}.test.ts',
+        '<rootDir>/__tests__/delivery/{short,cluster-model,cluster-dart}.test.ts',
       ],
     },
     {
@@ -64,7 +64,7 @@ module.exports = {
     },
     {
       ...tier('delivery'),
-      testPathIgnorePatterns: ['/node_modules/', '/(short|cluster-model)\\.test\\.ts$'],
+      testPathIgnorePatterns: ['/node_modules/', '/(short|cluster-model|cluster-dart)\\.test\\.ts$'],
     },
     tier('security'),
     tier('integration'),

@@ -239,7 +239,7 @@ describe('The engine on Redis', () => {
     });
     expect(await engine.notify('nobody', { type: 'released', id: 'a' })).toBe(false);
     expect(await engine.notify('n1', { type: 'released', id: 'a' })).toBe(true);
-    await engine.release('a', 1);
+    await engine.release('a', 1, undefined);
     expect(await engine.find('a')).toMatchObject({ owner: '', epoch: 1 });
     await engine.stop();
   });

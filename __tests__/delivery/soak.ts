@@ -6,6 +6,7 @@ import { runSlowBodies } from '../integration/slow-bodies';
 import { clusterSoaks } from '../cluster/soak';
 import { runChaos } from './chaos';
 import { runChurn } from './churn';
+import { runClusterDartModel } from './cluster-dart-model';
 import { runClusterModel } from './cluster-model';
 import { cutResponsesToDartClient, cutResponsesToDuplexClient } from './cut-responses';
 import { runKills } from './kill';
@@ -49,6 +50,17 @@ const soaks: Record<string, () => AsyncGenerator<Result>> = {
     for (const seed of seeds(1)) {
       await runClusterModel(seed, 10_000); // throws if a guarantee is violated
       yield [`SEED=${seed}: 10,000 runs with several nodes: no guarantee violated`, true, 'all'];
+    }
+  },
+
+  async *'cluster-dart'() {
+    for (const seed of seeds(1)) {
+      await runClusterDartModel(seed, 10_000); // throws if a guarantee is violated
+      yield [
+        `SEED=${seed}: 10,000 runs with clients of the Dart dialect: no guarantee violated`,
+        true,
+        'all',
+      ];
     }
   },
 

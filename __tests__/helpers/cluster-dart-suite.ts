@@ -360,15 +360,12 @@ export function describeDartCluster(name: string, openSource: () => Promise<Engi
       const { stream } = await openSession(nodes[0], 'a');
       stream.cut();
       await waitFor(() => !nodes[0]!.connections[0]!.connected);
-      const { engine } = nodes[1]!;
-      const { open: openInEngine, claim } = engine;
-      let opens = 0;
-      engine.open = (...values) => {
-        opens++;
-        return openInEngine(...values);
-      };
+      const { engine, server } = nodes[1]!;
+      const { claim } = engine;
+      let requests = 0;
+      server.on('request', () => requests++);
       engine.claim = async (...values) => {
-        await waitFor(() => opens === 2);
+        await waitFor(() => requests === 2);
         return claim(...values);
       };
       const streams = await Promise.all([open(nodes[1], 'a'), open(nodes[1], 'a')]);
@@ -377,6 +374,63 @@ export function describeDartCluster(name: string, openSource: () => Promise<Engi
         (await Promise.all(streams.map((each) => each.take()))).map(({ event }) => event).sort(),
       ).toEqual(['hello', undefined]);
     });
+
+    it('do not replace a session for a client that has disconnected', async () => {
+      const { nodes, closes } = await startRecording(2);
+      const { stream, lastEventId } = await openSession(nodes[0], 'a');
+      stream.cut();
+      await waitFor(() => !nodes[0]!.connections[0]!.connected);
+      const { engine, server, url } = nodes[1]!;
+      const { claim } = engine;
+      let isServerDone = false;
+      let isClaimed = false;
+      server.once('request', (_, response) => response.on('close', () => (isServerDone = true)));
+      engine.claim = async (...values) => {
+        request.destroy();
+        await waitFor(() => isServerDone);
+        isClaimed = true;
+        return claim(...values);
+      };
+      const request = get(addressOf(url, 'a')).on('error', () => {});
+      await waitFor(() => isClaimed);
+      await sleep(50);
+      const resumed = await open(nodes[0], 'a', lastEventId);
+      expect(await resumed.take()).toMatchObject({ event: 'hello', id: lastEventId });
+      expect(closes).toEqual([]);
+    });
+
+    it('deliver a message within a heartbeat interval although its first reading failed', async () => {
+      const { nodes, received } = await startRecording(2, { heartbeatInterval: 60_000 });
+      await openSession(nodes[0], 'a');
+      let losses = 2;
+      nodes[0]!.engine.fault = (method) => (method === 'read' && losses-- > 0 ? 'lose' : 'none');
+      await send(nodes[1], 'a', 0, 'first');
+      await waitFor(() => received.length === 1);
+    });
+
+    it('do not write a session again that ends while the engine has lost all data', async () => {
+      const { nodes } = await startRecording(2, { reconnectTimeout: 0 });
+      const { stream } = await openSession(nodes[0], 'a');
+      const { stream: other } = await openSession(nodes[0], 'b');
+      const { engine } = nodes[0]!;
+      const { restore } = engine;
+      const restored: string[] = [];
+      engine.restore = async (id, session) => {
+        restored.push(id);
+        if (id === 'a') {
+          other.cut();
+          await sleep(3_000); // longer than the end of a session waits for the engine
+        }
+        return restore(id, session);
+      };
+      await clear();
+      await waitFor(() => restored.length > 0);
+      await sleep(4_000);
+      stream.cut();
+      await waitFor(() => nodes[0]!.sse.connections.size === 0);
+      await sleep(50);
+      expect([restored, await countSessions()]).toEqual([['a'], 0]);
+    }, 20_000);
 
     it('deliver no message after the close of its session', async () => {
       const { nodes } = await startRecording(2, { reorderTimeout: 100 });

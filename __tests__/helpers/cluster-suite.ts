@@ -425,6 +425,20 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect([messages, log]).toEqual([['0 has handled a'], ['0 begins a']]);
     });
 
+    it('close the sessions of a node that was shut down if their clients do not return', async () => {
+      const closes: unknown[] = [];
+      const nodes = await startNodes(
+        2,
+        (connection) => connection.on('close', (code) => closes.push(code)),
+        { reconnectTimeout: 100, reconnectJitter: 1 },
+      );
+      await openDuplex(nodes[0]!.url, 'a');
+      await nodes[0]!.sse.close();
+      await waitFor(() => closes.length === 1, 10_000);
+      expect(closes).toEqual([1006]);
+      await waitForAsync(async () => (await source().countSessions()) === 0);
+    }, 15_000);
+
     it('continue the sessions of a node that is shut down', async () => {
       const closes: unknown[] = [];
       const nodes = await startNodes(

@@ -25,6 +25,8 @@ const MAX_UNHANDLED = 1_024;
 
 interface Entry extends StoredSession {
   owner: string;
+  /** The node that has released it without a successor. */
+  releasedBy?: string;
   acknowledgedElsewhere: number;
   /** Dart dialect: bytes that were recorded since the owner's last commit. */
   uncommittedBytes: number;
@@ -96,10 +98,7 @@ export class MemoryEngine implements ClusterEngine {
   }
 
   stop(): Promise<void> {
-    return this.#call(({ leases, listeners }) => {
-      leases.delete(this.#nodeId);
-      listeners.delete(this.#nodeId);
-    });
+    return this.#call(({ listeners }) => void listeners.delete(this.#nodeId));
   }
 
   beat(position: number): Promise<EngineState> {
@@ -309,10 +308,12 @@ export class MemoryEngine implements ClusterEngine {
     });
   }
 
-  release(id: string, epoch: number): Promise<void> {
+  release(id: string, epoch: number, successor: string | undefined): Promise<void> {
     return this.#call((store) => {
       const entry = this.#own(store, id, epoch);
-      if (entry) entry.owner = '';
+      if (!entry) return;
+      entry.owner = successor ?? '';
+      if (successor === undefined) entry.releasedBy = this.#nodeId;
     });
   }
 
@@ -324,7 +325,9 @@ export class MemoryEngine implements ClusterEngine {
 
   sessionsOf(nodeId: string): Promise<string[]> {
     return this.#call(({ sessions }) =>
-      [...sessions].filter(([, { owner }]) => owner === nodeId).map(([id]) => id),
+      [...sessions]
+        .filter(([, { owner, releasedBy }]) => (owner || releasedBy) === nodeId)
+        .map(([id]) => id),
     );
   }
 

@@ -77,10 +77,10 @@ export class RedisEngine implements ClusterEngine {
     await this.#warnAboutEviction();
   }
 
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
     this.#unsubscribe();
     this.#unsubscribe = () => {};
-    await this.#command('ZREM', this.#nodesKey, this.#nodeId).catch(() => {});
+    return Promise.resolve();
   }
 
   async beat(position: number): Promise<EngineState> {
@@ -255,9 +255,11 @@ export class RedisEngine implements ClusterEngine {
       : parseRecorded(reply as Parameters<typeof parseRecorded>[0], first);
   }
 
-  async release(id: string, epoch: number): Promise<void> {
-    await this.#run(scripts.RELEASE, [this.#keysOf(id)[0]], this.#nodeId, epoch);
-    await this.#command('SREM', this.#ownKey(this.#nodeId), id);
+  async release(id: string, epoch: number, successor: string | undefined): Promise<void> {
+    const keys = [this.#keysOf(id)[0]];
+    if (successor !== undefined) await this.#command('SADD', this.#ownKey(successor), id);
+    await this.#run(scripts.RELEASE, keys, this.#nodeId, epoch, successor ?? '');
+    if (successor !== undefined) await this.#command('SREM', this.#ownKey(this.#nodeId), id);
   }
 
   async remove(id: string, epoch: number): Promise<void> {

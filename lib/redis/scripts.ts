@@ -182,10 +182,10 @@ return {
   found[3] or '0', found[4] or '0', found[5] or '', redis.call('LRANGE', KEYS[2], skipped, -1), numbering
 }`;
 
-/** KEYS: session. ARGV: node, epoch. */
+/** KEYS: session. ARGV: node, epoch, next owner or ''. */
 export const RELEASE = `
 local found = redis.call('HMGET', KEYS[1], 'o', 'e')
-if found[1] == ARGV[1] and found[2] == ARGV[2] then redis.call('HSET', KEYS[1], 'o', '') end`;
+if found[1] == ARGV[1] and found[2] == ARGV[2] then redis.call('HSET', KEYS[1], 'o', ARGV[3]) end`;
 
 /** KEYS: session, log, unhandled, state, waiting. ARGV: node, epoch. */
 export const REMOVE = `

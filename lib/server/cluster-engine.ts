@@ -14,7 +14,7 @@ export interface ClusterEngine {
    * @param listener receives the broadcasts of all nodes and the notifications for this node, until {@link stop}.
    */
   start(nodeId: string, listener: EngineListener): Promise<void>;
-  /** Removes the node, and closes what {@link start} opened. */
+  /** Closes what {@link start} opened. The lease of the node expires later, so that others adopt what it has released. */
   stop(): Promise<void>;
   /**
    * Extends the lease of this node, and returns the state of the engine. Called about once per second.
@@ -63,8 +63,13 @@ export interface ClusterEngine {
     first: number,
     maxWaiting: number,
   ): Promise<RecordedMessages | undefined>;
-  /** Gives up the ownership, so that another node can claim the session at once. */
-  release(id: string, epoch: number): Promise<void>;
+  /**
+   * Gives up the ownership, so that another node can claim the session at once.
+   *
+   * @param successor the node that is about to claim it, and owns it until then. Without a successor it has no owner, but
+   * remains one of {@link sessionsOf} this node, so that another node adopts it if its client does not return.
+   */
+  release(id: string, epoch: number, successor: string | undefined): Promise<void>;
   /** Deletes a session that has ended. Has no effect if the node with this epoch is not the owner. */
   remove(id: string, epoch: number): Promise<void>;
   /** Returns the ids of the sessions of a node. May include sessions that have another owner, or have ended. */

@@ -84,8 +84,8 @@ export class ClusterNode implements EngineListener, JournalNode {
   }
 
   async #start(): Promise<void> {
-    await this.#untilAnswered(() => this.engine.start(this.id, this));
-    const state = await this.#untilAnswered(() => this.engine.beat(0));
+    await this.untilAnswered(() => this.engine.start(this.id, this));
+    const state = await this.untilAnswered(() => this.engine.beat(0));
     this.#state = state;
     this.#position = state.position;
     this.#lastNumbers = new Map(Object.entries(state.lastNumbers));
@@ -118,6 +118,7 @@ export class ClusterNode implements EngineListener, JournalNode {
         const results = await Promise.allSettled(deadNodes.map(adopt));
         const failed = results.find((each) => each.status === 'rejected');
         if (failed) throw failed.reason;
+        await this.#sessions.adoptUncertain();
       } catch (error) {
         this.#onFailure(error);
         const silence = performance.now() - this.#lastAnswerAt;
@@ -173,7 +174,8 @@ export class ClusterNode implements EngineListener, JournalNode {
     this.#sessions.onEngineFailed(error);
   }
 
-  async #untilAnswered<Result>(call: () => Promise<Result>): Promise<Result> {
+  /** Repeats a call until the engine answers it. Rejects if the node stops before. */
+  async untilAnswered<Result>(call: () => Promise<Result>): Promise<Result> {
     for (let delay = RETRY_DELAY.first; ; delay = Math.min(2 * delay, RETRY_DELAY.max)) {
       try {
         const result = await call();
@@ -207,14 +209,14 @@ export class ClusterNode implements EngineListener, JournalNode {
     changes: SessionChanges,
   ): Promise<CommitResult | 'restored' | undefined> {
     const generation = this.#state?.generation;
-    const result = await this.#untilAnswered(() => this.engine.commit(id, epoch, changes));
+    const result = await this.untilAnswered(() => this.engine.commit(id, epoch, changes));
     if (result?.received === COMMIT_LOST) {
-      await this.#untilAnswered(() => this.#sessions.restore(id));
+      await this.untilAnswered(() => this.#sessions.restore(id));
       return 'restored';
     }
     if (result) return result;
     // This node is not the owner any more, or the engine has lost the session with its data.
-    await this.#untilAnswered(() => this.#check());
+    await this.untilAnswered(() => this.#check());
     return this.#state?.generation === generation ? undefined : 'restored';
   }
 
@@ -230,11 +232,6 @@ export class ClusterNode implements EngineListener, JournalNode {
     await this.#check();
     if (this.#state?.generation === generation) return undefined;
     return this.engine.read(id, epoch, first, maxWaiting);
-  }
-
-  /** Deletes a session, repeatedly until the engine answers. Rejects if the node stops before. */
-  remove(id: string, epoch: number): Promise<void> {
-    return this.#untilAnswered(() => this.engine.remove(id, epoch));
   }
 
   startNumbering(id: string, epoch: number): Promise<void> {
@@ -279,7 +276,7 @@ export class ClusterNode implements EngineListener, JournalNode {
     this.#isSending = true;
     await this.#ready.catch(() => {});
     while (this.#lastRecorded < this.#lastSent && !this.#hasStopped()) {
-      await this.#untilAnswered(() => this.#appendBroadcasts()).catch(() => {});
+      await this.untilAnswered(() => this.#appendBroadcasts()).catch(() => {});
     }
     this.#isSending = false;
   }

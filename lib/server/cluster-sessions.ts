@@ -1,240 +1,38 @@
-import { CloseCode } from '../protocol/close-code';
-import type {
-  ClusterEngine,
-  PositionedBroadcast,
-  RecordedMessages,
-  SessionOwnership,
-} from './cluster-engine';
+import type { ClusterEngine, PositionedBroadcast, RecordedMessages } from './cluster-engine';
 import { ClusterNode } from './cluster-node';
-import type { NodeSessions } from './node-sessions';
 import { ClusterPosts } from './cluster-posts';
 import { diagnose } from './diagnostics';
-import { dialects } from './dialect';
-import type { JournalStart } from './journal-node';
 import type { LocalSessions } from './local-sessions';
-import { createPlaceholderRequest } from './node-http';
-import { engineUnavailable, ownerUncertain } from './request-error';
+import type { NodeSessions } from './node-sessions';
 import type { Session } from './session';
-import type { SessionInit } from './session-owner';
-import { SessionLog } from './session-log';
-import { SessionLookup, askEngine } from './session-lookup';
-import type { SessionProof } from './session-lookup';
-import { SessionToken } from './session-token';
-import { createStoredSession } from './stored-session';
+import { HANDOVER_TIMEOUT, SessionClaims } from './session-claims';
+import { SessionLookup } from './session-lookup';
 import { wait, waitAtMost } from './wait';
 
-/** Time in milliseconds that the owner of a session has to release it for another node. */
-const HANDOVER_TIMEOUT = 500;
 /** Time in milliseconds that an application has to handle the messages of a session that has ended. */
 const HANDLING_TIMEOUT = 30_000;
 
-/** What has become of the owner of a session that was asked to release it. */
-type Release = 'released' | 'kept' | 'gone' | 'unanswered';
-
-/** Opens, claims, releases and adopts sessions of the cluster, for one node. */
+/** The sessions of the cluster, for one node: releases, restores and deletes those that this node owns. */
 export class ClusterSessions implements NodeSessions {
   readonly node: ClusterNode;
+  /** Makes this node the owner of sessions. */
+  readonly claims: SessionClaims;
   /** Records the POSTs that the owner of a session does not handle itself. */
   readonly posts: ClusterPosts;
   readonly #engine: ClusterEngine;
-  readonly #lookup: SessionLookup;
   readonly #local: LocalSessions;
-  /** The claims that are in progress at this node, by session id. */
-  readonly #claims = new Map<string, Promise<unknown>>();
-  /** The sessions that are being opened or removed at this node. */
-  readonly #pending = new Set<Promise<unknown>>();
+  /** The deletions that are in progress. */
+  readonly #removals = new Set<Promise<unknown>>();
   /** Callbacks that end the wait for the application, of the sessions that are being deleted. */
   readonly #handlings = new Set<() => void>();
-  #isLeaving = false;
-  /** Callbacks of claims that wait for the owner's answer, by session id. */
-  readonly #releases = new Map<string, (answer: Release) => void>();
 
   constructor(engine: ClusterEngine, local: LocalSessions) {
     this.#engine = engine;
     this.#local = local;
     this.node = new ClusterNode(engine, this);
-    this.#lookup = new SessionLookup(this.node);
-    this.posts = new ClusterPosts(engine, this.#lookup, local.options);
-  }
-
-  /**
-   * Opens a session.
-   *
-   * @param replaced a session of this node with the same id, which has been closed.
-   * @returns undefined if a session with this id exists.
-   */
-  open(init: Omit<SessionInit, 'cluster'>, replaced?: Session): Promise<Session | undefined> {
-    return this.#track(this.#open(init, replaced));
-  }
-
-  #track<Result>(work: Promise<Result>): Promise<Result> {
-    const settled = work.catch(() => {});
-    this.#pending.add(settled);
-    return work.finally(() => this.#pending.delete(settled));
-  }
-
-  async #open(
-    init: Omit<SessionInit, 'cluster'>,
-    replaced: Session | undefined,
-  ): Promise<Session | undefined> {
-    const { id, firstNumber } = init;
-    await this.#lookup.whenReady();
-    const { position } = this.node;
-    const stopObserving = this.node.observeBroadcasts();
-    const session = createStoredSession(init, position, (replaced?.journal?.epoch ?? 0) + 1);
-    const opening = askEngine(async () => {
-      const { dialect, tokenHash, principal, subprotocol } = session;
-      const opened = { dialect, tokenHash, principal, subprotocol, position, firstNumber };
-      if (!replaced) return this.#engine.open(id, opened);
-      replaced.journal?.stop();
-      await this.#engine.restore(id, session);
-      return true;
-    });
-    const isOpened = await opening.finally(stopObserving);
-    if (!isOpened) return undefined;
-    const log = SessionLog.restore(id, session, stopObserving());
-    const start = { ...session, log, isInterrupted: false };
-    const cluster = { node: this.node, start, isResumed: false, isRecovered: false };
-    return this.#local.add({ ...init, cluster });
-  }
-
-  /**
-   * Makes this node the owner of a session. Several claims of a session at this node run one after another.
-   *
-   * @param isWanted returns whether the client still waits for the session.
-   * @returns undefined if there is no such session, or if it does not belong to the client.
-   */
-  async claim(
-    id: string,
-    proof: SessionProof,
-    request: SessionInit['request'],
-    isWanted: () => boolean,
-  ): Promise<Session | undefined> {
-    return this.#afterOtherClaims(id, () => this.#claim(id, proof, request, isWanted));
-  }
-
-  async #afterOtherClaims<Result>(id: string, start: () => Promise<Result>): Promise<Result> {
-    await this.#lookup.whenReady();
-    for (let previous; (previous = this.#claims.get(id));) await previous;
-    const claim = askEngine(start);
-    const settled = claim.catch(() => {});
-    this.#claims.set(id, settled);
-    try {
-      return await claim;
-    } finally {
-      this.#claims.delete(id);
-    }
-  }
-
-  async #claim(
-    id: string,
-    proof: SessionProof,
-    request: SessionInit['request'],
-    isWanted: () => boolean,
-  ): Promise<Session | undefined> {
-    for (let found; (found = await this.#lookup.findOwn(id, proof));) {
-      const { owner, epoch, token } = found;
-      const local = this.#local.find(id);
-      if (local && owner === this.node.id && local.journal?.epoch === epoch) return local;
-      local?.onMoved();
-      this.#rejectIfLeaving();
-      const release = await this.#waitForRelease(owner, id, false);
-      if (!isWanted()) return undefined;
-      this.#rejectIfLeaving();
-      const session = await this.#takeOver(id, found, token, request, release !== 'released');
-      if (session) return session; // else another node has claimed it first
-    }
-    return undefined;
-  }
-
-  /**
-   * Dart dialect: makes this node the owner of a session of another one, if it has no stream there, and replaces it.
-   *
-   * @param replace ends the session, and opens another one with the same id.
-   * @returns undefined if it has a stream, or if it does not belong to the principal.
-   * @throws SseRequestError if that is uncertain.
-   */
-  async claimWithoutStream(
-    { id, principal, request }: Pick<SessionInit, 'id' | 'principal' | 'request'>,
-    replace: (session: Session) => Promise<Session | undefined>,
-  ): Promise<Session | undefined> {
-    return this.#afterOtherClaims(id, async () => {
-      const found = await this.#engine.find(id);
-      if (!found) throw ownerUncertain();
-      if (found.dialect !== 'dart' || found.principal !== principal) return undefined;
-      const release = await this.#waitForRelease(found.owner, id, true);
-      if (release === 'kept') return undefined;
-      const isUncertain = release === 'unanswered' || this.#local.find(id) !== undefined;
-      if (isUncertain || this.#isLeaving) throw ownerUncertain();
-      const token = SessionToken.fromHash(found.tokenHash);
-      const session = await this.#takeOver(id, found, token, request, false);
-      if (!session) throw ownerUncertain(); // another node has claimed it first
-      return replace(session);
-    });
-  }
-
-  /**
-   * Gives the owner of a session time to finish what it is doing, unless it certainly does not exist any more.
-   *
-   * @param isOptional whether the owner keeps a session that has a stream.
-   */
-  async #waitForRelease(owner: string, id: string, isOptional: boolean): Promise<Release> {
-    // An earlier attempt of this node may have claimed it and then failed.
-    if (owner === '' || owner === this.node.id) return 'released';
-    const answer = new Promise<Release>((resolve) => this.#releases.set(id, resolve));
-    try {
-      const isAlive = await this.node.requestRelease(owner, id, isOptional);
-      return isAlive ? await waitAtMost(HANDOVER_TIMEOUT, answer, () => 'unanswered') : 'gone';
-    } finally {
-      this.#releases.delete(id);
-    }
-  }
-
-  onReleaseAnswered(id: string, answer: 'released' | 'kept'): void {
-    this.#releases.get(id)?.(answer);
-  }
-
-  /** @param mayBeInterrupted see {@link JournalStart.isInterrupted}. */
-  async #takeOver(
-    id: string,
-    found: SessionOwnership,
-    token: SessionToken,
-    request: SessionInit['request'],
-    mayBeInterrupted: boolean,
-  ): Promise<Session | undefined> {
-    const stored = await this.#engine.claim(id, found);
-    if (!stored) return undefined;
-    const getBroadcasts = await this.node.broadcastsSince(stored.checkpoint.position);
-    const log = SessionLog.restore(id, stored, getBroadcasts?.() ?? []);
-    const { principal, subprotocol, close, closedByClient } = stored;
-    // In the Dart dialect every message is recorded before it is delivered.
-    const isInterrupted = mayBeInterrupted && dialects[stored.dialect].acknowledges;
-    const start: JournalStart = { ...stored, log, isInterrupted };
-    const session = this.#local.add({
-      id,
-      token,
-      dialect: dialects[stored.dialect],
-      principal,
-      subprotocol,
-      request,
-      firstNumber: 0, // the engine has put the messages in order
-      cluster: { node: this.node, start, isResumed: true, isRecovered: stored.sequence > 0 },
-    });
-    const ending = close ? { code: close.code, reason: close.reason } : log.close;
-    if (ending && close?.isClosed) {
-      session.lifecycle.restoreClosed(ending);
-      if (closedByClient) session.lifecycle.release();
-      if (start.unhandled.length > 0) this.#local.onRecovered(session);
-      return session;
-    }
-    for (const room of log.rooms) session.rooms.join(session.connection, room);
-    this.#local.onRecovered(session);
-    void session.journal?.tryReadRecorded(); // notifications were ignored until now
-    const lost = { code: CloseCode.internalError, reason: 'broadcasts for the session were lost' };
-    if (!getBroadcasts) session.fail(lost);
-    else if (closedByClient) session.lifecycle.terminate(closedByClient);
-    else if (ending) session.lifecycle.close(ending);
-    return session;
+    const lookup = new SessionLookup(this.node);
+    this.claims = new SessionClaims(engine, this.node, lookup, local);
+    this.posts = new ClusterPosts(engine, lookup, local.options);
   }
 
   // --- Notifications -------------------------------------------------------------------------------
@@ -245,6 +43,10 @@ export class ClusterSessions implements NodeSessions {
 
   onRecorded(id: string): void {
     void this.#local.find(id)?.recordedInput?.onNotified();
+  }
+
+  onReleaseAnswered(id: string, answer: 'released' | 'kept'): void {
+    this.claims.onReleaseAnswered(id, answer);
   }
 
   onReleaseRequested(id: string, claimant: string, isOptional: boolean): void {
@@ -263,7 +65,7 @@ export class ClusterSessions implements NodeSessions {
     session.flow.pause();
     try {
       await waitAtMost(HANDOVER_TIMEOUT, journal.whenSettled(), () => {});
-      await this.#engine.release(id, journal.epoch);
+      await this.#engine.release(id, journal.epoch, claimant);
       if (claimant !== undefined) await this.#engine.notify(claimant, { type: 'released', id });
     } catch {
       // The claimant claims the session after the timeout.
@@ -277,7 +79,7 @@ export class ClusterSessions implements NodeSessions {
    */
   async leave(): Promise<void> {
     const { reconnectJitter, drainTimeout } = this.#local.options;
-    this.stopClaiming();
+    this.claims.stop();
     await this.#whenSettled();
     const releaseLater = async (session: Session) => {
       await wait(Math.random() * Math.min(reconnectJitter, drainTimeout));
@@ -285,16 +87,6 @@ export class ClusterSessions implements NodeSessions {
     };
     await Promise.all([...this.#local].map(releaseLater));
     await this.node.stop();
-  }
-
-  /** @throws SseRequestError if this node takes no session over any more. */
-  #rejectIfLeaving(): void {
-    if (this.#isLeaving) throw engineUnavailable();
-  }
-
-  /** From now on this node takes no session over. */
-  stopClaiming(): void {
-    this.#isLeaving = true;
   }
 
   /** Leaves the cluster when the sessions of this node, all of which are closed, are deleted. */
@@ -305,7 +97,9 @@ export class ClusterSessions implements NodeSessions {
 
   /** Waits for sessions that are being claimed, opened or deleted, for `drainTimeout` at most. */
   async #whenSettled(): Promise<void> {
-    const settled = () => Promise.all([...this.#claims.values(), ...this.#pending]).then(() => {});
+    const settled = async () => {
+      await Promise.all([this.claims.whenSettled(), ...this.#removals]);
+    };
     await waitAtMost(this.#local.options.drainTimeout, settled(), () => {});
     for (const stopWaiting of this.#handlings) stopWaiting();
     await waitAtMost(HANDOVER_TIMEOUT, settled(), () => {});
@@ -313,7 +107,9 @@ export class ClusterSessions implements NodeSessions {
 
   /** Deletes a session that has ended, after the application has handled its messages. */
   remove(session: Session): Promise<void> {
-    return this.#track(this.#remove(session));
+    const removal = this.#remove(session).finally(() => this.#removals.delete(removal));
+    this.#removals.add(removal);
+    return removal;
   }
 
   async #remove({ id, journal }: Session): Promise<void> {
@@ -326,7 +122,7 @@ export class ClusterSessions implements NodeSessions {
     });
     if (journal.hasStopped()) return; // another session has its id
     journal.stop();
-    await this.node.remove(id, journal.epoch).catch(() => {});
+    await this.node.untilAnswered(() => this.#engine.remove(id, journal.epoch)).catch(() => {});
   }
 
   async restoreAll(): Promise<void> {
@@ -345,7 +141,7 @@ export class ClusterSessions implements NodeSessions {
 
   async #restore(session: Session): Promise<void> {
     const { id, journal, dialect, principal, subprotocol, sessionToken } = session;
-    if (!journal) return;
+    if (!journal || journal.hasStopped()) return; // it has ended in the meantime
     const snapshot = journal.snapshot();
     const identity = { dialect: dialect.name, tokenHash: sessionToken.hash, principal };
     const numbering = session.recordedInput?.numbering;
@@ -355,19 +151,12 @@ export class ClusterSessions implements NodeSessions {
     session.recordedInput?.onRestored();
   }
 
-  async adoptFrom(nodeId: string): Promise<void> {
-    if (this.#isLeaving) return; // another node adopts them
-    const ids = await this.#engine.sessionsOf(nodeId);
-    for (const id of ids) {
-      const found = await this.#engine.find(id);
-      // An earlier attempt may have claimed it and then failed.
-      const isClaimed = found?.owner === this.node.id && !this.#local.find(id);
-      if (!found || !(found.owner === nodeId || isClaimed)) continue;
-      const token = SessionToken.fromHash(found.tokenHash);
-      const session = await this.#takeOver(id, found, token, createPlaceholderRequest(), true);
-      session?.waitForClient();
-    }
-    await this.#engine.forget(nodeId);
+  adoptFrom(nodeId: string): Promise<void> {
+    return this.claims.adoptFrom(nodeId);
+  }
+
+  adoptUncertain(): Promise<void> {
+    return this.claims.adoptUncertain();
   }
 
   deliverBroadcast(broadcast: PositionedBroadcast): void {

@@ -22,6 +22,8 @@ export interface NodeSessions {
   restore(id: string): Promise<void>;
   /** Takes over the sessions of a node whose lease has expired. */
   adoptFrom(nodeId: string): Promise<void>;
+  /** Takes over sessions that this node may own since a call to the engine has failed. Rejects if that fails. */
+  adoptUncertain(): Promise<void>;
   /** A call to the engine has failed, after the previous one has succeeded. */
   onEngineFailed(error: unknown): void;
   /** The engine answers again. */

@@ -8,9 +8,13 @@ import type { ResolvedOptions } from './options';
 import type { Receiver } from './receiver';
 import type { Sender } from './sender';
 import type { SessionLifecycle } from './session-lifecycle';
+import { wait } from './wait';
 
 /** Bytes of the messages that wait for others, up to which they are read each time that another one arrives. */
 const MAX_WAITING = 4_096;
+
+/** Delay in milliseconds before a call to the engine is repeated. */
+const RETRY_DELAY = 1_000;
 
 /** What the input that was recorded needs of its session. */
 export interface RecordedInputOwner {
@@ -101,14 +105,19 @@ export class RecordedInput implements GapTimerOwner {
     this.#gapTimer.stop();
   }
 
-  /** Reads what was recorded, one call at a time: several notifications need only one more. */
+  /** Reads what was recorded, until the engine answers. One call at a time: several notifications need only one more. */
   async onNotified(): Promise<void> {
     this.#isNotified = true;
     if (this.#isReading) return;
     this.#isReading = true;
-    while (this.#isNotified) {
+    while (this.#isNotified && !this.#journal.hasStopped()) {
       this.#isNotified = false;
-      await this.#journal.tryReadRecorded(MAX_WAITING);
+      try {
+        await this.#journal.readRecorded(MAX_WAITING);
+      } catch {
+        this.#isNotified = true;
+        await wait(RETRY_DELAY);
+      }
     }
     this.#isReading = false;
   }

@@ -169,7 +169,8 @@ export class RequestHandler {
     const subprotocol = chosen && streamRequest.subprotocols.has(chosen) ? chosen : undefined;
     const token = new SessionToken();
     const init: SessionInit = { id, token, dialect, principal, subprotocol, request, firstNumber };
-    const opened = (await this.#registry.open(init, session)) ?? (await this.#openInstead(init));
+    const opened =
+      (await this.#registry.open(init, session)) ?? (await this.#openInstead(init, response));
     if (!opened) throw sessionConflict(id);
     const close = { code: CloseCode.internalError, reason: 'the response cannot be written' };
     if (this.#isOver(response)) return opened.lifecycle.terminate(close);
@@ -203,7 +204,7 @@ export class RequestHandler {
     const { cluster } = this.#registry;
     if (!cluster || !resumption) return this.#registry.find(id);
     const proof = { token: resumption.token, principal, dialect: dialect.name };
-    const claimed = await cluster.claim(id, proof, request, () => !isAborted(response));
+    const claimed = await cluster.claims.claim(id, proof, request, () => !isAborted(response));
     if (claimed) return claimed;
     const own = this.#registry.find(id);
     // One with this token is not in the engine any more; one with another token may be replaced.
@@ -211,9 +212,10 @@ export class RequestHandler {
   }
 
   /** Dart dialect, in a cluster: opens a session instead of one that another node has, and that has no stream. */
-  async #openInstead(init: SessionInit): Promise<Session | undefined> {
+  async #openInstead(init: SessionInit, response: ServerResponse): Promise<Session | undefined> {
     if (init.dialect !== dartDialect) return undefined;
-    return this.#registry.cluster?.claimWithoutStream(init, (session) => {
+    const isWanted = () => !isAborted(response);
+    return this.#registry.cluster?.claims.claimWithoutStream(init, isWanted, (session) => {
       terminateReplaced(session);
       return this.#registry.open({ ...init, firstNumber: 'unknown' }, session);
     });

@@ -98,7 +98,7 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
    * @param replaced a session of this node with the same id, which has been closed.
    */
   async open(init: SessionInit, replaced?: Session): Promise<Session | undefined> {
-    const session = this.cluster ? await this.cluster.open(init, replaced) : this.add(init);
+    const session = this.cluster ? await this.cluster.claims.open(init, replaced) : this.add(init);
     if (session) this.counts.opened++;
     return session;
   }
@@ -224,7 +224,7 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
   async close(code: number, reason: string): Promise<void> {
     checkClose({ code, reason });
     this.#isClosing = true;
-    this.cluster?.stopClaiming();
+    this.cluster?.claims.stop();
     const isRestart = code === CloseCode.serviceRestart;
     // Other nodes continue the sessions.
     if (isRestart && this.cluster) return this.cluster.leave();

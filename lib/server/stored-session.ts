@@ -1,7 +1,11 @@
 import type { StoredSession } from './cluster-engine';
 import type { SessionInit } from './session-owner';
 
-/** Returns a session that has just been opened, as the engine stores it. */
+/**
+ * Returns a session that has just been opened, as an engine stores it.
+ *
+ * @param position see `NewSession`.
+ */
 export function createStoredSession(
   { dialect, token, principal, subprotocol = '', firstNumber }: Omit<SessionInit, 'cluster'>,
   position: number,
