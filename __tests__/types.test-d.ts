@@ -17,6 +17,7 @@ import type {
   SseOptions,
   SseRoomOptions,
 } from '../lib/index';
+import type { SseServerSocket } from '../lib/ws/index';
 
 interface Question {
   ask: string;
@@ -227,4 +228,18 @@ export function dartClientTypes(): void {
   client.send(1);
   // @ts-expect-error the Dart dialect has no sessions to renew
   new DartSseClient('/sse', { renewSession: false });
+}
+
+export function serverSocketTypes(socket: SseServerSocket): void {
+  socket.ping((error) => expectTypeOf(error).toEqualTypeOf<Error | undefined>());
+  socket.pong('data', (error) => expectTypeOf(error).toEqualTypeOf<Error | undefined>());
+  const listener = {
+    handleEvent: ({ code }: { code: number }) => expectTypeOf(code).toEqualTypeOf<number>(),
+  };
+  socket.addEventListener('close', listener);
+  socket.removeEventListener('close', listener);
+  // @ts-expect-error an event without a code
+  socket.addEventListener('open', listener);
+  // @ts-expect-error a property accepts only functions
+  socket.onclose = listener;
 }

@@ -2,15 +2,11 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-/**
- * Returns the URL of the build in another checkout of this package.
- *
- * @throws Error if there is no build.
- */
-export function findBuild(folder) {
+/** Returns the URL of the build in another checkout of this package. Calls `fail` with the problem if there is none. */
+export function findBuild(folder, fail) {
   const dist = join(resolve(folder), 'dist');
   if (!existsSync(join(dist, 'index.mjs'))) {
-    throw new Error(`${folder} has no dist/index.mjs: run "npm ci && npm run build" there`);
+    fail(`"${folder}" has no dist/index.mjs: run "npm ci && npm run build" there`);
   }
   return pathToFileURL(`${dist}/`);
 }

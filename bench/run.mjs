@@ -1,20 +1,8 @@
 // Compares sse-duplex with its peers. README.md describes what is measured.
-//
-//   npm run bench                       all scenarios; writes RESULTS.md and growth.svg
-//   npm run bench broadcast echo        some scenarios; prints their tables
-//   npm run bench -- --quick            small sizes and one round, to check that everything works
-//   npm run bench -- --rounds 10 post   the number of rounds (default 5)
-//   npm run bench -- --to FILE post     writes the report to bench/FILE as well
-//   npm run bench -- --baseline FOLDER --rounds 10 broadcast post
-//
-// --baseline compares two builds of this package. FOLDER is another checkout of it, with the same public
-// API and already built (`npm ci && npm run build`). Each scenario then measures its sse-duplex peers
-// only, with both builds in the same run and in alternating order, and prints for each metric the median
-// of the ratios new/baseline.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { parseCommandLine } from '../scripts/command-line.mjs';
 import { compareBuilds, findBuild } from './compare.mjs';
 
 const SCENARIOS = [
@@ -34,26 +22,34 @@ const SCENARIOS = [
   'cluster',
 ];
 
-const { values, positionals } = parseArgs({
-  options: {
-    baseline: { type: 'string' },
-    quick: { type: 'boolean', default: false },
-    rounds: { type: 'string' },
-    to: { type: 'string' },
-  },
-  allowPositionals: true,
+const USAGE = `Compares sse-duplex with its peers. bench/README.md describes what is measured.
+
+  npm run bench                       all scenarios; writes RESULTS.md and growth.svg
+  npm run bench broadcast echo        some scenarios; prints their tables
+  npm run bench -- --quick            small sizes and one round, to check that everything works
+  npm run bench -- --rounds 10 post   the number of rounds (default 5)
+  npm run bench -- --to FILE post     writes the report to bench/FILE as well
+  npm run bench -- --baseline FOLDER --rounds 10 broadcast post
+
+--baseline compares two builds of this package. FOLDER is another checkout of it, with the same public API and
+already built (npm ci && npm run build). Each scenario then measures its sse-duplex peers only, with both builds in
+the same run and in alternating order, and prints for each metric the median of the ratios new/baseline.
+
+Scenarios: ${SCENARIOS.join(', ')}`;
+
+const { values, names, fail } = parseCommandLine('npm run bench', USAGE, SCENARIOS, {
+  baseline: { type: 'string' },
+  quick: { type: 'boolean', default: false },
+  rounds: { type: 'string' },
+  to: { type: 'string' },
 });
-const chosen = positionals.length > 0 ? positionals : SCENARIOS;
-const unknown = chosen.filter((name) => !SCENARIOS.includes(name));
-if (unknown.length > 0) {
-  throw new Error(`unknown scenario: ${unknown.join(', ')}; there are ${SCENARIOS.join(', ')}`);
-}
+const chosen = names.length > 0 ? names : SCENARIOS;
 const rounds = Number(values.rounds ?? (values.quick ? 1 : 5));
 if (!Number.isInteger(rounds) || rounds < 1) {
-  throw new Error(`--rounds must be a positive integer, not ${values.rounds}`);
+  fail(`--rounds must be a positive integer, not "${values.rounds}"`);
 }
 const size = (full, small) => (values.quick ? small : full);
-const baseline = values.baseline === undefined ? undefined : findBuild(values.baseline);
+const baseline = values.baseline === undefined ? undefined : findBuild(values.baseline, fail);
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const modified = (path) => statSync(here(path), { throwIfNoEntry: false })?.mtimeMs ?? 0;
@@ -85,7 +81,7 @@ for (const name of chosen) {
   }
 }
 // Only a complete run replaces the published results.
-const isComplete = !values.quick && !baseline && positionals.length === 0;
+const isComplete = !values.quick && !baseline && names.length === 0;
 const target = values.to ?? (isComplete ? 'RESULTS.md' : undefined);
 if (target !== undefined) writeFileSync(here(target), report);
 

@@ -25,8 +25,8 @@ const parsers = {
     if (!isKey(key) || !isKey(page)) return null;
     return { key, page, name: toText(name, MAX_NAME) || 'Nobody', ink: isInk(ink) ? ink : null };
   },
-  kill() {
-    return {};
+  kill({ node }) {
+    return typeof node === 'string' ? { node } : null;
   },
   cursor({ at }) {
     const points = toPoints(at);

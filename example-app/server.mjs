@@ -35,10 +35,10 @@ sse.on('connection', (connection) => {
   // The session was on another node before. Its `state` has moved with it.
   if (connection.recovered) void welcome(connection);
 
-  connection.on('message', (message, { redelivered }) => {
+  connection.on('message', (message) => {
     const event = parse(message);
     if (event?.type === 'hello') return handleHello(connection, event);
-    if (event?.type === 'kill') return kill(redelivered);
+    if (event?.type === 'kill') return kill(event.node);
     if (event && connection.state) return handleEvent(connection, event);
   });
   connection.on('disconnect', () => mark(connection, 'away'));
@@ -95,10 +95,10 @@ function leastUsedInk() {
   return uses.indexOf(Math.min(...uses));
 }
 
-// Handles the button "Kill node". The killed node has not acknowledged the message, so the next node receives it again,
-// as redelivered, and must ignore it.
-function kill(redelivered) {
-  if (NODE_NAME !== undefined && !redelivered) process.kill(process.pid, 'SIGKILL');
+// Handles the button "Kill node". The killed node has not acknowledged the message, so the next node receives it again.
+// It is not the node that is named, and ignores it.
+function kill(node) {
+  if (node === NODE_NAME) process.kill(process.pid, 'SIGKILL');
 }
 
 async function connectRedis(url) {

@@ -1,3 +1,8 @@
+/**
+ * The server: the middleware for Express and for other frameworks, and the interface of the storage of a cluster.
+ *
+ * @module sse-duplex
+ */
 export { createSseMiddleware } from './server/create-sse-middleware';
 export type {
   SseMiddleware,

@@ -1,7 +1,6 @@
-// Mutates the files that implement the guarantees, one expression at a time, and reports how many mutations
-// the tests detect: `npm run mutate`, or `npm run mutate server` for one layer. Exits with 1 if the score is
-// too low.
+// Mutation tests of the files that implement the guarantees.
 import { spawnSync } from 'node:child_process';
+import { parseCommandLine } from '../scripts/command-line.mjs';
 import layers from './layers.js';
 
 const VERSION = '9.6.1';
@@ -10,7 +9,19 @@ const packages = ['core', 'jest-runner'].flatMap((name) => [
   `@stryker-mutator/${name}@${VERSION}`,
 ]);
 
-const chosen = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(layers);
+const known = Object.keys(layers);
+const USAGE = `Mutates the files that implement the guarantees, one expression at a time, and reports how many
+mutations the tests detect.
+
+  npm run mutate          all layers
+  npm run mutate server   one layer
+
+Exits with 1 if the score is too low.
+
+Layers: ${known.join(', ')}`;
+
+const { names } = parseCommandLine('npm run mutate', USAGE, known);
+const chosen = names.length > 0 ? names : known;
 for (const layer of chosen) {
   const { status } = spawnSync(
     'npx',

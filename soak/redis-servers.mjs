@@ -1,9 +1,8 @@
-// Runs the tests of several nodes with other versions of Redis, and with Valkey: `npm run soak:redis`, or
-// `npm run soak:redis valkey` for one of them. Installs the servers of other Debian releases into /var/tmp, and needs
-// root and debootstrap for that. Exits with 1 if a test fails.
+// Runs the tests of several nodes with other versions of Redis, and with Valkey.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { parseCommandLine } from '../scripts/command-line.mjs';
 
 const TESTS = ['redis', 'redis-engine', 'redis-cluster', 'adoption', 'chaos'];
 const SERVERS = [
@@ -12,7 +11,19 @@ const SERVERS = [
   { release: 'bullseye', program: 'redis-server', tests: ['redis', 'redis-engine', 'adoption'] },
   { release: 'trixie', program: 'redis-server', tests: TESTS },
   { release: 'trixie', program: 'valkey-server', tests: TESTS },
-];
+].map((server) => ({ ...server, name: `${server.program}-${server.release}` }));
+
+const known = SERVERS.map(({ name }) => name);
+const USAGE = `Runs the tests of several nodes with other versions of Redis, and with Valkey.
+
+  npm run soak:redis                        all servers
+  npm run soak:redis valkey-server-trixie   one of them
+
+Installs the servers of other Debian releases into /var/tmp, and needs root and debootstrap for that. Exits with 1 if
+a test fails.
+
+Servers: ${known.join(', ')}`;
+const { names } = parseCommandLine('npm run soak:redis', USAGE, known);
 
 function run(command, args, env = {}) {
   const { status } = spawnSync(command, args, {
@@ -38,9 +49,7 @@ function install({ release, program }) {
   return { root, script };
 }
 
-const chosen = SERVERS.filter(({ release, program }) =>
-  `${program} of ${release}`.includes(process.argv[2] ?? ''),
-);
+const chosen = SERVERS.filter(({ name }) => names.length === 0 || names.includes(name));
 for (const server of chosen) {
   const { root, script } = install(server);
   run(script, ['--version']);

@@ -1,5 +1,5 @@
-// Runs the long versions of the tests, and the measurements in wall-clock time: `npm run soak`, or
-// `npm run soak chaos` for one of them. SEED=n repeats a random run. Exits with 1 if a requirement is not met.
+// Runs the long versions of the tests, and the measurements in wall-clock time: builds and starts
+// __tests__/delivery/soak.ts, which reads the arguments.
 import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { buildSync } from 'esbuild';

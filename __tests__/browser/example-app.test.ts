@@ -158,6 +158,34 @@ test('The example app fits a phone, and its chat works with the keyboard only', 
   expect(await measure()).toEqual({ width: 360, visible: 360 });
 }, 60_000);
 
+test.each([
+  ['a desktop', 1280, 800],
+  ['a phone', 390, 844],
+  ['a phone in landscape', 844, 390],
+  ['a small phone in landscape', 568, 320],
+])(
+  'The example app shows the texts about the connection completely on %s',
+  async (_screen, width, height) => {
+    const page = await openPage('Ada', { viewport: { width, height } });
+    await page.locator('#state-hint').getByText('Messages flow both ways').waitFor();
+
+    const cut = await page.locator('.wire :is(strong, dt, dd, button, #state-hint)').evaluateAll(
+      // A text that is wider than its element overflows it, or is shortened.
+      (elements) =>
+        elements
+          .filter((element) => element.checkVisibility())
+          .filter(
+            ({ scrollWidth, clientWidth, scrollHeight, clientHeight }) =>
+              scrollWidth > clientWidth || scrollHeight > clientHeight,
+          )
+          .map(({ textContent }) => textContent),
+    );
+
+    expect(cut).toEqual([]);
+  },
+  60_000,
+);
+
 test('The example app keeps the person, and shows who wrote what, after a reload', async () => {
   const [ada, ben] = await Promise.all([openPage('Ada'), openPage('Ben')]);
   await drawAndTalk(ada, 'Ada', range(0, 4));

@@ -44,3 +44,23 @@ test('The example app on three nodes keeps two boards equal while the nodes that
   }
   expect(await stopServer()).toBe(0);
 }, 120_000);
+
+test('A node of the example app ignores the order to kill another node, which the client has repeated', async () => {
+  const page = await openPage('Ada');
+  const disconnects = await page.evaluate(async () => {
+    const client = new window.SseClient<{ type: string }, object>('/sse');
+    let count = 0;
+    client.ondisconnect = () => count++;
+    const receive = (type: string) =>
+      new Promise<void>((resolve) => {
+        client.onmessage = ({ data }) => data.type === type && resolve();
+      });
+    await receive('snapshot');
+    client.send({ type: 'kill', node: 'the node that was killed' });
+    client.send({ type: 'hello', key: '0'.repeat(32), page: '1'.repeat(32), name: 'Ben' });
+    await receive('you');
+    client.close();
+    return count;
+  });
+  expect(disconnects).toBe(0);
+}, 60_000);

@@ -29,7 +29,7 @@ describe('The command line', () => {
   it.each([
     [[], 'one URL is needed, not none'],
     [['http://a/', 'http://b/'], 'one URL is needed, not 2'],
-    [['doctor'], 'one URL is needed, not none'],
+    [['doctor'], 'one URL is needed, not none: for example, http://localhost:3000/sse'],
     [['ws://localhost/sse'], 'begin with http: or https:, not "ws://localhost/sse"'],
     [['/sse'], 'must be absolute'],
     [['--listen', 'x'], '--listen must be a number from 0 to 65535, not "x"'],

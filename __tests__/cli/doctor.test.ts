@@ -79,15 +79,17 @@ describe('The doctor', () => {
   });
 
   it('prints a line for each finding, with its remedy', async () => {
-    const { out } = await runCommand('doctor', await openChannel(), '--idle', '0');
+    const { out, err } = await runCommand('doctor', await openChannel(), '--idle', '0');
+    expect(err).toBe('');
     expect(out).toContain('ok       The server runs sse-duplex.\n');
     expect(out).toContain('\n         If your users open many tabs, serve HTTP/2 (over HTTPS).\n');
   });
 
   it('watches an idle stream, and reports that heartbeats arrive', async () => {
     const url = await openChannel({ heartbeatInterval: 20 });
-    const { out } = await runCommand('doctor', url, '--idle', '0.3');
+    const { out, err } = await runCommand('doctor', url, '--idle', '0.3');
     expect(out).toContain('The stream stayed open for 0.3 s, and heartbeats arrived.');
+    expect(err).toBe('Watching the idle stream for 0.3 s.\n');
   });
 
   it('passes headers to authorize, and quotes its rejection', async () => {
@@ -284,6 +286,22 @@ describe('The doctor', () => {
       }),
     ]);
     expect(severe[0]!.remedy).toBeTruthy();
+  });
+
+  it('recognises a rate limiter that rejects its POSTs', async () => {
+    const url = await openChannel({}, ({ method }, response) => {
+      if (method === 'POST') response.writeHead(429).end('Too many requests');
+      return method === 'POST';
+    });
+    const { code, severe } = await examine(url);
+    expect(code).toBe(1);
+    expect(severe).toMatchObject([
+      {
+        check: 'post',
+        text: 'HTTP 429, and not from sse-duplex: Too many requests.',
+        remedy: expect.stringContaining('rate limiter') as unknown,
+      },
+    ]);
   });
 
   it('reports that nothing listens, or that a name has no address', async () => {

@@ -50,7 +50,7 @@ describe('SseClient, sending bytes', () => {
     client.send('a');
     client.send(blob);
     client.send('b');
-    expect(client.bufferedAmount).toBe(3 + 14 + 3); // base64 in quotes, and 8 bytes for the index
+    expect(client.bufferedAmount).toBe(3 + 6 + 3); // base64 in quotes
     const first = await request('POST');
     expect(first.body).toMatchObject({ messages: ['a'] });
     first.answer(200, { received: 1 });
@@ -102,11 +102,11 @@ describe('SseClient, sending bytes', () => {
     expect(Buffer.from(unacknowledged[0] as ArrayBuffer)).toEqual(Buffer.of(1, 2));
   });
 
-  it('throws a RangeError for bytes whose base64 exceeds maxPayload', async () => {
-    const { client } = await startOpen({}, { ...BINARY, maxPayload: 14 });
+  it('throws a RangeError for bytes whose base64 and index exceed maxPayload', async () => {
+    const { client } = await startOpen({}, { ...BINARY, maxPayload: '"AAAA","binary":[0]'.length });
     client.send(new Uint8Array(3));
     expect(() => client.send(new Uint8Array(4))).toThrow(
-      new RangeError("cannot send: 18 bytes exceed the server's maxPayload, 14"),
+      new RangeError("cannot send: 23 bytes exceed the server's maxPayload, 19"),
     );
   });
 });

@@ -13,8 +13,6 @@ describe('A failed POST of an SseClient', () => {
     [401, 'log in'],
     [403, { message: 'invalid csrf token' }],
     [405, ''],
-    [413, ''],
-    [429, 'Too many requests'],
     [501, ''],
   ])('is reported as an error after status %i with the body %j', async (status, body) => {
     const { client, next: request } = await startOpen();
@@ -23,6 +21,20 @@ describe('A failed POST of an SseClient', () => {
     (await request('POST')).answer(status, body);
     expect((await failed).message).toBe(
       `cannot send: HTTP ${status}, not from sse-duplex: check URL, login and proxy`,
+    );
+    expect(client.readyState).toBe(1);
+  });
+
+  it.each([
+    [413, 'body size limits'],
+    [429, 'rate limits'],
+  ])('is reported as an error that names limits after status %i', async (status, limits) => {
+    const { client, next: request } = await startOpen();
+    const failed = next(client, 'error');
+    client.send('a');
+    (await request('POST')).answer(status, 'too much');
+    expect((await failed).message).toBe(
+      `cannot send: HTTP ${status}, not from sse-duplex: check ${limits}`,
     );
     expect(client.readyState).toBe(1);
   });
@@ -123,6 +135,44 @@ describe('A batch of an SseClient', () => {
     const { client, next: request } = await startOpen({}, { maxPayload: 10_000 });
     for (let i = 0; i < 100; i++) client.send(text);
     (await request('POST')).fail();
+    expect((await request('POST')).body).toMatchObject({ messages: { length: 100 } });
+  });
+
+  it('is halved in bytes of UTF-8, of which a character may have several', async () => {
+    const { client, next: request } = await startOpen({}, { maxPayload: 10_000 });
+    for (let i = 0; i < 100; i++) client.send('€'.repeat(8));
+    (await request('POST')).answer(413, '');
+    expect((await request('POST')).body).toMatchObject({ messages: { length: 50 } });
+  });
+
+  it.each([
+    ['without messages', 0],
+    ['with one message', 1],
+  ])('is not made smaller by a failed POST %s', async (_, count) => {
+    const { client, next: request, stream } = await startOpen({}, { maxPayload: 10_000 });
+    const fail = async () => {
+      const post = await request('POST');
+      expect(post.body).toMatchObject({ messages: { length: count } });
+      post.answer(413, '');
+    };
+    if (count > 0) client.send(text);
+    else stream.write(message(1) + message(2) + message(3)); // as many as ackAfter.messages
+    await fail();
+    for (let i = count; i < 100; i++) client.send(text);
+    expect((await request('POST')).body).toMatchObject({ messages: { length: 100 } });
+  });
+
+  it('is not made smaller by a POST without messages that gets no response', async () => {
+    const {
+      client,
+      next: request,
+      stream,
+    } = await startOpen({}, { heartbeat: 20, maxPayload: 10_000 });
+    const failed = next(client, 'error');
+    stream.write(message(1) + message(2) + message(3));
+    expect((await request('POST')).body).toMatchObject({ messages: [], ack: 3 });
+    expect((await failed).message).toContain('no response');
+    for (let i = 0; i < 100; i++) client.send(text);
     expect((await request('POST')).body).toMatchObject({ messages: { length: 100 } });
   });
 

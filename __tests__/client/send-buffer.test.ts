@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { encodeOutgoing } from '../../lib/client/message';
 import type { OutgoingMessage } from '../../lib/client/message';
 import { SendBuffer } from '../../lib/client/send-buffer';
 import { utf8Length } from '../../lib/protocol/utf8';
@@ -72,6 +73,39 @@ describe('SendBuffer', () => {
     [100, 3],
   ])('puts into a batch of %i bytes %i messages, with commas between them', (maxBytes, count) => {
     expect(jsonsOf(filled(3), maxBytes)).toEqual(['0', '1', '2'].slice(0, count));
+  });
+
+  it('counts the field "binary" of a POST with one binary message towards maxPayload', () => {
+    const buffer = new SendBuffer();
+    const message = encodeOutgoing(Uint8Array.of(1, 2, 3));
+    const size = '"AQID","binary":[0]'.length;
+    buffer.push(message, size);
+    expect(() => buffer.push(message, size - 1)).toThrow(
+      new RangeError("cannot send: 19 bytes exceed the server's maxPayload, 18"),
+    );
+  });
+
+  it('puts into a batch as many messages as fit with the field "binary"', () => {
+    const message = fc.oneof(
+      fc.string({ maxLength: 3 }),
+      fc.uint8Array({ maxLength: 4 }).map((bytes) => Uint8Array.from(bytes)),
+    );
+    const messages = fc.array(message, { minLength: 1, maxLength: 130, size: 'max' });
+    const property = fc.property(messages, fc.integer({ min: 30, max: 2_000 }), (all, maxBytes) => {
+      const buffer = new SendBuffer();
+      for (const each of all) buffer.push(encodeOutgoing(each));
+      const batch = buffer.batch(Infinity);
+      const sizeOf = (count: number) => {
+        const first = batch.slice(0, count);
+        const binary = first.flatMap(({ isBinary }, index) => (isBinary ? [index] : []));
+        const field = binary.length > 0 ? `,"binary":${JSON.stringify(binary)}` : '';
+        return utf8Length(first.map(({ json }) => json).join() + field);
+      };
+      const { length } = buffer.batch(maxBytes);
+      expect(sizeOf(length)).toBeLessThanOrEqual(maxBytes);
+      if (length < all.length) expect(sizeOf(length + 1)).toBeGreaterThan(maxBytes);
+    });
+    fc.assert(property);
   });
 
   it('returns the messages that it held, parsed, when it is cleared', () => {

@@ -93,8 +93,12 @@ describe('No message is lost, doubled or reordered, and no session is lost,', ()
     async (_, library) => {
       const group = await SentinelGroup.start();
       onTestFinished(() => group.stop());
-      const failOver = () => group.failOver(300);
+      let lostBytes = 0;
+      const failOver = async () => {
+        lostBytes = await group.failOver(300);
+      };
       await expectNoViolations(group.ports, failOver, { library });
+      expect(lostBytes).toBeGreaterThan(1_000);
     },
     60_000,
   );

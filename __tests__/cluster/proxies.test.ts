@@ -4,6 +4,7 @@ import { startNginx } from '../integration/proxies/nginx';
 import { startNode, stopNode } from '../helpers/cluster';
 import type { TestNode } from '../helpers/cluster';
 import { eventsOf, messagesOf, next, openClient } from '../helpers/client';
+import { openStream } from '../helpers/http';
 import { onTestFinished } from '../helpers/on-test-finished';
 import type { Program } from '../helpers/programs';
 import { openRedis, startRedis } from '../helpers/redis';
@@ -79,4 +80,43 @@ describe.each([
     // How many POSTs carry the messages depends on the speed of the machine; that each node took part does not.
     expect(Math.min(...posts)).toBeGreaterThan(0);
   });
+});
+
+it('nginx that sends a POST of a killed node to another one keeps a client of the Dart dialect', async () => {
+  const { nodes } = await startNodes();
+  const received: unknown[] = [];
+  for (const { sse } of nodes) {
+    sse.on('connection', (connection) => {
+      connection.on('message', (message) => received.push(message));
+    });
+  }
+  const location = 'proxy_next_upstream error timeout non_idempotent;';
+  const ports = nodes.map(({ port }) => port);
+  const proxy = await startNginx(ports, { location });
+  onTestFinished(() => proxy.stop());
+  const url = `http://127.0.0.1:${proxy.port}/sse?sseClientId=a`;
+  const stream = await openStream(url);
+  expect(await stream.take()).toMatchObject({ event: 'hello' });
+  const owner = nodes.find(({ connections }) => connections.length > 0)!;
+  // The node ends when it has received POSTs and has answered none of them.
+  let unanswered = 0;
+  owner.server.removeAllListeners('request');
+  owner.server.on('request', () => {
+    unanswered++;
+    if (unanswered === 3) void stopNode(owner);
+  });
+  const statuses: number[] = [];
+  let number = 0;
+  const sendAll = async () => {
+    while (number < MESSAGES) {
+      const body = JSON.stringify(number);
+      const { status } = await fetch(`${url}&messageId=${number++}`, { method: 'POST', body });
+      statuses.push(status);
+    }
+  };
+  await Promise.all([1, 2, 3, 4, 5].map(sendAll));
+  expect(unanswered).toBe(3);
+  expect(new Set(statuses)).toEqual(new Set([200]));
+  await waitFor(() => received.length >= MESSAGES);
+  expect(received).toEqual(Array.from({ length: MESSAGES }, (_, each) => each));
 });

@@ -1,3 +1,4 @@
+import { describeDartCluster } from '../helpers/cluster-dart-suite';
 import { describeCluster } from '../helpers/cluster-suite';
 import { openShards, startShards } from '../helpers/redis-cluster';
 import type { Shards } from '../helpers/redis-cluster';
@@ -8,10 +9,8 @@ beforeAll(async () => {
 }, 30_000);
 afterAll(() => shards.stop());
 
-describeCluster('a Redis Cluster with three shards, with the client "ioredis",', () =>
-  openShards(shards, 'ioredis'),
-);
-
-describeCluster('a Redis Cluster with three shards, with the client "redis",', () =>
-  openShards(shards, 'redis'),
-);
+describe.each(['ioredis', 'redis'] as const)('With the client "%s"', (library) => {
+  const openSource = () => openShards(shards, library);
+  describeCluster('a Redis Cluster with three shards', openSource);
+  describeDartCluster('a Redis Cluster with three shards', openSource);
+});

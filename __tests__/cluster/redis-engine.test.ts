@@ -11,6 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => redis.stop());
 
+const NEW = { position: 0, firstNumber: 0, subprotocol: '' } as const;
 const LISTENER = { onBroadcast() {}, onNotification() {} };
 
 async function connectAdmin() {
@@ -67,10 +68,10 @@ describe('The engine on Redis', () => {
     const client = await connectRedis('redis', redis.port);
     const engine = redisCluster(client, { prefix: 'shop' });
     await engine.start('n1', LISTENER);
-    const identity = { dialect: 'duplex', tokenHash: 'HASH', position: 0 } as const;
-    expect(await engine.open('a}/ü', { ...identity, principal: 'anna' }, 0)).toBe(true);
+    const identity = { dialect: 'duplex', tokenHash: 'HASH', ...NEW } as const;
+    expect(await engine.open('a}/ü', { ...identity, principal: 'anna' })).toBe(true);
     const other = { ...identity, tokenHash: 'OTHER', principal: 'ben' };
-    expect(await engine.open('a}/ü', other, 0)).toBe(false);
+    expect(await engine.open('a}/ü', other)).toBe(false);
     expect(await engine.find('a}/ü')).toEqual({
       dialect: 'duplex',
       tokenHash: 'HASH',
@@ -91,7 +92,7 @@ describe('The engine on Redis', () => {
     await admin.flushAll();
     const engine = await startEngine();
     const tokenHash = 'T'.repeat(22);
-    await engine.open('a', { dialect: 'duplex', tokenHash, position: 0, principal: undefined }, 0);
+    await engine.open('a', { dialect: 'duplex', tokenHash, ...NEW, principal: undefined });
     await engine.commit('a', 1, {
       sequence: 1_000_000,
       received: 1_000_000,
@@ -116,7 +117,7 @@ describe('The engine on Redis', () => {
     await admin.flushAll();
     const engine = await startEngine();
     const tokenHash = 'HASH';
-    await engine.open('a', { dialect: 'duplex', tokenHash, position: 0, principal: undefined }, 0);
+    await engine.open('a', { dialect: 'duplex', tokenHash, ...NEW, principal: undefined });
     const checkpoint = { acknowledged: 0, position: 0, rooms: [], logStart: 0 };
     const changes = {
       sequence: 5,
@@ -155,6 +156,7 @@ describe('The engine on Redis', () => {
         dialect: 'dart',
         tokenHash: 'HASH',
         principal,
+        subprotocol: 'json.v1',
         epoch: 3,
         sequence: 7,
         checkpoint: { acknowledged: 5, position: 9, rooms: ['a room'], logStart: 2 },
@@ -195,6 +197,7 @@ describe('The engine on Redis', () => {
         close: undefined,
         dialect: 'duplex',
         numbering: undefined,
+        subprotocol: '',
       } as const;
       await engine.restore('b', plain);
       expect(await engine.claim('b', (await engine.find('b'))!)).toEqual({ ...plain, epoch: 4 });
@@ -207,7 +210,7 @@ describe('The engine on Redis', () => {
     await admin.flushAll();
     const engine = await startEngine();
     const tokenHash = 'HASH';
-    await engine.open('a', { dialect: 'duplex', tokenHash, position: 0, principal: undefined }, 0);
+    await engine.open('a', { dialect: 'duplex', tokenHash, ...NEW, principal: undefined });
     const identity = { dialect: 'duplex', tokenHash, principal: undefined } as const;
     const messages = ['1', '2'];
     const batch = { ...identity, first: 0, messages, acknowledged: 3, close: undefined };

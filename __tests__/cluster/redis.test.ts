@@ -1,3 +1,4 @@
+import { describeDartCluster } from '../helpers/cluster-dart-suite';
 import { describeCluster } from '../helpers/cluster-suite';
 import type { Program } from '../helpers/programs';
 import { openRedis, startRedis } from '../helpers/redis';
@@ -8,5 +9,8 @@ beforeAll(async () => {
 });
 afterAll(() => redis.stop());
 
-describeCluster('Redis, with the client "redis",', () => openRedis('redis', redis.port));
-describeCluster('Redis, with the client "ioredis",', () => openRedis('ioredis', redis.port));
+describe.each(['redis', 'ioredis'] as const)('With the client "%s"', (library) => {
+  const openSource = () => openRedis(library, redis.port);
+  describeCluster('Redis', openSource);
+  describeDartCluster('Redis', openSource);
+});

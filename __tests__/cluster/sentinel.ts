@@ -67,16 +67,20 @@ sentinel failover-timeout main 5000
    * Kills the primary and waits until the replica is promoted.
    *
    * @param behind how long before, in milliseconds, the replica has stopped to receive what the primary writes.
+   * @returns the size in bytes of the writes that are lost, because the replica lacks them.
    */
-  async failOver(behind: number): Promise<void> {
+  async failOver(behind: number): Promise<number> {
     const admin = await connect(this.#primary.port);
     // The replica connects again at once, and is then refused.
     await admin.sendCommand(['ACL', 'SETUSER', 'default', '-psync', '-sync']);
     await admin.sendCommand(['CLIENT', 'KILL', 'TYPE', 'replica']);
     await sleep(behind);
+    const written = readOffset(await admin.info(), 'master_repl_offset');
     admin.destroy();
     await this.#primary.kill();
+    const received = readOffset(await info(this.#replica.port), 'slave_repl_offset');
     while (!/role:master/.test(await info(this.#replica.port))) await sleep(50);
+    return written - received;
   }
 
   async stop(): Promise<void> {
@@ -103,4 +107,11 @@ async function info(port: number): Promise<string> {
   const text = await client.info();
   client.destroy();
   return text;
+}
+
+/** Returns how many bytes of the replication stream a server has written or received. */
+function readOffset(text: string, name: string): number {
+  const [, offset] = new RegExp(`${name}:(\\d+)`).exec(text) ?? [];
+  if (offset === undefined) throw new Error(`no ${name} in ${text}`);
+  return Number(offset);
 }

@@ -134,6 +134,7 @@ test('The example chat shows who is present, and what is said', async () => {
     [ada, 'Ada'],
     [ben, 'Ben'],
   ] as const) {
+    expect(await page.getByRole('textbox', { name: 'Message' }).isVisible()).toBe(false);
     await page.getByLabel('Name').fill(name);
     await page.getByRole('button', { name: 'Enter' }).click();
   }
@@ -186,6 +187,7 @@ test('The example authentication closes all pages of a user who signs out', asyn
   await page.getByLabel('Your name').fill('Ada');
   await page.getByRole('button', { name: 'Sign in' }).click();
   await page.getByText('Ada has opened a page').waitFor();
+  expect(await page.getByLabel('Your name').isVisible()).toBe(false);
   const second = await page.context().newPage();
   await second.goto(url);
   await second.getByRole('button', { name: 'Sign out on all pages' }).click();

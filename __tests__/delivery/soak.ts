@@ -1,4 +1,5 @@
 import { createEventStreamDecoder } from '../../lib/protocol/event-stream';
+import { parseCommandLine } from '../../scripts/command-line.mjs';
 import { seeds } from '../helpers/random';
 import { soakProxies } from '../integration/proxies/soak';
 import { runSlowBodies } from '../integration/slow-bodies';
@@ -215,9 +216,19 @@ function decodeLine(mib: number): number {
   return Math.min(...times);
 }
 
+const USAGE = `Runs the long versions of the tests, and the measurements in wall-clock time.
+
+  npm run soak                all of them
+  npm run soak chaos          one of them
+  SEED=5 npm run soak model   repeats a random run
+
+Exits with 1 if a requirement is not met.
+
+Names: ${Object.keys(soaks).join(', ')}`;
+
 async function main(): Promise<void> {
-  const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(soaks);
-  for (const name of names) {
+  const { names } = parseCommandLine('npm run soak', USAGE, Object.keys(soaks));
+  for (const name of names.length > 0 ? names : Object.keys(soaks)) {
     for await (const [what, isMet, measured] of soaks[name]!()) {
       console.log(`${isMet ? 'met   ' : 'FAILED'} ${name}: ${what}: ${JSON.stringify(measured)}`);
       if (!isMet) process.exitCode = 1;

@@ -3,24 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { SseOptions } from '../../lib/index';
 import { addressOf, openDuplex } from './channel';
 import type { NodeConnection } from './cluster';
-import type { FaultyNode } from './cluster-suite';
+import { useFaultyNodes } from './faulty-nodes';
+import type { EngineSource, FaultyNode } from './faulty-nodes';
 import { openStream, post } from './http';
 import type { RawStream } from './http';
 import { createRandom } from './random';
 import { waitFor } from './wait-for';
-
-/** What these tests need of the cluster. */
-export interface DartCluster {
-  startNodes(
-    count: number,
-    accept?: (connection: NodeConnection, node: FaultyNode) => void,
-    options?: SseOptions,
-  ): Promise<FaultyNode[]>;
-  /** Loses all data of the engine. */
-  clear(): Promise<void>;
-  /** Number of keys that sessions have in the engine. */
-  countSessions(): Promise<number>;
-}
 
 interface Numbered {
   message: unknown;
@@ -28,8 +16,12 @@ interface Numbered {
   redelivered: boolean;
 }
 
-/** Describes what clients of the Dart dialect can rely on in a cluster. */
-export function describeDartDialect({ startNodes, clear, countSessions }: DartCluster): void {
+/** Defines the tests of clients of the Dart dialect that every engine has to pass. */
+export function describeDartCluster(name: string, openSource: () => Promise<EngineSource>): void {
+  const { startNodes, source } = useFaultyNodes(openSource);
+  const clear = () => source().clear();
+  const countSessions = () => source().countSessions();
+
   /** Starts nodes that record what their connections receive and how they end. */
   async function startRecording(count: number, options: SseOptions = {}) {
     const received: Numbered[] = [];
@@ -77,7 +69,7 @@ export function describeDartDialect({ startNodes, clear, countSessions }: DartCl
     return messages;
   }
 
-  describe('carry sessions of the Dart dialect, and', () => {
+  describe(`Several nodes that share ${name} carry sessions of the Dart dialect, and`, () => {
     it('deliver messages that reach any node in any order, and several times, once and in the order of their numbers', async () => {
       const { nodes, received } = await startRecording(3);
       await openSession(nodes[0], 'a');

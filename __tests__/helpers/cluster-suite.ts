@@ -1,36 +1,14 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SseClient, SseClientOptions } from '../../lib/client/index';
-import type { SseOptions } from '../../lib/index';
-import type { ClusterEngine } from '../../lib/server/cluster-engine';
 import { addressOf, openDuplex } from './channel';
 import { eventsOf, messagesOf, next, openClient } from './client';
-import { startNode, stopNode } from './cluster';
-import type { NodeConnection, TestNode } from './cluster';
-import { describeDartDialect } from './cluster-dart-suite';
-import { createFaultyEngine } from './faulty-engine';
-import type { FaultyEngine } from './faulty-engine';
+import type { NodeConnection } from './cluster';
+import { useFaultyNodes } from './faulty-nodes';
+import type { EngineSource, FaultyNode } from './faulty-nodes';
 import { openStream, post } from './http';
 import { onTestFinished } from './on-test-finished';
 import { waitFor } from './wait-for';
-
-/** A node whose connection to the engine can fail. */
-export interface FaultyNode extends TestNode {
-  engine: FaultyEngine;
-  /** Ends the node at once: it writes nothing to the engine and sends nothing. */
-  kill(): void;
-}
-
-/** Creates engines that share one database, whose data it can delete. */
-export interface EngineSource {
-  create(): { engine: ClusterEngine; disconnect(): void };
-  /** Loses all data. */
-  clear(): Promise<void>;
-  /** Loses the broadcasts that nodes may still need. */
-  trimBroadcasts(): Promise<void>;
-  /** Number of sessions that are stored. */
-  countSessions(): Promise<number>;
-}
 
 /** Sends each GET to one node and each POST to another. */
 interface Route {
@@ -41,44 +19,7 @@ interface Route {
 /** Defines the tests that every engine has to pass. */
 export function describeCluster(name: string, openSource: () => Promise<EngineSource>): void {
   describe(`Several nodes that share ${name}`, () => {
-    let source: EngineSource;
-    beforeEach(async () => {
-      source = await openSource();
-    });
-
-    /** Starts nodes whose application calls `accept` with each connection. */
-    async function startNodes(
-      count: number,
-      accept: (connection: NodeConnection, node: FaultyNode) => void = () => {},
-      options: SseOptions = {},
-    ): Promise<FaultyNode[]> {
-      const nodes: FaultyNode[] = [];
-      for (let i = 0; i < count; i++) {
-        const created = source.create();
-        const engine = createFaultyEngine(created.engine, created.disconnect);
-        onTestFinished(() => created.engine.stop().catch(() => {}));
-        const started = await startNode(engine, options);
-        const node: FaultyNode = {
-          ...started,
-          engine,
-          kill() {
-            engine.kill();
-            started.server.close();
-            started.server.closeAllConnections();
-          },
-        };
-        node.sse.on('connection', (connection) => accept(connection, node));
-        nodes.push(node);
-      }
-      onTestFinished(async () => {
-        for (const node of nodes) {
-          await stopNode(node);
-          await Promise.race([node.sse.close(), sleep(100)]);
-          node.engine.kill();
-        }
-      });
-      return nodes;
-    }
+    const { startNodes, source } = useFaultyNodes(openSource);
 
     function connect(nodes: FaultyNode[], route: Route): SseClient {
       const fetchRouted: NonNullable<SseClientOptions['fetch']> = (target, init) => {
@@ -236,7 +177,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       const { code, reason, wasClean } = await closed;
       expect([code, reason, wasClean]).toEqual([4001, 'signed out', true]);
       expect(messages).toEqual(['sent']);
-      await waitForAsync(async () => (await source.countSessions()) === 0);
+      await waitForAsync(async () => (await source().countSessions()) === 0);
     });
 
     it('reject a broadcast with a filter', async () => {
@@ -285,7 +226,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect([code, wasClean, unacknowledged]).toEqual([4000, true, []]);
       await waitFor(() => closes.length === 1);
       expect([closes, received]).toEqual([[[4000, 'done']], ['last']]);
-      await waitForAsync(async () => (await source.countSessions()) === 0);
+      await waitForAsync(async () => (await source().countSessions()) === 0);
     });
 
     it('report how a client closed its session if the node is killed before it has recorded the end', async () => {
@@ -330,7 +271,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
         [1, 'a', true],
         [1, 4000],
       ]);
-      await waitForAsync(async () => (await source.countSessions()) === 0);
+      await waitForAsync(async () => (await source().countSessions()) === 0);
     }, 20_000);
 
     it('keep a session of a client that reconnects while it is written into a new engine', async () => {
@@ -345,7 +286,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
         await restore.apply(node.engine, values);
         await new Promise<void>((resolve) => restored.push(resolve));
       };
-      await source.clear();
+      await source().clear();
       await waitFor(() => restored.length === 1, 3_000);
       const stream = await openStream(`${addressOf(node.url, 'a')}&sseProtocol=2`, {
         'Last-Event-ID': `${token}.3`,
@@ -372,7 +313,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       connection.close(4001, 'go away');
       const { code, reason } = await closed;
       expect([code, reason]).toEqual([4001, 'go away']);
-      await waitForAsync(async () => (await source.countSessions()) === 0);
+      await waitForAsync(async () => (await source().countSessions()) === 0);
     });
 
     it('deliver again only what a killed node had not handled', async () => {
@@ -401,8 +342,43 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       await waitFor(() => messages.length === 3);
       expect(messages).toEqual(['a', 'b', 'c'].map((message) => ({ echo: message })));
       expect(lost).toEqual([]);
-      expect(log.filter((each) => JSON.stringify(each).includes('"b"')).length).toBe(2);
+      const ofB = log.filter((each) => JSON.stringify(each).includes('"b"'));
+      expect(ofB).toEqual([
+        ['b', 1, false],
+        ['b', 1, true],
+      ]);
       expect(nodes[1]!.connections[0]!.state).toEqual(['a', 'b', 'c']);
+    });
+
+    it('deliver as redelivered only the first POST after a killed node, and none after an orderly handover', async () => {
+      const log: unknown[] = [];
+      const nodes = await startNodes(3, (connection, node) => {
+        connection.on('message', (message, { redelivered }) => {
+          log.push([nodes.indexOf(node), message, redelivered]);
+        });
+      });
+      const route = { get: 0, post: 0 };
+      const client = connect(nodes, route);
+      await next(client, 'open');
+      const sendTo = async (node: number, message: string) => {
+        route.get = route.post = node;
+        if (node === 1) nodes[0]!.server.closeAllConnections();
+        if (node === 2) nodes[1]!.kill();
+        await next(client, 'reconnect');
+        for (const each of [message, `${message}, second`]) {
+          client.send(each);
+          await waitFor(() => client.bufferedAmount === 0);
+        }
+      };
+      await sendTo(1, 'handed over');
+      await sendTo(2, 'killed');
+      await waitFor(() => log.length === 4);
+      expect(log).toEqual([
+        [1, 'handed over', false],
+        [1, 'handed over, second', false],
+        [2, 'killed', true],
+        [2, 'killed, second', false],
+      ]);
     });
 
     it('deliver at the next node, as redelivered, what was recorded and not handled', async () => {
@@ -460,7 +436,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       await nodes[0]!.sse.close();
       await waitFor(() => closes.length === 1, 10_000);
       expect(closes).toEqual([1006]);
-      await waitForAsync(async () => (await source.countSessions()) === 0);
+      await waitForAsync(async () => (await source().countSessions()) === 0);
     }, 15_000);
 
     it('continue the sessions of a node that is shut down', async () => {
@@ -484,6 +460,73 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       client.send('x');
       await waitFor(() => messages.length === 1);
       expect([lost, ends, closes]).toEqual([[], [], []]);
+    });
+
+    it('leave the cluster, and take no session over any more, when they are closed with another code than 1012', async () => {
+      const nodes = await startNodes(
+        2,
+        (connection) => {
+          connection.on('message', (): unknown => new Promise(() => {})); // is never handled
+        },
+        { drainTimeout: 300 },
+      );
+      const [first, second] = nodes as [FaultyNode, FaultyNode];
+      const own = await openDuplex(first.url, 'own');
+      await own.post({ messages: ['x'] });
+      const other = await openDuplex(second.url, 'other');
+      const end = { code: 1001, reason: '' };
+      const closing = first.sse.close(1001);
+      expect((await own.stream.take()).event).toBe('close');
+      const { stop } = first.engine;
+      let stops = 0;
+      first.engine.stop = () => {
+        stops++;
+        return stop();
+      };
+      await own.post({ id: 1, messages: [], close: end });
+      await closing;
+      expect(stops).toBe(1);
+      const resumed = await openStream(`${addressOf(first.url, 'other')}&sseProtocol=2`, {
+        'Last-Event-ID': `${other.token}.0`,
+      });
+      expect(resumed.status).toBe(503);
+      expect(second.connections[0]!.readyState).toBe(1);
+      await waitForAsync(async () => (await source().countSessions()) === 1);
+    });
+
+    it('keep the subprotocol of a session that moves, also after the engine has lost all data', async () => {
+      const nodes = await startNodes(2);
+      for (const { sse } of nodes) sse.handleProtocols = () => 'json.v1';
+      const opened = await openStream(`${addressOf(nodes[0]!.url, 'a')}&sseProtocol=2`, {
+        'Sse-Subprotocols': 'json.v1',
+      });
+      const hello = (await opened.takeData()) as { token: string; subprotocol: string };
+      const resume = (node: FaultyNode | undefined) =>
+        openStream(`${addressOf(node!.url, 'a')}&sseProtocol=2`, {
+          'Last-Event-ID': `${hello.token}.0`,
+        });
+      const moved = await resume(nodes[1]);
+      expect(await moved.takeData()).toMatchObject({ resumed: true, subprotocol: 'json.v1' });
+      expect(nodes[1]!.connections[0]!.subprotocol).toBe('json.v1');
+      await source().clear();
+      await waitForAsync(async () => (await source().countSessions()) === 1);
+      const again = await resume(nodes[0]);
+      expect(await again.takeData()).toMatchObject({ resumed: true, subprotocol: 'json.v1' });
+    });
+
+    it('send only JSON to a client that moves and does not accept binary messages', async () => {
+      const nodes = await startNodes(2, (connection, node) => {
+        if (node === nodes[1]) connection.send('hello');
+      });
+      const { token } = await openDuplex(nodes[0]!.url, 'a');
+      nodes[0]!.kill();
+      const resumed = await openStream(`${addressOf(nodes[1]!.url, 'a')}&sseProtocol=2`, {
+        'Last-Event-ID': `${token}.0`,
+      });
+      await resumed.take(); // hello
+      expect(await resumed.take()).toEqual({ data: '"hello"' });
+      nodes[1]!.connections[0]!.send(Uint8Array.of(1));
+      expect(await resumed.takeData()).toMatchObject({ code: 1003 });
     });
 
     it('adopt the sessions of a killed node, deliver what their clients sent, and close them', async () => {
@@ -517,7 +560,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
           [1006, 'the client did not reconnect within 200 ms'],
         ]),
       );
-      await waitForAsync(async () => (await source.countSessions()) === 0);
+      await waitForAsync(async () => (await source().countSessions()) === 0);
       await sleep(1_200); // no other node adopts them again
       expect(log).toHaveLength(4);
     }, 20_000);
@@ -576,7 +619,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       });
       expect((await post(addressOf(nodes[1]!.url, 'a'), end)).status).toBe(200);
       expect(nodes[1]!.connections).toEqual([]);
-      await waitForAsync(async () => (await source.countSessions()) === 0);
+      await waitForAsync(async () => (await source().countSessions()) === 0);
     });
 
     it('reject POSTs for an application that does not read', async () => {
@@ -616,7 +659,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       const { token, stream } = await openDuplex(nodes[0]!.url, 'a');
       nodes[1]!.sse.broadcast('x');
       expect(await stream.takeData()).toBe('x');
-      await source.trimBroadcasts();
+      await source().trimBroadcasts();
       nodes[0]!.kill();
       const resumed = await openStream(`${addressOf(nodes[1]!.url, 'a')}&sseProtocol=2`, {
         'Last-Event-ID': `${token}.0`,
@@ -665,11 +708,11 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
         'x-user': 'anna',
       });
       expect(await resumed.takeData()).toMatchObject({ resumed: true });
-      await source.clear();
+      await source().clear();
       await waitFor(() => nodes[1]!.connections.length === 1);
       expect(nodes[1]!.connections[0]!.principal).toBe('anna');
       nodes[1]!.connections[0]!.state = 1; // recorded in the new engine, with the session
-      await waitForAsync(async () => (await source.countSessions()) > 0);
+      await waitForAsync(async () => (await source().countSessions()) > 0);
     });
 
     it('continue a session that is closing', async () => {
@@ -715,7 +758,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       await waitFor(() => messages.length === 1);
       nodes[1]!.sse.to('board').send('before');
       await waitFor(() => messages.length === 2);
-      await source.clear();
+      await source().clear();
       client.send('b');
       await waitFor(() => messages.length === 3, 10_000);
       nodes[1]!.sse.to('board').send('after');
@@ -787,12 +830,6 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       await sleep(100);
       expect(messages).toHaveLength(10);
     }, 30_000);
-
-    describeDartDialect({
-      countSessions: () => source.countSessions(),
-      startNodes,
-      clear: () => source.clear(),
-    });
   });
 }
 

@@ -5,19 +5,20 @@ import type {
   CommitResult,
   EngineListener,
   EngineState,
+  NewSession,
   Notification,
   Numbering,
   PositionedBroadcast,
   ReadNumbering,
   RecordedMessages,
   SessionChanges,
-  SessionIdentity,
   SessionOwnership,
   StoredSession,
   TakeResult,
   TakenBatch,
   TakenMessage,
 } from '../../lib/server/cluster-engine';
+import type { EngineSource } from './faulty-nodes';
 
 /** Maximum number of messages that are recorded for an application that does not read them. */
 const MAX_UNHANDLED = 1_024;
@@ -122,11 +123,7 @@ export class MemoryEngine implements ClusterEngine {
     });
   }
 
-  open(
-    id: string,
-    { position, ...identity }: SessionIdentity,
-    firstNumber: 0 | 'unknown',
-  ): Promise<boolean> {
+  open(id: string, { position, firstNumber, ...identity }: NewSession): Promise<boolean> {
     return this.#call(({ sessions }) => {
       const existing = sessions.get(id);
       if (existing) return existing.tokenHash === identity.tokenHash;
@@ -400,4 +397,21 @@ function toReadNumbering({ first, next, waiting }: Numbering, maxWaiting: number
   const messages = Object.values(waiting);
   const isShort = Buffer.byteLength(messages.join('')) <= maxWaiting;
   return { first, next, waitingCount: messages.length, waiting: isShort ? waiting : undefined };
+}
+
+/** Opens a store whose nodes have a lease of 1.5 s. */
+export function openMemory(): Promise<EngineSource> {
+  const store = new MemoryStore();
+  return Promise.resolve({
+    create() {
+      const engine = new MemoryEngine(store, 1_500);
+      return { engine, disconnect: () => engine.disconnect() };
+    },
+    trimBroadcasts() {
+      store.broadcasts.length = 0;
+      return Promise.resolve();
+    },
+    clear: () => Promise.resolve(store.clear()),
+    countSessions: () => Promise.resolve(store.sessions.size),
+  });
 }

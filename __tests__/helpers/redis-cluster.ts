@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { Cluster } from 'ioredis';
 import { createCluster } from 'redis';
 import { redisCluster } from '../../lib/redis/index';
-import type { EngineSource } from './cluster-suite';
+import type { EngineSource } from './faulty-nodes';
 import { onTestFinished } from './on-test-finished';
 import { findPort, redisServer, startProgram } from './programs';
 import type { Program } from './programs';

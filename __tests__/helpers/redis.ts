@@ -2,7 +2,7 @@ import { createClient } from 'redis';
 import { Redis } from 'ioredis';
 import { redisCluster } from '../../lib/redis/index';
 import type { RedisClusterOptions } from '../../lib/redis/index';
-import type { EngineSource } from './cluster-suite';
+import type { EngineSource } from './faulty-nodes';
 import { onTestFinished } from './on-test-finished';
 import { redisServer, startProgram } from './programs';
 import type { Program } from './programs';

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Request } from 'express';
 import type { SseOptions } from '../../lib/index';
 import { addressOf, openChannel, openDuplex, record } from '../helpers/channel';
+import { next, openClient } from '../helpers/client';
 import { onTestFinished } from '../helpers/on-test-finished';
 import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
 import { sendRequest, openStream, post } from '../helpers/http';
@@ -94,6 +95,78 @@ it('maxPayload allows a batch of that size in the largest possible envelope', as
   expect((await client.post({ ...envelope, id: 0, close })).status).toBe(200);
   expect(messages).toEqual([envelope.messages]);
   expect(closes).toEqual([[close.code, close.reason, { unacknowledged: [] }]]);
+});
+
+describe('maxPayload of 256 KiB, the default', () => {
+  it.each([
+    [196_596, 200],
+    [196_597, 413],
+    [196_599, 413],
+  ])('a POST with a binary message of %i bytes gets %i', async (size, status) => {
+    const { url } = await openChannel();
+    const { post: send } = await openDuplex(url);
+    const messages = [Buffer.alloc(size).toString('base64')];
+    expect((await send({ messages, binary: [0] })).status).toBe(status);
+  });
+
+  it('an SseClient sends a binary message of 196,596 bytes, and throws for a larger one', async () => {
+    const { url, sse, connections } = await openChannel();
+    const errors = record(sse, 'clientError');
+    const client = openClient(url);
+    await next(client, 'open');
+    const messages = record(connections[0]!, 'message') as Buffer[][];
+    client.send(new Uint8Array(196_596));
+    for (const size of [196_597, 196_599]) {
+      expect(() => client.send(new Uint8Array(size))).toThrow(
+        "cannot send: 262147 bytes exceed the server's maxPayload, 262144",
+      );
+    }
+    client.send('last');
+    await waitFor(() => messages.length === 2);
+    expect(messages[0]![0]).toHaveLength(196_596);
+    expect(messages[1]).toEqual(['last']);
+    expect(errors).toEqual([]);
+  });
+});
+
+describe('maxPayload of 1,000', () => {
+  /** Messages that give those after them indices of three digits. */
+  const zeros = new Array<unknown>(120).fill(0);
+  const bytes = (count: number) => Array.from({ length: count }, () => new Uint8Array(3));
+
+  it.each<[string, unknown[]]>([
+    ['one binary message', [...bytes(1)]],
+    ['one binary message with an index of three digits', [...zeros, ...bytes(1)]],
+    ['several binary messages, first and last', [...bytes(9), ...zeros, ...bytes(9)]],
+    ['several binary messages with indices of three digits', [...zeros, ...bytes(20), 0]],
+  ])('is what an SseClient sends in one POST with %s, and no byte more', async (_, messages) => {
+    const { url, sse, connections } = await openChannel({ maxPayload: 1_000 });
+    const errors = record(sse, 'clientError');
+    /** The numbers of messages in the POSTs. */
+    const counts: number[] = [];
+    const client = openClient(url, {
+      fetch: (target, init) => {
+        const { body } = init;
+        if (body) counts.push((JSON.parse(body as string) as { messages: [] }).messages.length);
+        return fetch(target, init);
+      },
+    });
+    await next(client, 'open');
+    const received = record(connections[0]!, 'message');
+    const indices = messages.flatMap((message, i) => (message instanceof Uint8Array ? i + 1 : []));
+    const json = JSON.stringify(['', ...messages.map((each) => (each === 0 ? 0 : 'AAAA'))]);
+    const size = json.length - '[]'.length + `,"binary":${JSON.stringify(indices)}`.length;
+    const sendAll = async (excess: number) => {
+      const expected = received.length + messages.length + 1;
+      client.send('x'.repeat(1_000 - size + excess));
+      for (const message of messages) client.send(message);
+      await waitFor(() => received.length === expected && client.bufferedAmount === 0);
+      return counts.splice(0);
+    };
+    expect(await sendAll(0)).toEqual([messages.length + 1]);
+    expect(await sendAll(1)).toEqual([messages.length, 1]);
+    expect(errors).toEqual([]);
+  });
 });
 
 it.each([

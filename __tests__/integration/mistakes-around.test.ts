@@ -177,12 +177,12 @@ describe('A mistake on the way to the channel is named', () => {
     [
       'a rate limiter ahead that allows one request',
       { mount: (app, sse) => app.use(limitTo(1), sse) },
-      { error: `cannot send: HTTP 429, ${FOREIGN}` },
+      { error: 'cannot send: HTTP 429, not from sse-duplex: check rate limits' },
     ],
     [
       'a body parser ahead whose limit is too small',
       { mount: (app, sse) => app.use(express.text({ limit: 10 }), sse) },
-      { error: `cannot send: HTTP 413, ${FOREIGN}` },
+      { error: 'cannot send: HTTP 413, not from sse-duplex: check body size limits' },
     ],
     [
       'a middleware ahead that reads the body and leaves nothing',

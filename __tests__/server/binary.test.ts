@@ -63,6 +63,44 @@ describe('A session whose client accepts binary messages', () => {
   });
 });
 
+describe('A session whose client accepts binary messages on one stream, and not on the next', () => {
+  it('sends again as JSON what it has sent as text', async () => {
+    const channel = await openChannel();
+    const { stream, hello, connection } = await openBinary(channel, 'a');
+    connection.send('text');
+    connection.send([1]);
+    await waitFor(() => stream.waiting() === 2);
+    stream.cut();
+    await waitFor(() => !connection.connected);
+    const next = await openStream(`${addressOf(channel.url, 'a')}&sseProtocol=2`, {
+      'Last-Event-ID': `${hello.token}.0`,
+    });
+    await next.take(); // hello
+    connection.send('later');
+    expect([await next.takeData(), await next.takeData(), await next.takeData()]).toEqual([
+      'text',
+      [1],
+      'later',
+    ]);
+    expect(connection.unacknowledgedAmount).toBe(14 + 11 + 15);
+  });
+
+  it('is closed with code 1003 after the messages before the first one of bytes', async () => {
+    const channel = await openChannel();
+    const { stream, hello, connection } = await openBinary(channel, 'a');
+    for (const message of ['text', Buffer.of(1), 'after']) connection.send(message);
+    await waitFor(() => stream.waiting() === 3);
+    stream.cut();
+    await waitFor(() => !connection.connected);
+    const next = await openStream(`${addressOf(channel.url, 'a')}&sseProtocol=2`, {
+      'Last-Event-ID': `${hello.token}.0`,
+    });
+    await next.take(); // hello
+    expect(await next.takeData()).toBe('text');
+    expect(await next.takeData()).toMatchObject({ code: 1003 });
+  });
+});
+
 describe('A session whose client does not accept binary messages', () => {
   it('is closed with code 1003 by a binary message, after the messages before it', async () => {
     const channel = await openChannel();

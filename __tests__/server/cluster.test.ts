@@ -3,25 +3,11 @@ import { startNode, stopNode } from '../helpers/cluster';
 import type { NodeConnection } from '../helpers/cluster';
 import { describeCluster } from '../helpers/cluster-suite';
 import { createFaultyEngine } from '../helpers/faulty-engine';
-import { MemoryEngine, MemoryStore } from '../helpers/memory-engine';
+import { MemoryEngine, MemoryStore, openMemory } from '../helpers/memory-engine';
 import { onTestFinished } from '../helpers/on-test-finished';
 import { waitFor } from '../helpers/wait-for';
 
-describeCluster('an engine in memory', () => {
-  const store = new MemoryStore();
-  return Promise.resolve({
-    create() {
-      const engine = new MemoryEngine(store, 1_500);
-      return { engine, disconnect: () => engine.disconnect() };
-    },
-    trimBroadcasts() {
-      store.broadcasts.length = 0;
-      return Promise.resolve();
-    },
-    clear: () => Promise.resolve(store.clear()),
-    countSessions: () => Promise.resolve(store.sessions.size),
-  });
-});
+describeCluster('an engine in memory', openMemory);
 
 it('A node that does not reach the engine for 10 s ends its streams', async () => {
   const engine = createFaultyEngine(new MemoryEngine(new MemoryStore()));

@@ -193,4 +193,10 @@ describe('sizeOfMessages', () => {
     const bodySize = Buffer.byteLength(JSON.stringify(envelope));
     expect(sizeOfMessages(envelope, bodySize)).toBe(size);
   });
+
+  it('includes the field "binary"', () => {
+    const body = '{"token":"T","id":10,"ack":200,"messages":["","AQID"],"binary":[0,1]}';
+    const size = '"","AQID","binary":[0,1]'.length;
+    expect(sizeOfMessages(parseEnvelope(JSON.parse(body)), body.length)).toBe(size);
+  });
 });

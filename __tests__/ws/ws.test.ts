@@ -84,6 +84,12 @@ const once = (
   event: string,
 ) => new Promise<unknown[]>((resolve) => emitter.once(event, (...values) => resolve(values)));
 
+/** Calls `ping` or `pong` with a callback after the values. Resolves with the argument of the callback. */
+const settle = (socket: WebSocket, method: 'ping' | 'pong', values: readonly unknown[]) =>
+  new Promise<unknown>((resolve) => {
+    Reflect.apply(socket[method], socket, [...values, resolve]);
+  });
+
 const closeOf = (client: globalThis.WebSocket) =>
   new Promise<[number, string, boolean]>((resolve) =>
     client.addEventListener('close', ({ code, reason, wasClean }) =>
@@ -158,10 +164,11 @@ describe.each<[string, (options?: Options) => Promise<Both>]>([
     socket.send(7);
     socket.send(Buffer.from('text'), { binary: false });
     socket.send('abc', { binary: true });
+    socket.send('null', null as never, () => {});
     socket.send(Uint8Array.of(1, 2, 3).subarray(1));
     socket.send(Uint8Array.of(9).buffer);
-    await waitFor(() => received.length === 6);
-    expect(received).toEqual(['two\r\nlines', '7', 'text', [97, 98, 99], [2, 3], [9]]);
+    await waitFor(() => received.length === 7);
+    expect(received).toEqual(['two\r\nlines', '7', 'text', [97, 98, 99], 'null', [2, 3], [9]]);
   });
 
   it('calls the callback of send, with an error after the close', async () => {
@@ -262,6 +269,121 @@ describe.each<[string, (options?: Options) => Promise<Both>]>([
     await new Promise<void>((resolve) => socket.ping('data', undefined, () => resolve()));
     expect(await pong).toEqual([Buffer.from('data')]);
     await new Promise<void>((resolve) => socket.pong('', undefined, () => resolve()));
+  });
+
+  it('accepts the callback of ping and pong as each of their arguments', async () => {
+    const { connect } = await start();
+    const { socket } = await connect();
+    const pongs: unknown[] = [];
+    socket.on('pong', (data) => pongs.push(String(data)));
+    for (const method of ['ping', 'pong'] as const) {
+      for (const values of [[], ['a'], [7, false], [undefined, undefined]] as const) {
+        const error = await settle(socket, method, values);
+        expect(error ?? undefined).toBeUndefined();
+      }
+    }
+    await waitFor(() => pongs.length === 4);
+    expect(pongs).toEqual(['', 'a', '7', '']);
+  });
+
+  it('calls the callbacks of ping and pong with an error after the close', async () => {
+    const { connect } = await start();
+    const { client, socket } = await connect();
+    const closed = once(socket, 'close');
+    client.close();
+    await closed;
+    socket.ping();
+    socket.pong();
+    for (const method of ['ping', 'pong'] as const) {
+      for (const values of [[], ['a'], ['a', false]] as const) {
+        const error = await settle(socket, method, values);
+        expect(String(error)).toMatch('not open: readyState 3 (CLOSED)');
+      }
+    }
+  });
+
+  it('throws when ping is called with data that is neither text nor bytes', async () => {
+    const { connect } = await start();
+    const { socket } = await connect();
+    expect(() => socket.ping({})).toThrow('must be of type string');
+    expect(socket.readyState).toBe(1);
+  });
+
+  it('calls a function or the handleEvent of an object once for each type, until it is removed', async () => {
+    const { connect } = await start();
+    const { client, socket } = await connect();
+    const calls: string[] = [];
+    const both = ({ type }: { type: string }) => calls.push(`both ${type}`);
+    const object = {
+      handleEvent({ type }: { type: string }) {
+        calls.push(`object ${type} ${this === object}`);
+      },
+    };
+    const handler = function (this: unknown) {
+      calls.push(`handler ${this === socket}`);
+    };
+    const single = () => calls.push('once');
+    for (let i = 0; i < 2; i++) {
+      socket.addEventListener('message', both);
+      socket.addEventListener('close', both);
+      socket.addEventListener('message', object);
+      socket.addEventListener('message', handler);
+      socket.addEventListener('message', single, { once: true });
+    }
+    socket.onmessage = handler; // is called besides the listener
+    client.send('first');
+    await waitFor(() => calls.length >= 5);
+    expect(calls.splice(0)).toEqual([
+      'both message',
+      'object message true',
+      'handler true',
+      'once',
+      'handler true',
+    ]);
+
+    socket.removeEventListener('message', handler); // not that of the property
+    socket.removeEventListener('message', both);
+    socket.removeEventListener('message', both); // is removed already
+    socket.removeEventListener('message', null as never);
+    socket.addEventListener('message', single, { once: true });
+    client.send('second');
+    await waitFor(() => calls.length >= 3);
+    expect(calls.splice(0)).toEqual(['object message true', 'handler true', 'once']);
+
+    socket.addEventListener('message', handler);
+    socket.onmessage = null; // not the listener
+    socket.removeEventListener('message', object);
+    client.send('third');
+    await waitFor(() => calls.length >= 1);
+    client.close();
+    await once(socket, 'close');
+    expect(calls).toEqual(['handler true', 'both close']);
+  });
+
+  it('forgets listeners and handlers that removeAllListeners has removed', async () => {
+    const { connect } = await start();
+    const { client, socket } = await connect();
+    const calls: unknown[] = [];
+    const listener = ({ data }: { data: unknown }) => calls.push(data);
+    socket.addEventListener('message', listener);
+    socket.onmessage = listener;
+    socket.removeAllListeners('message');
+    expect(socket.onmessage).toBeNull();
+    socket.addEventListener('message', listener);
+    client.send('x');
+    await waitFor(() => calls.length > 0);
+    expect(calls).toEqual(['x']);
+  });
+
+  it('calls listeners only for the types of events of a WebSocket', async () => {
+    const { connect } = await start();
+    const { socket } = await connect();
+    const events: unknown[] = [];
+    socket.addEventListener('pong' as never, (event: unknown) => events.push(event));
+    const pong = once(socket, 'pong');
+    socket.ping();
+    await pong;
+    expect(events).toEqual([]);
   });
 
   it('has the constants and the fields of a socket', async () => {

@@ -81,7 +81,7 @@ export class SharedBoard {
 
   /** Kills the node that serves this page, to show that nothing is lost. */
   killNode() {
-    this.#send({ type: 'kill' });
+    this.#send({ type: 'kill', node: this.node });
   }
 
   sayHello() {

@@ -17,15 +17,15 @@ const sse = createSseMiddleware('/sse', { cluster: redisCluster(redis) });
 app.use(sse);
 
 sse.on('connection', (connection) => {
-  connection.on('message', (message, { redelivered }) => {
-    if (message === 'kill') {
-      // The node that is killed has not handled the message, so the next one receives it again.
-      if (!redelivered) process.kill(process.pid, 'SIGKILL');
-      return;
-    }
+  const report = () => connection.send({ count: connection.state ?? 0, node, pid: process.pid });
+  report(); // also if this node has taken the session over
+  connection.on('message', (message) => {
+    // The node that is killed has not handled the message, so the next one receives it again, and ignores it.
+    if (message?.kill === process.pid) process.kill(process.pid, 'SIGKILL');
+    if (message !== 'count') return;
     // What a listener does is recorded together with the message: all of it happens, or nothing.
     connection.state = (connection.state ?? 0) + 1;
-    connection.send({ count: connection.state, node });
+    report();
   });
 });
 

@@ -46,14 +46,19 @@ export async function examine(
   url: string,
   options: DoctorOptions,
   asJson: boolean,
-  { stdout, signal }: Pick<CommandIo, 'stdout' | 'signal'>,
+  { stdout, stderr, signal }: Pick<CommandIo, 'stdout' | 'stderr' | 'signal'>,
 ): Promise<number> {
   const findings: Finding[] = [];
   const report = (finding: Finding) => {
     findings.push(finding);
     if (!asJson) stdout.write(format(finding));
   };
-  await runChecks(new URL(url), options, report, signal);
+  const announceWatch = () => {
+    if (!asJson && options.idle > 0) {
+      stderr.write(`Watching the idle stream for ${options.idle} s.\n`);
+    }
+  };
+  await runChecks(new URL(url), options, report, announceWatch, signal);
   if (asJson) stdout.write(`${JSON.stringify(findings)}\n`);
   const hasFailed = findings.some(({ severity }) => severity === 'failure');
   return hasFailed ? ExitCode.failed : ExitCode.ok;
@@ -67,6 +72,7 @@ async function runChecks(
   url: URL,
   { headers, idle }: DoctorOptions,
   report: (finding: Finding) => void,
+  announceWatch: () => void,
   signal: AbortSignal,
 ): Promise<void> {
   const prober = new Prober(url, headers);
@@ -87,6 +93,7 @@ async function runChecks(
     const keepAlive = setInterval(() => {
       prober.post(id, envelope, REQUEST_TIMEOUT).catch(() => {});
     }, stream.hello.ackAfter.idle);
+    announceWatch();
     await watch(stream, idle, report, signal);
     clearInterval(keepAlive);
     await close(prober, id, envelope);

@@ -29,6 +29,8 @@ const NOT_FOUND_REMEDY =
   'Check the path: it is that of createSseMiddleware(path), below the path of its router.';
 const LOGIN_REMEDY =
   'Something in front of the server asks for a login. Pass its header or cookie with -H.';
+const RATE_LIMIT_REMEDY =
+  'A rate limiter in front of the server counts the requests. Mount the channel before it, or exclude the path.';
 const GATEWAY_REMEDY =
   'A proxy does not reach the server. Check that it runs, and the address in the proxy.';
 
@@ -58,6 +60,7 @@ export function explainResponse({ status, headers, body }: PlainResponse): Findi
   }
   const text = `HTTP ${status}, and not from sse-duplex${excerpt(body, isPage)}.`;
   if (status === 401 || status === 403 || status === 407) return failure(text, LOGIN_REMEDY);
+  if (status === 429) return failure(text, RATE_LIMIT_REMEDY);
   if (status >= 502 && status <= 504) return failure(text, GATEWAY_REMEDY);
   return failure(text, NOT_FOUND_REMEDY);
 }

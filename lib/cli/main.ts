@@ -72,7 +72,8 @@ async function execute(args: string[], version: string, io: CommandIo): Promise<
   const isDoctor = positionals[0] === 'doctor';
   const [url, ...more] = isDoctor ? positionals.slice(1) : positionals;
   if (url === undefined || more.length > 0) {
-    throw new UsageError(`one URL is needed, not ${url === undefined ? 'none' : more.length + 1}`);
+    const given = url === undefined ? 'none' : more.length + 1;
+    throw new UsageError(`one URL is needed, not ${given}: for example, http://localhost:3000/sse`);
   }
   checkUrl(url);
   const headers = Object.fromEntries((values.header ?? []).map(parseHeader));

@@ -78,15 +78,19 @@ export interface ErrorResponse {
   retryAfter: number;
 }
 
+/** What to check after a response of something else with one of these statuses. */
+const CHECKS: Record<number, string> = { 413: 'body size limits', 429: 'rate limits' };
+
 /** Reads an error response or an unexpected one. `text` is its body. */
 export function readErrorResponse({ status, headers }: Response, text: string): ErrorResponse {
   const { code, message, close } = parseFields(text);
+  const checks = CHECKS[status] ?? 'URL, login and proxy';
   return {
     code,
     reason:
       code && typeof message === 'string'
         ? message
-        : `HTTP ${status || 'redirect'}, not from sse-duplex: check URL, login and proxy`,
+        : `HTTP ${status || 'redirect'}, not from sse-duplex: check ${checks}`,
     close: readClose(close),
     retryAfter: Number(headers.get('Retry-After')) * 1000 || 0, // a date is ignored
   };

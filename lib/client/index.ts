@@ -1,3 +1,8 @@
+/**
+ * The client for pages, workers and Node.
+ *
+ * @module sse-duplex/client
+ */
 export { SseClient } from './sse-client';
 export type {
   SessionEndEvent,

@@ -4,16 +4,13 @@ import { parseJson } from '../protocol/parse';
 import { utf8Length } from '../protocol/utf8';
 import { fromBase64, toBase64 } from './base64';
 
-/** Bytes reserved in the body of a POST for the index of a binary message and a comma. */
-const INDEX_SIZE = 8;
-
 /** A message as the body of a POST contains it. */
 export interface OutgoingMessage {
   /** The message as JSON; bytes are a string of base64. Undefined until a Blob is read. */
   json: string | undefined;
   /** Whether the message is binary. */
   readonly isBinary: boolean;
-  /** Size of its part of the body, in bytes. */
+  /** Size of the JSON, in bytes. */
   readonly byteLength: number;
   /** The message, if it is a Blob: {@link readBlob} reads it. */
   readonly blob?: Blob;
@@ -21,18 +18,14 @@ export interface OutgoingMessage {
 
 /** @throws TypeError if the message is neither binary nor JSON-serialisable. */
 export function encodeOutgoing(message: unknown): OutgoingMessage {
-  const bytes = bytesOf(message);
-  if (bytes) return { json: toJsonBase64(bytes), ...binary(bytes.length) };
   if (isBlob(message)) {
     const blob = message as Blob;
-    return { json: undefined, ...binary(blob.size), blob };
+    const byteLength = Math.ceil(blob.size / 3) * 4 + '""'.length;
+    return { json: undefined, isBinary: true, byteLength, blob };
   }
-  const json = toJson(message);
-  return { json, isBinary: false, byteLength: utf8Length(json) };
-}
-
-function binary(size: number): { isBinary: true; byteLength: number } {
-  return { isBinary: true, byteLength: Math.ceil(size / 3) * 4 + '""'.length + INDEX_SIZE };
+  const bytes = bytesOf(message);
+  const json = bytes ? toJsonBase64(bytes) : toJson(message);
+  return { json, isBinary: !!bytes, byteLength: bytes ? json.length : utf8Length(json) };
 }
 
 /** Sets `json` if the message is a Blob. Rejects if the Blob cannot be read: its file was deleted, for example. */

@@ -1,4 +1,5 @@
 import { parseFields } from '../protocol/parse';
+import { utf8Length } from '../protocol/utf8';
 import type { Close, Hello } from '../protocol/wire';
 import { createDelay } from './delay';
 import type { Dispatch } from './events';
@@ -63,7 +64,7 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
   let received = 0;
   /** How much of the limits in `ackAfter` is used up. An acknowledgement is due at 1: PROTOCOL.md, Acknowledgements. */
   let ackDebt = 0;
-  /** Limit for batches besides `maxPayload`: half of the last one that was too large or too slow, and growing. */
+  /** Limit for batches besides `maxPayload`, in bytes: half of the last one that was too large or slow, and growing. */
   let batchLimit = Infinity;
   let idleTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -155,6 +156,12 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
     const body =
       `{"token":"${open.token}","id":${first},"ack":${received},` +
       `"messages":[${messages}]${binaryField}${closeField}}`;
+    /** Makes the next batches smaller. Returns false if this one cannot be divided. */
+    const halve = () => {
+      if (batch.length < 2) return false;
+      batchLimit = utf8Length(messages + binaryField) / 2;
+      return true;
+    };
     let response;
     let text;
     try {
@@ -162,7 +169,7 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
       text = await response.text();
     } catch (error) {
       if (!signal.aborted) return { minDelay: 0, reason: describeError(error), isOrdinary: true };
-      batchLimit = messages.length / 2;
+      halve();
       return {
         minDelay: 0,
         reason: `no response in ${timeout} ms: slow uplink or 6 streams open on HTTP/1.1`,
@@ -173,9 +180,7 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
     const { received: acknowledged, closed } = parseFields(text);
     if (status !== 200 || !handler.acknowledge(acknowledged) || (close && !closed)) {
       const error = readErrorResponse(response, text);
-      const isTooLarge = [408, 413].includes(status);
-      if (isTooLarge) batchLimit = messages.length / 2;
-      if (!isTooLarge || batch.length < 2) handler.onError(error);
+      if (![408, 413].includes(status) || !halve()) handler.onError(error);
       return { minDelay: error.retryAfter, reason: error.reason };
     }
     batchLimit *= BATCH_GROWTH;

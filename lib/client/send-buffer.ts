@@ -2,6 +2,9 @@ import { decodeOutgoing } from './message';
 import type { OutgoingMessage } from './message';
 import { DEFAULT_MAX_BUFFERED_AMOUNT } from './options';
 
+/** Size of the field `binary` of a POST with one message, in bytes. */
+const BINARY_FIELD_SIZE = ',"binary":[0]'.length;
+
 /** The messages that were sent and not yet acknowledged, numbered from 0 over the whole session. */
 export class SendBuffer {
   readonly #messages: OutgoingMessage[] = [];
@@ -34,13 +37,14 @@ export class SendBuffer {
   /**
    * Adds a message.
    *
-   * @throws RangeError if its size exceeds `maxPayload` bytes, or if the buffer is full.
+   * @throws RangeError if a batch of it alone exceeds `maxPayload` bytes, or if the buffer is full.
    */
   push(message: OutgoingMessage, maxPayload = Infinity): void {
-    const { byteLength } = message;
-    if (byteLength > maxPayload) {
+    const { byteLength, isBinary } = message;
+    const size = byteLength + (isBinary ? BINARY_FIELD_SIZE : 0);
+    if (size > maxPayload) {
       throw new RangeError(
-        `cannot send: ${byteLength} bytes exceed the server's maxPayload, ${maxPayload}`,
+        `cannot send: ${size} bytes exceed the server's maxPayload, ${maxPayload}`,
       );
     }
     if (this.byteLength + byteLength > this.#maxByteLength) {
@@ -65,13 +69,19 @@ export class SendBuffer {
 
   /**
    * Returns the first messages that are ready, as many as fit into `maxBytes` with a comma between two of
-   * them. The first one is included even if it does not fit: the server then accepts or rejects it.
+   * them and the field `binary`. The first one is included even if it does not fit: the server then accepts or
+   * rejects it.
    */
   batch(maxBytes: number): OutgoingMessage[] {
     const batch: OutgoingMessage[] = [];
     let size = -1; // one comma less than messages
+    let fieldSize = BINARY_FIELD_SIZE - 1; // without an index
     for (const message of this.#messages) {
       size += message.byteLength + 1;
+      if (message.isBinary) {
+        size += fieldSize + String(batch.length).length;
+        fieldSize = 1; // a comma
+      }
       if (message.json === undefined || (size > maxBytes && batch.length)) break;
       batch.push(message);
     }

@@ -1,3 +1,8 @@
+/**
+ * The client for servers that use Dart's `package:sse`.
+ *
+ * @module sse-duplex/dart
+ */
 export { DartSseClient } from './dart-sse-client';
 export type { DartSseClientOptions } from './dart-sse-client';
 export type {

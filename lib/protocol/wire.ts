@@ -47,7 +47,7 @@ export const MISSED_INTERVALS = 2.5;
 
 /**
  * Bytes by which a POST's body may exceed `maxPayload`: the envelope around a batch (token, numbers,
- * close code and reason). The messages, with a comma each, and `binary` are at most `maxPayload` bytes.
+ * close code and reason). The messages with their commas and the field `binary` are at most `maxPayload` bytes.
  */
 export const ENVELOPE_ALLOWANCE = 1024;
 

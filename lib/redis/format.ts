@@ -41,6 +41,7 @@ export function formatSession(session: StoredSession, owner: string): string[] {
     b: position,
     g: formatRooms(checkpoint),
     i: logStart,
+    s: session.subprotocol || undefined,
     c: session.close && JSON.stringify(session.close),
     y: session.lastNumbers && JSON.stringify(session.lastNumbers),
     n: numbering && formatNumber(numbering.next),
@@ -123,6 +124,7 @@ export function parseSession([pairs, log, unhandled, state, waiting]: [
     tokenHash: String(fields.get('t')),
     dialect: fields.get('d') === 'dart' ? 'dart' : 'duplex',
     principal: parsePrincipal(fields.get('p')),
+    subprotocol: fields.get('s') ?? '',
     epoch: count('e'),
     sequence: count('q'),
     checkpoint: {

@@ -7,10 +7,10 @@ import type {
   CommitResult,
   EngineListener,
   EngineState,
+  NewSession,
   Notification,
   RecordedMessages,
   SessionChanges,
-  SessionIdentity,
   SessionOwnership,
   StoredSession,
   TakeResult,
@@ -129,9 +129,8 @@ export class RedisEngine implements ClusterEngine {
 
   // --- Sessions ------------------------------------------------------------------------------------
 
-  async open(id: string, session: SessionIdentity, firstNumber: 0 | 'unknown'): Promise<boolean> {
-    const { tokenHash, dialect, position } = session;
-    const principal = formatPrincipal(session.principal);
+  async open(id: string, session: NewSession): Promise<boolean> {
+    const { tokenHash, dialect, principal, subprotocol, position, firstNumber } = session;
     const [isOpened] = await Promise.all([
       this.#run(
         scripts.OPEN,
@@ -141,7 +140,8 @@ export class RedisEngine implements ClusterEngine {
         position,
         this.#nodeId,
         formatNumber(firstNumber === 'unknown' ? undefined : firstNumber),
-        ...(principal === undefined ? [] : [principal]),
+        subprotocol,
+        formatPrincipal(principal) ?? '',
       ),
       this.#addToOwn(id),
     ]);

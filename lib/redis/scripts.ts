@@ -5,18 +5,19 @@
  * The fields of a session's hash have short names, because Redis keeps them for each session. See `StoredSession`:
  * `t` tokenHash, `d` dialect unless it is duplex, `p` principal, `o` owner, `e` epoch, `q` sequence, `r` received,
  * `h` handled, `a` checkpoint.acknowledged, `b` checkpoint.position, `g` checkpoint.rooms, `i` checkpoint.logStart,
- * `k` acknowledged in a POST at another node, `c` close, `x` closedByClient, `y` lastNumbers.
+ * `s` subprotocol, `k` acknowledged in a POST at another node, `c` close, `x` closedByClient, `y` lastNumbers.
  * Dart dialect: `n` number of the next message ('?' if the first is unknown), `f` the first number, `z` bytes that wait,
  * `v` bytes that were recorded since the owner's last commit.
  */
 
-/** KEYS: session. ARGV: token hash, dialect, position, node, first number or '?', and the principal if there is one. */
+/** KEYS: session. ARGV: token hash, dialect, position, node, first number or '?', subprotocol or '', principal or ''. */
 export const OPEN = `
 local token = redis.call('HGET', KEYS[1], 't')
 if token then return token == ARGV[1] and 1 or 0 end
 redis.call('HSET', KEYS[1], 't', ARGV[1], 'b', ARGV[3], 'o', ARGV[4], 'e', '1')
 if ARGV[2] ~= 'duplex' then redis.call('HSET', KEYS[1], 'd', ARGV[2], 'n', ARGV[5]) end
-if ARGV[6] then redis.call('HSET', KEYS[1], 'p', ARGV[6]) end
+if ARGV[6] ~= '' then redis.call('HSET', KEYS[1], 's', ARGV[6]) end
+if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'p', ARGV[7]) end
 return 1`;
 
 /** KEYS: session, log, unhandled, state, waiting. ARGV: token hash, epoch, node. */

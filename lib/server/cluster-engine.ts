@@ -24,12 +24,8 @@ export interface ClusterEngine {
    */
   beat(position: number): Promise<EngineState>;
 
-  /**
-   * Creates a session that this node owns. Returns false if a session with this id exists.
-   *
-   * @param firstNumber of the messages of a client of the Dart dialect. If it is unknown, {@link startNumbering} follows.
-   */
-  open(id: string, session: SessionIdentity, firstNumber: 0 | 'unknown'): Promise<boolean>;
+  /** Creates a session that this node owns. Returns false if a session with this id exists. */
+  open(id: string, session: NewSession): Promise<boolean>;
   /** Returns the owner and the identity of a session, or undefined if there is no such session. */
   find(id: string): Promise<SessionOwnership | undefined>;
   /**
@@ -127,12 +123,23 @@ export interface SessionIdentity {
   tokenHash: string;
   /** What `authorize` returned for the client. */
   principal: string | undefined;
+}
+
+/** A session that is opened. */
+export interface NewSession extends SessionIdentity {
+  /** The subprotocol that the application has chosen, or ''. */
+  subprotocol: string;
   /** Position of the last broadcast before the session was opened. */
   position: number;
+  /**
+   * Number of the first message of a client of the Dart dialect. If it is unknown, {@link ClusterEngine.startNumbering}
+   * follows.
+   */
+  firstNumber: 0 | 'unknown';
 }
 
 /** The owner and the identity of a session. */
-export interface SessionOwnership extends Omit<SessionIdentity, 'position'> {
+export interface SessionOwnership extends SessionIdentity {
   /** The node that owns the session, or '' if its owner has released it. */
   owner: string;
   /** Number of the owner, counted from 1. */
@@ -186,6 +193,8 @@ export interface StoredSession extends Omit<SessionOwnership, 'owner'> {
   handled: number;
   /** The messages that were received and not handled, oldest first. */
   unhandled: string[];
+  /** The subprotocol that the application has chosen, or ''. */
+  subprotocol: string;
   /** `connection.state` as JSON, '' for none. */
   state: string;
   /** Present when the server is closing the session, or has closed it. */
@@ -235,7 +244,7 @@ export interface CommitResult {
 }
 
 /** The content of a POST, and the identity that its client has presented. */
-export interface TakenBatch extends Omit<SessionIdentity, 'position'> {
+export interface TakenBatch extends SessionIdentity {
   /** Number of the first message. */
   first: number;
   /** The messages, oldest first. */

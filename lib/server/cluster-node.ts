@@ -257,7 +257,7 @@ export class ClusterNode implements EngineListener, JournalNode {
         return this.#sessions.onRecorded(id);
       case 'released':
       case 'kept':
-        return this.#sessions.onReleaseAnswered(id, type === 'released');
+        return this.#sessions.onReleaseAnswered(id, type);
       case 'release':
         this.#sessions.onReleaseRequested(id, notification.claimant, notification.isOptional);
     }

@@ -11,8 +11,9 @@ import { ClusterPosts } from './cluster-posts';
 import { diagnose } from './diagnostics';
 import { dialects } from './dialect';
 import type { JournalStart } from './journal-node';
+import type { LocalSessions } from './local-sessions';
 import { createPlaceholderRequest } from './node-http';
-import type { ResolvedOptions } from './options';
+import { HANDOVER_TIMEOUT, ReleaseRequests } from './release-requests';
 import { engineUnavailable, ownerUncertain } from './request-error';
 import type { Session } from './session';
 import type { SessionInit } from './session-owner';
@@ -23,24 +24,8 @@ import { SessionToken } from './session-token';
 import { createStoredSession } from './stored-session';
 import { wait, waitAtMost } from './wait';
 
-/** Time in milliseconds that the owner of a session has to release it for another node. */
-const HANDOVER_TIMEOUT = 500;
 /** Time in milliseconds that an application has to handle the messages of a session that has ended. */
 const HANDLING_TIMEOUT = 30_000;
-
-/** What a cluster needs of the sessions that this node owns. */
-export interface LocalSessions extends Iterable<Session> {
-  /** Path of the middleware, for diagnostics. */
-  readonly path: string;
-  readonly options: ResolvedOptions;
-  find(id: string): Session | undefined;
-  /** Adds a session. */
-  add(init: SessionInit): Session;
-  /** Sends a broadcast to the sessions that it is for. */
-  deliverBroadcast(broadcast: PositionedBroadcast): void;
-  /** Emits `connection` for a session that this node has taken over. */
-  onRecovered(session: Session): void;
-}
 
 /** Opens, claims, releases and adopts sessions of the cluster, for one node. */
 export class ClusterSessions implements NodeSessions {
@@ -54,15 +39,17 @@ export class ClusterSessions implements NodeSessions {
   readonly #claims = new Map<string, Promise<unknown>>();
   /** The sessions that are being opened or removed at this node. */
   readonly #pending = new Set<Promise<unknown>>();
+  /** Callbacks that end the wait for the application, of the sessions that are being deleted. */
+  readonly #handlings = new Set<() => void>();
   #isLeaving = false;
-  /** Callbacks of claims that wait for the owner's answer, by session id: whether it has released the session. */
-  readonly #releases = new Map<string, (isReleased: boolean) => void>();
+  readonly #releases: ReleaseRequests;
 
   constructor(engine: ClusterEngine, local: LocalSessions) {
     this.#engine = engine;
     this.#local = local;
     this.node = new ClusterNode(engine, this);
     this.#lookup = new SessionLookup(this.node);
+    this.#releases = new ReleaseRequests(this.node);
     this.posts = new ClusterPosts(engine, this.#lookup, local.options);
   }
 
@@ -72,15 +59,16 @@ export class ClusterSessions implements NodeSessions {
    * @param replaced a session of this node with the same id, which has been closed.
    * @returns undefined if a session with this id exists.
    */
-  async open(init: Omit<SessionInit, 'cluster'>, replaced?: Session): Promise<Session | undefined> {
+  open(init: Omit<SessionInit, 'cluster'>, replaced?: Session): Promise<Session | undefined> {
     const opening = this.#open(init, replaced);
-    const settled = opening.catch(() => this.#adoptLater(init.id));
+    opening.catch(() => this.#adoptLater(init.id));
+    return this.#track(opening);
+  }
+
+  #track<Result>(work: Promise<Result>): Promise<Result> {
+    const settled = work.catch(() => {});
     this.#pending.add(settled);
-    try {
-      return await opening;
-    } finally {
-      this.#pending.delete(settled);
-    }
+    return work.finally(() => this.#pending.delete(settled));
   }
 
   async #open(
@@ -93,16 +81,17 @@ export class ClusterSessions implements NodeSessions {
     const stopObserving = this.node.observeBroadcasts();
     const session = createStoredSession(init, position, (replaced?.journal?.epoch ?? 0) + 1);
     const opening = askEngine(async () => {
-      const { dialect, tokenHash, principal } = session;
-      const identity = { dialect, tokenHash, principal, position };
-      if (!replaced) return this.#engine.open(id, identity, firstNumber);
+      const { dialect, tokenHash, principal, subprotocol } = session;
+      const opened = { dialect, tokenHash, principal, subprotocol, position, firstNumber };
+      if (!replaced) return this.#engine.open(id, opened);
       replaced.journal?.stop();
       await this.#engine.restore(id, session);
       return true;
     });
     const isOpened = await opening.finally(stopObserving);
     if (!isOpened) return undefined;
-    const start = { ...session, log: SessionLog.restore(id, session, stopObserving()) };
+    const log = SessionLog.restore(id, session, stopObserving());
+    const start = { ...session, log, isInterrupted: false };
     const cluster = { node: this.node, start, isResumed: false, isRecovered: false };
     return this.#local.add({ ...init, cluster });
   }
@@ -156,11 +145,11 @@ export class ClusterSessions implements NodeSessions {
       const local = this.#local.find(id);
       if (local && owner === this.node.id && local.journal?.epoch === epoch) return local;
       local?.onMoved();
+      this.#rejectIfLeaving();
       if (!isWanted()) return undefined;
-      if (this.#isLeaving) throw engineUnavailable();
-      if (owner !== '' && owner !== this.node.id) await this.#waitForRelease(owner, id, false);
+      const release = await this.#releases.request(owner, id, false);
       // From here on no other node is responsible for the session.
-      const session = await this.#takeOver(id, found, token, request);
+      const session = await this.#takeOver(id, found, token, request, release !== 'released');
       if (session) return session; // else another node has claimed it first
     }
     return undefined;
@@ -183,13 +172,12 @@ export class ClusterSessions implements NodeSessions {
       const found = await this.#engine.find(id);
       if (!found) throw ownerUncertain();
       if (found.dialect !== 'dart' || found.principal !== principal) return undefined;
-      // An earlier attempt of this node may have claimed it and then failed.
-      const isFree = found.owner === '' || found.owner === this.node.id;
-      const isReleased = isFree || (await this.#waitForRelease(found.owner, id, true));
-      if (isReleased === false) return undefined;
-      if (!isReleased || this.#local.find(id) || this.#isLeaving) throw ownerUncertain();
+      const release = await this.#releases.request(found.owner, id, true);
+      if (release === 'kept') return undefined;
+      const isUncertain = release === 'unanswered' || this.#local.find(id) !== undefined;
+      if (isUncertain || this.#isLeaving) throw ownerUncertain();
       const token = SessionToken.fromHash(found.tokenHash);
-      const session = await this.#takeOver(id, found, token, request);
+      const session = await this.#takeOver(id, found, token, request, false);
       if (!session) throw ownerUncertain(); // another node has claimed it first
       if (isWanted()) return replace(session);
       session.waitForClient();
@@ -197,47 +185,32 @@ export class ClusterSessions implements NodeSessions {
     });
   }
 
-  /**
-   * Gives the owner time to finish what it is doing, unless it certainly does not exist any more.
-   *
-   * @param isOptional whether the owner keeps a session that has a stream.
-   * @returns whether the session has no owner any more, or undefined if the owner has not answered.
-   */
-  async #waitForRelease(
-    owner: string,
-    id: string,
-    isOptional: boolean,
-  ): Promise<boolean | undefined> {
-    const answer = new Promise<boolean | undefined>((resolve) => this.#releases.set(id, resolve));
-    try {
-      const isAlive = await this.node.requestRelease(owner, id, isOptional);
-      return !isAlive || (await waitAtMost(HANDOVER_TIMEOUT, answer, () => undefined));
-    } finally {
-      this.#releases.delete(id);
-    }
+  onReleaseAnswered(id: string, answer: 'released' | 'kept'): void {
+    this.#releases.onAnswered(id, answer);
   }
 
-  onReleaseAnswered(id: string, isReleased: boolean): void {
-    this.#releases.get(id)?.(isReleased);
-  }
-
+  /** @param mayBeInterrupted see {@link JournalStart.isInterrupted}. */
   async #takeOver(
     id: string,
     found: SessionOwnership,
     token: SessionToken,
     request: SessionInit['request'],
+    mayBeInterrupted: boolean,
   ): Promise<Session | undefined> {
     const stored = await this.#engine.claim(id, found);
     if (!stored) return undefined;
     const getBroadcasts = await this.node.broadcastsSince(stored.checkpoint.position);
     const log = SessionLog.restore(id, stored, getBroadcasts?.() ?? []);
-    const { principal, close, closedByClient } = stored;
-    const start: JournalStart = { ...stored, log };
+    const { principal, subprotocol, close, closedByClient } = stored;
+    // In the Dart dialect every message is recorded before it is delivered.
+    const isInterrupted = mayBeInterrupted && dialects[stored.dialect].acknowledges;
+    const start: JournalStart = { ...stored, log, isInterrupted };
     const session = this.#local.add({
       id,
       token,
       dialect: dialects[stored.dialect],
       principal,
+      subprotocol,
       request,
       firstNumber: 0, // the engine has put the messages in order
       cluster: { node: this.node, start, isResumed: true, isRecovered: stored.sequence > 0 },
@@ -298,10 +271,9 @@ export class ClusterSessions implements NodeSessions {
    * spread over the shorter of `reconnectJitter` and `drainTimeout`, so that the clients do not reconnect all at once.
    */
   async leave(): Promise<void> {
-    this.#isLeaving = true;
     const { reconnectJitter, drainTimeout } = this.#local.options;
-    const settled = Promise.all([...this.#claims.values(), ...this.#pending]).then(() => {});
-    await waitAtMost(drainTimeout, settled, () => {});
+    this.stopClaiming();
+    await this.#whenSettled();
     const releaseLater = async (session: Session) => {
       await wait(Math.random() * Math.min(reconnectJitter, drainTimeout));
       await this.#release(session);
@@ -310,18 +282,43 @@ export class ClusterSessions implements NodeSessions {
     await this.node.stop();
   }
 
+  /** @throws SseRequestError if this node takes no session over any more. */
+  #rejectIfLeaving(): void {
+    if (this.#isLeaving) throw engineUnavailable();
+  }
+
+  /** From now on this node takes no session over. */
+  stopClaiming(): void {
+    this.#isLeaving = true;
+  }
+
+  /** Leaves the cluster when the sessions of this node, all of which are closed, are deleted. */
+  async stop(): Promise<void> {
+    await this.#whenSettled();
+    await this.node.stop();
+  }
+
+  /** Waits for sessions that are being claimed, opened or deleted, for `drainTimeout` at most. */
+  async #whenSettled(): Promise<void> {
+    const settled = () => Promise.all([...this.#claims.values(), ...this.#pending]).then(() => {});
+    await waitAtMost(this.#local.options.drainTimeout, settled(), () => {});
+    for (const stopWaiting of this.#handlings) stopWaiting();
+    await waitAtMost(HANDOVER_TIMEOUT, settled(), () => {});
+  }
+
   /** Deletes a session that has ended, after the application has handled its messages. */
-  async remove(session: Session): Promise<void> {
-    const removal = this.#remove(session);
-    this.#pending.add(removal);
-    await removal;
-    this.#pending.delete(removal);
+  remove(session: Session): Promise<void> {
+    return this.#track(this.#remove(session));
   }
 
   async #remove({ id, journal }: Session): Promise<void> {
     if (!journal) return;
     // If this node is killed before, the next owner delivers the messages again.
-    await waitAtMost(HANDLING_TIMEOUT, journal.whenSettled(), () => {}).catch(() => {});
+    const isHandled = waitAtMost(HANDLING_TIMEOUT, journal.whenSettled(), () => {});
+    await new Promise<void>((resolve) => {
+      this.#handlings.add(resolve);
+      isHandled.then(resolve, resolve).finally(() => this.#handlings.delete(resolve));
+    });
     if (journal.hasStopped()) return; // another session has its id
     journal.stop();
     await this.node.untilAnswered(() => this.#engine.remove(id, journal.epoch)).catch(() => {});
@@ -342,17 +339,19 @@ export class ClusterSessions implements NodeSessions {
   }
 
   async #restore(session: Session): Promise<void> {
-    const { id, journal, dialect, principal, sessionToken } = session;
+    const { id, journal, dialect, principal, subprotocol, sessionToken } = session;
     if (!journal || journal.hasStopped()) return; // it has ended in the meantime
     const snapshot = journal.snapshot();
     const identity = { dialect: dialect.name, tokenHash: sessionToken.hash, principal };
-    const stored = { ...snapshot, ...identity, numbering: session.recordedInput?.numbering };
+    const numbering = session.recordedInput?.numbering;
+    const stored = { ...snapshot, ...identity, subprotocol, numbering };
     await this.#engine.restore(id, stored);
     journal.onRestored(stored);
     session.recordedInput?.onRestored();
   }
 
   async adoptFrom(nodeId: string): Promise<void> {
+    if (this.#isLeaving) return; // another node adopts them
     const ids = await this.#engine.sessionsOf(nodeId);
     for (const id of ids) await this.#adopt(id, nodeId);
     await this.#engine.forget(nodeId);
@@ -365,7 +364,8 @@ export class ClusterSessions implements NodeSessions {
       if (!found || !['', nodeId, this.node.id].includes(found.owner)) return;
       if (found.owner === this.node.id && this.#local.find(id)) return;
       const token = SessionToken.fromHash(found.tokenHash);
-      const session = await this.#takeOver(id, found, token, createPlaceholderRequest());
+      const request = createPlaceholderRequest();
+      const session = await this.#takeOver(id, found, token, request, found.owner !== '');
       session?.waitForClient();
     });
   }

@@ -16,8 +16,8 @@ export interface MessageDetails {
    */
   readonly number: number;
   /**
-   * Whether the message may have been delivered before: in a cluster, by a node that stopped before it had recorded
-   * that the message was handled. Always false in a single process.
+   * In a cluster: whether a previous node may have delivered the message. True for messages that it had recorded, but
+   * not as handled, and for those of the first POST after a node that was killed. Always false in a single process.
    */
   readonly redelivered: boolean;
 }

@@ -92,9 +92,15 @@ export interface SseMiddleware<Incoming, Outgoing, Req> {
     listener: (...values: SseMiddlewareEvents<Incoming, Outgoing, Req>[Event]) => void,
   ): this;
   /** Adds a listener that is removed when it is called. */
-  once: this['on'];
+  once<Event extends keyof SseMiddlewareEvents<Incoming, Outgoing, Req>>(
+    event: Event,
+    listener: (...values: SseMiddlewareEvents<Incoming, Outgoing, Req>[Event]) => void,
+  ): this;
   /** Removes a listener. */
-  off: this['on'];
+  off<Event extends keyof SseMiddlewareEvents<Incoming, Outgoing, Req>>(
+    event: Event,
+    listener: (...values: SseMiddlewareEvents<Incoming, Outgoing, Req>[Event]) => void,
+  ): this;
 
   /**
    * The connections, including those whose stream is lost and that may be resumed. In a cluster, only those of this

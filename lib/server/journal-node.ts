@@ -55,4 +55,6 @@ export interface JournalStart extends Pick<
   | 'numbering'
 > {
   log: SessionLog;
+  /** Whether the previous owner may have delivered messages of a POST that it neither recorded nor answered. */
+  isInterrupted: boolean;
 }

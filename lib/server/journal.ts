@@ -4,6 +4,7 @@ import type {
   PositionedBroadcast,
   RecordedMessages,
   SessionChanges,
+  SessionIdentity,
   StoredClose,
   StoredSession,
 } from './cluster-engine';
@@ -38,6 +39,8 @@ export interface JournalOwner {
  */
 export class Journal {
   readonly epoch: number;
+  /** Whether the next batch of the client may be one that the previous owner has delivered, but not recorded. */
+  expectsRepetition: boolean;
   readonly #session: JournalOwner;
   readonly #node: JournalNode;
   #log: SessionLog;
@@ -81,6 +84,7 @@ export class Journal {
     this.#session = session;
     this.#node = node;
     this.epoch = start.epoch;
+    this.expectsRepetition = start.isInterrupted;
     this.#sequence = start.sequence;
     this.#log = start.log;
     this.#checkpointPosition = start.log.checkpointAt(0).position;
@@ -265,7 +269,7 @@ export class Journal {
   }
 
   /** Returns the whole session, to be written to the engine after {@link detach}. */
-  snapshot(): Omit<StoredSession, 'dialect' | 'tokenHash' | 'principal' | 'numbering'> {
+  snapshot(): Omit<StoredSession, keyof SessionIdentity | 'subprotocol' | 'numbering'> {
     return {
       epoch: this.epoch,
       sequence: ++this.#sequence,

@@ -15,7 +15,7 @@ export interface NodeSessions {
    */
   onReleaseRequested(id: string, claimant: string, isOptional: boolean): void;
   /** The owner has answered `ClusterNode.requestRelease`: it has released the session, or keeps it. */
-  onReleaseAnswered(id: string, isReleased: boolean): void;
+  onReleaseAnswered(id: string, answer: 'released' | 'kept'): void;
   /** Writes all sessions to the engine, which has lost its data. Rejects if that fails. */
   restoreAll(): Promise<void>;
   /** Writes a session to the engine, which has lost commits of it. Rejects if that fails. */

@@ -110,7 +110,7 @@ function decodeBinary(messages: unknown[], indices: unknown): boolean {
   });
 }
 
-/** Returns the size in bytes of the messages of a duplex POST, with their commas and the list of the binary ones. */
+/** Returns the size in bytes of the messages of a duplex POST, with their commas and the field `binary`. */
 export function sizeOfMessages(envelope: Envelope, bodySize: number): number {
   return bodySize - Buffer.byteLength(JSON.stringify({ ...envelope, messages: [] }));
 }

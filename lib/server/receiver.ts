@@ -128,6 +128,8 @@ export class Receiver implements OrderedReceiver, FlowControl {
     const results = messages.map((message, index) =>
       reorderBuffer.insert(firstNumber + index, message, averageSize),
     );
+    const { journal } = this.#session;
+    if (journal) journal.expectsRepetition = false;
     this.#deliverToApplication();
     return !results.includes('out-of-window');
   }
@@ -173,8 +175,9 @@ export class Receiver implements OrderedReceiver, FlowControl {
 
   /** Receives the next message in order, from the reorder buffer. */
   deliver(message: unknown, size: number): void {
-    this.#session.journal?.recordReceived(message);
-    this.#push(message, size, false);
+    const { journal } = this.#session;
+    journal?.recordReceived(message);
+    this.#push(message, size, journal?.expectsRepetition ?? false);
   }
 
   #push(message: unknown, size: number, redelivered: boolean): void {

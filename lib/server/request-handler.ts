@@ -235,20 +235,19 @@ export class RequestHandler {
     const body = await this.#readPostBody(request, post);
 
     const session = this.#findOwn(id, principal); // it may have been replaced in the meantime
-    const result = (await this.#isDart(session, post, body))
+    const isDart = session ? session.dialect === dartDialect : await this.#isDart(post, body);
+    const result = isDart
       ? await this.#receiveDartMessage(session, post, body, response)
       : await this.#receiveBatch(session, post, body);
     if (!result) throw unknownSession();
     sendJson(response, 200, result);
   }
 
-  /** In a cluster another node may have the session. Its clients send the number of the message, or no envelope. */
-  async #isDart(
-    session: Session | undefined,
-    { id, number }: PostRequest,
-    { value }: JsonBody,
-  ): Promise<boolean> {
-    if (session) return session.dialect === dartDialect;
+  /**
+   * Whether a POST for a session that another node may have is of the Dart dialect: it has the number of the message, or
+   * no envelope.
+   */
+  async #isDart({ id, number }: PostRequest, { value }: JsonBody): Promise<boolean> {
     if (number !== undefined || isEnvelope(value)) return number !== undefined;
     return (await this.#registry.cluster?.posts.isDart(id)) ?? false;
   }
@@ -269,21 +268,22 @@ export class RequestHandler {
     );
   }
 
-  async #receiveBatch(
+  #receiveBatch(
     session: Session | undefined,
     { id, principal }: PostRequest,
     { value, size }: JsonBody,
-  ): Promise<PostResponse | undefined> {
+  ): Promise<PostResponse | undefined> | undefined {
     const envelope = parseEnvelope(value);
     if (session && !session.authenticates(envelope.token, principal)) throw unknownSession();
-    const { maxPayload } = this.#registry.options;
+    const { cluster, options } = this.#registry;
+    const { maxPayload } = options;
     if (size > maxPayload && sizeOfMessages(envelope, size) > maxPayload) {
       throw contentTooLarge(maxPayload);
     }
-    return (
-      (await session?.receiveBatch(envelope, size)) ??
-      (await this.#registry.cluster?.posts.take(id, envelope, principal))
-    );
+    const receiving = session?.receiveBatch(envelope, size);
+    if (!cluster) return receiving;
+    const take = () => cluster.posts.take(id, envelope, principal);
+    return receiving ? receiving.then((result) => result ?? take()) : take();
   }
 
   /**

@@ -1,11 +1,12 @@
 import { CloseCode } from '../protocol/close-code';
-import { isJson } from '../protocol/message';
+import { bytesOf, isJson } from '../protocol/message';
 import type { EncodedMessage } from '../protocol/message';
 import type { Close, Hello } from '../protocol/wire';
 import { WRITE_SIZE } from './batch';
 import type { PreparedMessage } from './batch';
 import type { Dialect } from './dialect';
 import type { EventStream } from './event-stream';
+import { encodeMessage } from './message';
 import type { ResolvedOptions } from './options';
 import { SseRequestError } from './request-error';
 import { SendBuffer } from './send-buffer';
@@ -51,9 +52,9 @@ export interface SenderOwner {
 /** The sending half of a session: writes its messages to one stream after another. */
 export class Sender {
   readonly #session: SenderOwner;
-  readonly #buffer: SendBuffer;
-  /** Whether the client accepts messages that are not JSON. In a cluster, assumed until its first GET at this node. */
-  acceptsBinary: boolean;
+  #buffer: SendBuffer;
+  /** Whether the client accepts messages that are not JSON. Unknown in a cluster until its first GET at this node. */
+  #acceptsBinary: boolean | undefined;
   #stream: EventStream | undefined;
   #needDrain = false;
   #isFlushScheduled = false;
@@ -62,10 +63,15 @@ export class Sender {
   /** @param log in a cluster: what the client had not acknowledged at the previous node. */
   constructor(session: SenderOwner, log?: { sent: number; messages: EncodedMessage[] }) {
     this.#session = session;
-    this.acceptsBinary = log !== undefined && session.dialect.acknowledges;
+    this.#acceptsBinary = log && session.dialect.acknowledges ? undefined : false;
     const messages = log?.messages ?? [];
     this.#buffer = new SendBuffer(log && log.sent - messages.length);
     for (const message of messages) this.#buffer.push(message);
+  }
+
+  /** Whether the client certainly accepts strings that are not JSON. */
+  get acceptsText(): boolean {
+    return this.#acceptsBinary === true;
   }
 
   /** The stream that is attached now. */
@@ -114,12 +120,16 @@ export class Sender {
    * @throws TypeError if the message is not JSON and the client uses the Dart dialect.
    */
   checkAccepted(message: EncodedMessage): boolean {
-    if (this.acceptsBinary || isJson(message)) return true;
+    if (this.#accepts(isJson(message))) return true;
     if (!this.#session.dialect.acknowledges) {
       throw new TypeError('cannot send: a client of the Dart dialect accepts only JSON');
     }
     this.#failBinary();
     return false;
+  }
+
+  #accepts(isJsonMessage: boolean): boolean {
+    return isJsonMessage || this.#acceptsBinary !== false;
   }
 
   #failBinary(): void {
@@ -138,14 +148,14 @@ export class Sender {
 
   /** Queues a message that is sent to other sessions as well. Returns false if {@link failBroadcast} must be called. */
   sendPrepared(message: PreparedMessage): boolean {
-    if (!message.isJson && !this.acceptsBinary) return false;
+    if (!this.#accepts(message.isJson)) return false;
     this.#buffer.pushPrepared(message);
     this.scheduleFlush();
     return !this.#isOverflowing;
   }
 
   failBroadcast(message: PreparedMessage): void {
-    if (message.isJson || this.acceptsBinary) this.failIfOverflowing();
+    if (this.#accepts(message.isJson)) this.failIfOverflowing();
     else this.#failBinary();
   }
 
@@ -180,9 +190,11 @@ export class Sender {
     acceptsBinary = false,
   ): void {
     this.#stream = stream;
-    this.acceptsBinary = acceptsBinary;
+    const mayHaveBinary = this.#acceptsBinary !== false;
+    this.#acceptsBinary = acceptsBinary;
     this.#isCloseWritten = false;
     this.#release(counts.sent);
+    if (mayHaveBinary && !acceptsBinary) this.#encodeAsJson();
     this.#buffer.rewind();
     const { dialect, token, options, subprotocol } = this.#session;
     const handshake = dialect.handshake({
@@ -196,6 +208,17 @@ export class Sender {
     });
     stream.write(Buffer.from(handshake));
     this.flush();
+  }
+
+  /** Encodes the messages again that an earlier stream accepted in another form. Bytes close the session. */
+  #encodeAsJson(): void {
+    const { acked } = this.#buffer;
+    const messages = this.#buffer.clear(acked).decode();
+    const firstBinary = messages.findIndex((message) => bytesOf(message) !== undefined);
+    if (firstBinary !== -1) messages.length = firstBinary;
+    this.#buffer = new SendBuffer(acked);
+    for (const message of messages) this.#buffer.push(encodeMessage(message));
+    if (firstBinary !== -1) this.#failBinary();
   }
 
   detach(): void {

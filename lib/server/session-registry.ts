@@ -4,7 +4,7 @@ import type { Close } from '../protocol/wire';
 import { PreparedMessage } from './batch';
 import type { Broadcast, PositionedBroadcast } from './cluster-engine';
 import { ClusterSessions } from './cluster-sessions';
-import type { LocalSessions } from './cluster-sessions';
+import type { LocalSessions } from './local-sessions';
 import { Heartbeat } from './heartbeat';
 import type { ResolvedOptions } from './options';
 import { encodeMessage } from './message';
@@ -224,6 +224,7 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
   async close(code: number, reason: string): Promise<void> {
     checkClose({ code, reason });
     this.#isClosing = true;
+    this.cluster?.stopClaiming();
     const isRestart = code === CloseCode.serviceRestart;
     // Other nodes continue the sessions.
     if (isRestart && this.cluster) return this.cluster.leave();
@@ -236,6 +237,7 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
     }
     await this.#whenEmpty(this.options.drainTimeout);
     for (const session of [...this.#sessions.values()]) session.lifecycle.terminate(close);
+    await this.cluster?.stop();
   }
 
   /** Resolves when no session is left, or after `timeout` milliseconds. */

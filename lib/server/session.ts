@@ -193,7 +193,7 @@ export class Session
 
   /** @returns whether more may be sent before `drain`; false if the session is not open. */
   send(message: unknown): boolean {
-    const encoded = encodeMessage(message, this.#sender.acceptsBinary);
+    const encoded = encodeMessage(message, this.#sender.acceptsText);
     if (!this.lifecycle.isOpen || !this.#sender.checkAccepted(encoded)) return false;
     this.inOrder((journal) => {
       if (this.lifecycle.isClosed) return;

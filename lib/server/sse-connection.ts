@@ -126,8 +126,9 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
   }
 
   /**
-   * In a cluster: whether this node has taken the session over from another one. Its rooms and its {@link state} are
-   * those that it had there; {@link data} is not. Always false in a single process.
+   * In a cluster: whether this node has taken the session over from another one, which had sent, received or changed
+   * something in it. Its rooms and its {@link state} are those that it had there; {@link data} is not. Always false in
+   * a single process.
    */
   get recovered(): boolean {
     return this.#session.recovered;
@@ -151,7 +152,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
     this.#session.inOrder((journal) => journal?.recordState(json));
   }
 
-  /** The subprotocol that `handleProtocols` of the middleware has chosen, or ''. Also '' at a node that took over. */
+  /** The subprotocol that `handleProtocols` of the middleware has chosen, or ''. */
   get subprotocol(): string {
     return this.#session.subprotocol;
   }

@@ -1,13 +1,9 @@
 import type { StoredSession } from './cluster-engine';
 import type { SessionInit } from './session-owner';
 
-/**
- * Returns a session without messages, as an engine stores it.
- *
- * @param position see `SessionIdentity`.
- */
+/** Returns a session that has just been opened, as the engine stores it. */
 export function createStoredSession(
-  { dialect, token, principal, firstNumber }: Omit<SessionInit, 'cluster'>,
+  { dialect, token, principal, subprotocol = '', firstNumber }: Omit<SessionInit, 'cluster'>,
   position: number,
   epoch: number,
 ): StoredSession {
@@ -16,6 +12,7 @@ export function createStoredSession(
     dialect: dialect.name,
     tokenHash: token.hash,
     principal,
+    subprotocol,
     epoch,
     sequence: 0,
     checkpoint: { acknowledged: 0, position, rooms: [], logStart: 0 },

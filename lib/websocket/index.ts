@@ -1,3 +1,8 @@
+/**
+ * The client with the interface of a browser's `WebSocket`, for libraries that accept a WebSocket class.
+ *
+ * @module sse-duplex/websocket
+ */
 export { SseWebSocket } from './sse-web-socket';
 export type {
   SseWebSocketData,

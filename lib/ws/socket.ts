@@ -3,7 +3,12 @@ import { CloseCode } from '../protocol/close-code';
 import { bytesOf } from '../protocol/message';
 import type { SseConnection } from '../server/sse-connection';
 import { EventListeners } from './event-listeners';
-import type { SocketEventListener, SocketEventMap, SocketListenerOptions } from './event-listeners';
+import type {
+  SocketEventListener,
+  SocketEventListenerObject,
+  SocketEventMap,
+  SocketListenerOptions,
+} from './event-listeners';
 
 /** The connection of a client, with any types of messages. */
 export type AnyConnection = SseConnection<unknown, unknown, unknown>;
@@ -123,9 +128,9 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
    * @param callback is called when more may be sent, or with an error if the socket is closing or closed.
    */
   send(data: SocketData, options?: SendOptions | SendCallback, callback?: SendCallback): void {
-    const done = typeof options === 'function' ? options : callback;
+    const done = findCallback(options, callback);
     const isText = typeof data === 'string' || typeof data === 'number';
-    const { binary = !isText } = typeof options === 'object' ? options : {};
+    const { binary = !isText } = Object(options) as SendOptions;
     if (!this.#isOpen()) {
       if (done) process.nextTick(done, this.#notOpen());
       return;
@@ -137,18 +142,42 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
     else process.nextTick(done, this.#notOpen());
   }
 
-  /** Emits `pong` later, and sends nothing. The session has heartbeats, and closes if the client does not reconnect. */
-  ping(data?: SocketData, _mask?: boolean, callback?: SendCallback): void {
+  /**
+   * Emits `pong` later, and sends nothing. The session has heartbeats, and closes if the client does not reconnect.
+   *
+   * @param data is emitted with `pong`. It may be left out, also if there is a callback. @default no bytes
+   * @param mask has no effect. It may be left out, also if there is a callback.
+   * @param callback is called after `pong`, or with an error if the socket is closing or closed.
+   * @throws TypeError if the data is none of the accepted types.
+   */
+  ping(
+    data?: SocketData | SendCallback,
+    mask?: boolean | SendCallback,
+    callback?: SendCallback,
+  ): void {
+    const done = findCallback(data, mask, callback);
+    const bytes = toBytes(typeof data === 'function' ? '' : (data ?? ''));
     setImmediate(() => {
       const error = this.#isOpen() ? undefined : this.#notOpen();
-      if (!error) this.emit('pong', toBytes(data ?? ''));
-      callback?.(error);
+      if (!error) this.emit('pong', bytes);
+      done?.(error);
     });
   }
 
-  /** Sends nothing, since no client sends pings. */
-  pong(_data?: SocketData, _mask?: boolean, callback?: SendCallback): void {
-    if (callback) setImmediate(callback);
+  /**
+   * Sends nothing, since no client sends pings.
+   *
+   * @param data has no effect. It may be left out, also if there is a callback.
+   * @param mask has no effect. It may be left out, also if there is a callback.
+   * @param callback is called later, with an error if the socket is closing or closed.
+   */
+  pong(
+    data?: SocketData | SendCallback,
+    mask?: boolean | SendCallback,
+    callback?: SendCallback,
+  ): void {
+    const done = findCallback(data, mask, callback);
+    if (done) process.nextTick(done, this.#isOpen() ? undefined : this.#notOpen());
   }
 
   /**
@@ -181,19 +210,24 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
     this.connection.resume();
   }
 
-  /** Calls `listener` with an event like those of a browser's WebSocket: `data` of a text message is a string. */
+  /**
+   * Calls `listener` with an event like those of a browser's WebSocket: `data` of a text message is a string. No effect
+   * if the listener was added for this type before.
+   */
   addEventListener<Type extends keyof SocketEventMap>(
     type: Type,
-    listener: SocketEventListener<SocketEventMap[Type]>,
+    listener:
+      SocketEventListener<SocketEventMap[Type]> | SocketEventListenerObject<SocketEventMap[Type]>,
     options: SocketListenerOptions = {},
   ): void {
     this.#listeners.add(type, listener, options.once);
   }
 
-  /** Removes a listener that was added with {@link addEventListener}. */
+  /** Removes a listener that was added for this type with {@link addEventListener}. */
   removeEventListener<Type extends keyof SocketEventMap>(
     type: Type,
-    listener: SocketEventListener<SocketEventMap[Type]>,
+    listener:
+      SocketEventListener<SocketEventMap[Type]> | SocketEventListenerObject<SocketEventMap[Type]>,
   ): void {
     this.#listeners.remove(type, listener);
   }
@@ -263,6 +297,11 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
       `the socket is not open: readyState ${readyState} (${READY_STATES[readyState]})`,
     );
   }
+}
+
+/** Returns the callback among the arguments of a method, of which those before it may have been left out. */
+function findCallback(...values: unknown[]): SendCallback | undefined {
+  return values.find((value): value is SendCallback => typeof value === 'function');
 }
 
 /** Converts to text as `ws` does. Other values, which clients other than `SseWebSocket` may send, become JSON. */
