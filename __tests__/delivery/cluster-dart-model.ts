@@ -110,6 +110,7 @@ class ClusterDartSimulation {
   readonly violations: string[] = [];
   readonly trace: string[] = [];
   readonly #maxReplayBytes: number;
+  readonly #heartbeatInterval: number;
   /** A node that this method's next reply is kept from, because it is killed. */
   #boundary: string | undefined;
   #names = 0;
@@ -118,12 +119,15 @@ class ClusterDartSimulation {
   readonly #ended = new Set<number>();
   #publishedShare = 1;
   #faultShare = 0;
+  /** Milliseconds until a call reaches the engine. */
+  #engineDelay = 0;
   #mayKill = true;
   #isLate = false;
 
   constructor(seed: number) {
     this.random = createRandom(seed);
     this.#maxReplayBytes = this.random.pick([1024 * 1024, 1024 * 1024, 500]);
+    this.#heartbeatInterval = this.random.pick([1_000, 15_000]);
     this.clock.install();
     for (let i = 0; i < 3; i++) this.#startNode();
     this.network.serve((request, response) => {
@@ -149,7 +153,7 @@ class ClusterDartSimulation {
     const sse = createSseMiddleware<string, Down, IncomingMessage>('/sse', {
       cluster: engine,
       warnings: false,
-      heartbeatInterval: 1_000,
+      heartbeatInterval: this.#heartbeatInterval,
       reconnectTimeout: RECONNECT_TIMEOUT,
       reconnectJitter: 100,
       reorderTimeout: 5_000,
@@ -172,6 +176,7 @@ class ClusterDartSimulation {
       return this.random.pick(['lose', 'lose-reply'] as const);
     };
     engine.isPublished = () => !isPartitioned() && this.random.next() < this.#publishedShare;
+    engine.delay = () => this.#engineDelay;
     engine.onApplied = (method) => {
       if (method !== this.#boundary || this.#alive.length === 1) return;
       this.#boundary = undefined;
@@ -277,6 +282,7 @@ class ClusterDartSimulation {
       this.#publishedShare = random.pick([0, 0.5, 0.9, 1]);
     } else if (roll < 0.69) {
       this.#faultShare = random.pick([0, 0.1, 0.5]);
+      this.#engineDelay = random.pick([0, 0, 5, 50]);
     } else if (roll < 0.71) {
       this.#isLate = random.next() < 0.5;
     } else if (roll < 0.73 && this.#alive.length > 1) {
@@ -299,6 +305,7 @@ class ClusterDartSimulation {
     this.#boundary = undefined;
     this.#publishedShare = 1;
     this.#faultShare = 0;
+    this.#engineDelay = 0;
     this.#mayKill = false;
     this.#isLate = false;
     this.network.heal();
