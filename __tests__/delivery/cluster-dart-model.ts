@@ -51,6 +51,8 @@ class ModelClient implements DartClientOwner {
   /** Number of the last message that was echoed. */
   echo = -1;
   readonly #simulation: ClusterDartSimulation;
+  /** The session of the last echo. */
+  #echoSession: number | undefined;
   #token = '';
   #count = 0;
   readonly #broadcasts = new Map<string, number>();
@@ -80,9 +82,12 @@ class ModelClient implements DartClientOwner {
     if (!('echo' in message)) return void this.sessions.push(message.session);
     const { echo, session } = message;
     if (session !== this.session) this.#violate(`an echo of session ${session}`);
-    const isNext = isSame && this.sessions.length === 1 ? echo === this.echo + 1 : echo > this.echo;
+    // A session that replaces another one continues the numbering, and may lack what the other one had received.
+    const isContinued = session === this.#echoSession || this.#simulation.isFirst(this.id, session);
+    const isNext = isContinued ? echo === this.echo + 1 : echo > this.echo;
     if (!isNext) this.#violate(`echo ${echo} after ${this.echo}`);
     this.echo = echo;
+    this.#echoSession = session;
   }
 
   #onBroadcast({ from, broadcast }: { from: string; broadcast: number }, isSame: boolean): void {
@@ -110,20 +115,27 @@ class ClusterDartSimulation {
   readonly violations: string[] = [];
   readonly trace: string[] = [];
   readonly #maxReplayBytes: number;
+  readonly #heartbeatInterval: number;
   /** A node that this method's next reply is kept from, because it is killed. */
   #boundary: string | undefined;
   #names = 0;
   #sessions = 0;
   /** The sessions that the servers have ended, apart from those that the application has closed. */
   readonly #ended = new Set<number>();
+  /** The first session of each client. */
+  readonly #firstSessions = new Map<string, number>();
   #publishedShare = 1;
   #faultShare = 0;
+  /** Milliseconds until a call reaches the engine. */
+  #engineDelay: number;
   #mayKill = true;
   #isLate = false;
 
   constructor(seed: number) {
     this.random = createRandom(seed);
     this.#maxReplayBytes = this.random.pick([1024 * 1024, 1024 * 1024, 500]);
+    this.#heartbeatInterval = this.random.pick([1_000, 15_000]);
+    this.#engineDelay = this.random.pick([0, 0, 50]);
     this.clock.install();
     for (let i = 0; i < 3; i++) this.#startNode();
     this.network.serve((request, response) => {
@@ -139,6 +151,11 @@ class ClusterDartSimulation {
     return this.nodes.filter(({ isAlive }) => isAlive);
   }
 
+  /** Whether a session is the first one of its client, which begins with message 0. */
+  isFirst(id: string, session: number): boolean {
+    return this.#firstSessions.get(id) === session;
+  }
+
   #log(text: string): void {
     this.trace.push(`${Math.round(this.clock.now)}: ${text}`);
   }
@@ -149,7 +166,7 @@ class ClusterDartSimulation {
     const sse = createSseMiddleware<string, Down, IncomingMessage>('/sse', {
       cluster: engine,
       warnings: false,
-      heartbeatInterval: 1_000,
+      heartbeatInterval: this.#heartbeatInterval,
       reconnectTimeout: RECONNECT_TIMEOUT,
       reconnectJitter: 100,
       reorderTimeout: 5_000,
@@ -172,6 +189,7 @@ class ClusterDartSimulation {
       return this.random.pick(['lose', 'lose-reply'] as const);
     };
     engine.isPublished = () => !isPartitioned() && this.random.next() < this.#publishedShare;
+    engine.delay = () => this.#engineDelay;
     engine.onApplied = (method) => {
       if (method !== this.#boundary || this.#alive.length === 1) return;
       this.#boundary = undefined;
@@ -186,6 +204,11 @@ class ClusterDartSimulation {
       const session = this.#sessions++;
       connection.state = { session };
       connection.send({ session });
+      const { first, next } = this.store.sessions.get(connection.id)?.numbering ?? {};
+      // A node that was killed while it replaced a session has told no application of it.
+      const isReplacement = next === undefined || first !== 0;
+      if (!isReplacement && !this.#firstSessions.has(connection.id))
+        this.#firstSessions.set(connection.id, session);
     }
     const stateOf = () => connection.state as State;
     const { session } = stateOf();
@@ -194,7 +217,8 @@ class ClusterDartSimulation {
       if (node.isKilled) return;
       const number = Number(text);
       const { last } = stateOf();
-      const isNext = last === undefined ? session > 1 || number === 0 : number === last + 1;
+      const isFirst = this.isFirst(connection.id, session);
+      const isNext = last === undefined ? !isFirst || number === 0 : number === last + 1;
       if (!isNext) this.violations.push(`session ${session}: message ${number} after ${last}`);
       connection.state = { session, last: number };
       if (this.#mayKill && node.isAlive && this.random.next() < 0.03 && this.#alive.length > 1)
@@ -219,7 +243,7 @@ class ClusterDartSimulation {
     const isAllowed =
       missing !== undefined
         ? code === 1002 &&
-          (owner.sessions.length > 1 || client.statuses.get(Number(missing)) !== 200)
+          (!this.isFirst(id, session) || client.statuses.get(Number(missing)) !== 200)
         : reason.startsWith('the client did not reconnect')
           ? code === 1006 && (!isCurrent || awayFor >= RECONNECT_TIMEOUT)
           : code === 1006 && (!isCurrent || this.#maxReplayBytes < 1_000);
@@ -277,6 +301,7 @@ class ClusterDartSimulation {
       this.#publishedShare = random.pick([0, 0.5, 0.9, 1]);
     } else if (roll < 0.69) {
       this.#faultShare = random.pick([0, 0.1, 0.5]);
+      this.#engineDelay = random.pick([0, 0, 5, 50]);
     } else if (roll < 0.71) {
       this.#isLate = random.next() < 0.5;
     } else if (roll < 0.73 && this.#alive.length > 1) {
@@ -299,6 +324,7 @@ class ClusterDartSimulation {
     this.#boundary = undefined;
     this.#publishedShare = 1;
     this.#faultShare = 0;
+    this.#engineDelay = 0;
     this.#mayKill = false;
     this.#isLate = false;
     this.network.heal();
@@ -336,7 +362,7 @@ class ClusterDartSimulation {
 async function run(seed: number): Promise<string[]> {
   const simulation = new ClusterDartSimulation(seed);
   try {
-    await simulation.clock.advance(100);
+    await simulation.clock.advance(simulation.random.pick([20, 70, 120])); // before or after the first GET
     for (let steps = simulation.random.integer(5, 80); steps > 0; steps--) await simulation.step();
     await simulation.finish();
     const { violations, trace } = simulation;

@@ -7,6 +7,8 @@ export type EngineFault = 'none' | 'lose' | 'lose-reply';
 export interface FaultyEngine extends ClusterEngine {
   /** Decides what happens to a call of this method. */
   fault: (method: string) => EngineFault;
+  /** Milliseconds until a call reaches the engine. Calls do not overtake each other. */
+  delay: () => number;
   /** Called when the engine has applied a call, and before the node knows. */
   onApplied: (method: string) => void;
   /** Decides whether a publication arrives. */
@@ -26,8 +28,15 @@ export function createFaultyEngine(
 ): FaultyEngine {
   let isKilled = false;
   const forever = () => new Promise<never>(() => {});
+  let lastArrival = 0;
+  async function travel(): Promise<void> {
+    const now = performance.now();
+    lastArrival = Math.max(lastArrival, now + proxy.delay());
+    if (lastArrival > now) await new Promise((resolve) => setTimeout(resolve, lastArrival - now));
+  }
   const controls = {
     fault: (): EngineFault => 'none',
+    delay: () => 0,
     onApplied: () => {},
     isPublished: () => true,
     kill() {
@@ -51,6 +60,8 @@ export function createFaultyEngine(
         if (isKilled) return forever();
         const fault = proxy.fault(name);
         if (fault === 'lose') throw new Error(`${name}: the request was lost`);
+        await travel();
+        if (isKilled as boolean) return forever();
         if (name === 'start') values[1] = callbacks(values[1] as EngineListener);
         const method = engine[name as keyof ClusterEngine] as (...values: unknown[]) => unknown;
         const result = await method.apply(engine, values);
