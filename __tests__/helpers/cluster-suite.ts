@@ -688,6 +688,35 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect(messages).toEqual([{ echo: 'x' }, { echo: 'y' }]);
     });
 
+    it('keep what another node has recorded when they write a session again', async () => {
+      const received: unknown[] = [];
+      const nodes = await startNodes(2, (connection) => {
+        connection.on('message', (message) => received.push(message));
+      });
+      const [first] = nodes as [FaultyNode];
+      const client = connect(nodes, { get: 0, post: 1 });
+      await next(client, 'open');
+      first.engine.isPublished = () => false;
+      client.send('a');
+      await waitFor(() => client.bufferedAmount === 0);
+      const { commit, restore } = first.engine;
+      let restores = 0;
+      first.engine.commit = () => {
+        first.engine.commit = commit;
+        return Promise.resolve({ received: -1 });
+      };
+      first.engine.restore = (...values) => {
+        restores++;
+        return restore(...values);
+      };
+      first.connections[0]!.send('x');
+      await waitFor(() => received.length === 1);
+      expect([received, restores]).toEqual([['a'], 1]);
+      client.send('b');
+      await waitFor(() => client.bufferedAmount === 0);
+      expect(client.readyState).toBe(1);
+    });
+
     it('reject a POST for a session that has just ended', async () => {
       const nodes = await startNodes(2);
       const { token } = await openDuplex(nodes[0]!.url, 'a');

@@ -135,6 +135,7 @@ export class ClusterSessions implements NodeSessions {
   async restore(id: string): Promise<void> {
     const session = this.#local.find(id);
     if (!session) return;
+    await session.journal?.readRecorded(); // what only the engine knows would be overwritten
     session.journal?.detach();
     await this.#restore(session);
   }
