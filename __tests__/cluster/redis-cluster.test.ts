@@ -10,7 +10,7 @@ beforeAll(async () => {
 afterAll(() => shards.stop());
 
 describe.each(['ioredis', 'redis'] as const)('With the client "%s"', (library) => {
-  const openSource = () => openShards(shards, library);
-  describeCluster('a Redis Cluster with three shards', openSource);
-  describeDartCluster('a Redis Cluster with three shards', openSource);
+  describeCluster('a Redis Cluster with three shards', () => openShards(shards, library));
 });
+
+describeDartCluster('a Redis Cluster with three shards', () => openShards(shards, 'redis'));

@@ -76,7 +76,7 @@ test('Each section of docs/frameworks.md about a framework has a program that is
   const page = readFileSync(join(ROOT, 'docs/frameworks.md'), 'utf8');
   const sections = [...page.matchAll(/^## (.*)$/gm)].map(([, section]) => section);
   const without = sections.filter((section) => FILES.every((file) => file.section !== section));
-  expect(without).toEqual(['What all have in common', 'Next.js']);
+  expect(without).toEqual(['Rules for all frameworks', 'Next.js']);
 });
 
 describe('The program of docs/frameworks.md', () => {
