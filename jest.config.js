@@ -45,6 +45,7 @@ function findChannelTests() {
 
 module.exports = {
   maxWorkers: '100%',
+  testSequencer: '<rootDir>/scripts/test-sequencer.js',
   projects: [
     {
       ...project,
@@ -64,7 +65,10 @@ module.exports = {
     },
     {
       ...tier('delivery'),
-      testPathIgnorePatterns: ['/node_modules/', '/(short|cluster-model|cluster-dart)\\.test\\.ts$'],
+      testPathIgnorePatterns: [
+        '/node_modules/',
+        '/(short|cluster-model|cluster-dart)\\.test\\.ts$',
+      ],
     },
     tier('security'),
     tier('integration'),
