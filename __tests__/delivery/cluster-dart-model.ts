@@ -10,6 +10,8 @@ import { ScriptedDartClient } from '../helpers/scripted-dart-client';
 import type { DartClientOwner } from '../helpers/scripted-dart-client';
 import { SimulatedNetwork } from '../helpers/simulated-network';
 import { VirtualClock } from '../helpers/virtual-clock';
+import { runSimulations } from './simulations';
+import type { Simulation } from './simulations';
 
 const RECONNECT_TIMEOUT = 30_000;
 
@@ -105,7 +107,7 @@ class ModelClient implements DartClientOwner {
 }
 
 /** Several nodes, clients of the Dart dialect and an engine on a simulated network and clock. */
-class ClusterDartSimulation {
+class ClusterDartSimulation implements Simulation {
   readonly clock = new VirtualClock();
   readonly network = new SimulatedNetwork();
   readonly store = new MemoryStore();
@@ -114,6 +116,8 @@ class ClusterDartSimulation {
   readonly clients: ModelClient[] = [];
   readonly violations: string[] = [];
   readonly trace: string[] = [];
+  /** Before or after the first GET. */
+  readonly delay: number;
   readonly #maxReplayBytes: number;
   readonly #heartbeatInterval: number;
   /** A node that this method's next reply is kept from, because it is killed. */
@@ -136,6 +140,7 @@ class ClusterDartSimulation {
     this.#maxReplayBytes = this.random.pick([1024 * 1024, 1024 * 1024, 500]);
     this.#heartbeatInterval = this.random.pick([1_000, 15_000]);
     this.#engineDelay = this.random.pick([0, 0, 50]);
+    this.delay = this.random.pick([20, 70, 120]);
     this.clock.install();
     for (let i = 0; i < 3; i++) this.#startNode();
     this.network.serve((request, response) => {
@@ -358,31 +363,7 @@ class ClusterDartSimulation {
   }
 }
 
-/** Performs random steps. Returns what was violated, with a trace. */
-async function run(seed: number): Promise<string[]> {
-  const simulation = new ClusterDartSimulation(seed);
-  try {
-    await simulation.clock.advance(simulation.random.pick([20, 70, 120])); // before or after the first GET
-    for (let steps = simulation.random.integer(5, 80); steps > 0; steps--) await simulation.step();
-    await simulation.finish();
-    const { violations, trace } = simulation;
-    return violations.length === 0 ? [] : [...violations.slice(0, 5), ...trace];
-  } finally {
-    simulation.clock.uninstall();
-  }
-}
-
 /** Runs the model. Throws an error with the seed and the trace of the run that violates a guarantee. */
-export async function runClusterDartModel(seed: number, runs: number): Promise<void> {
-  const { random } = Math;
-  try {
-    for (let i = 0; i < runs; i++) {
-      const runSeed = seed + i;
-      Math.random = createRandom(runSeed).next;
-      const violations = await run(runSeed);
-      if (violations.length > 0) throw new Error(`SEED=${runSeed}:\n${violations.join('\n')}`);
-    }
-  } finally {
-    Math.random = random;
-  }
+export function runClusterDartModel(seed: number, runs: number): Promise<void> {
+  return runSimulations((each) => new ClusterDartSimulation(each), seed, runs);
 }

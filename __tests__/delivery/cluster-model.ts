@@ -9,6 +9,8 @@ import { createRandom } from '../helpers/random';
 import type { Random } from '../helpers/random';
 import { SimulatedNetwork } from '../helpers/simulated-network';
 import { VirtualClock } from '../helpers/virtual-clock';
+import { runSimulations } from './simulations';
+import type { Simulation } from './simulations';
 
 /** Short timeouts, so that a run of a few dozen steps reaches all of them. */
 const OPTIONS = { heartbeatInterval: 1_000, reconnectTimeout: 60_000, reconnectJitter: 100 };
@@ -56,8 +58,9 @@ interface ModelClient {
 }
 
 /** Several nodes, clients and an engine on a simulated network and clock. */
-class ClusterSimulation {
+class ClusterSimulation implements Simulation {
   readonly clock = new VirtualClock();
+  readonly delay = 100;
   readonly network = new SimulatedNetwork();
   readonly store = new MemoryStore();
   readonly random: Random;
@@ -311,31 +314,7 @@ class ClusterSimulation {
   }
 }
 
-/** Performs random steps. Returns what was violated, with a trace. */
-async function run(seed: number): Promise<string[]> {
-  const simulation = new ClusterSimulation(seed);
-  try {
-    await simulation.clock.advance(100);
-    for (let steps = simulation.random.integer(5, 80); steps > 0; steps--) await simulation.step();
-    await simulation.finish();
-    const { violations, trace } = simulation;
-    return violations.length === 0 ? [] : [...violations.slice(0, 5), ...trace];
-  } finally {
-    simulation.clock.uninstall();
-  }
-}
-
 /** Runs the model. Throws an error with the seed and the trace of the run that violates a guarantee. */
-export async function runClusterModel(seed: number, runs: number): Promise<void> {
-  const { random } = Math;
-  try {
-    for (let i = 0; i < runs; i++) {
-      const runSeed = seed + i;
-      Math.random = createRandom(runSeed).next;
-      const violations = await run(runSeed);
-      if (violations.length > 0) throw new Error(`SEED=${runSeed}:\n${violations.join('\n')}`);
-    }
-  } finally {
-    Math.random = random;
-  }
+export function runClusterModel(seed: number, runs: number): Promise<void> {
+  return runSimulations((each) => new ClusterSimulation(each), seed, runs);
 }
