@@ -10,7 +10,7 @@ import { ScriptedDartClient } from '../helpers/scripted-dart-client';
 import type { DartClientOwner } from '../helpers/scripted-dart-client';
 import { SimulatedNetwork } from '../helpers/simulated-network';
 import { VirtualClock } from '../helpers/virtual-clock';
-import { runSimulations } from './simulations';
+import { closeNodes, runSimulations } from './simulations';
 import type { Simulation } from './simulations';
 
 const RECONNECT_TIMEOUT = 30_000;
@@ -354,12 +354,7 @@ class ClusterDartSimulation implements Simulation {
     await this.clock.advance(RECONNECT_TIMEOUT + 40_000);
     const left = [...this.store.sessions.keys()];
     if (left.length > 0) this.violations.push(`sessions that stay in the engine: ${left.join()}`);
-    for (const { sse, engine } of this.nodes) {
-      void sse.close();
-      await this.clock.advance(10);
-      engine.kill();
-    }
-    await this.clock.advance(30_000);
+    await closeNodes(this.clock, this.nodes);
   }
 }
 

@@ -9,7 +9,7 @@ import { createRandom } from '../helpers/random';
 import type { Random } from '../helpers/random';
 import { SimulatedNetwork } from '../helpers/simulated-network';
 import { VirtualClock } from '../helpers/virtual-clock';
-import { runSimulations } from './simulations';
+import { closeNodes, runSimulations } from './simulations';
 import type { Simulation } from './simulations';
 
 /** Short timeouts, so that a run of a few dozen steps reaches all of them. */
@@ -305,12 +305,7 @@ class ClusterSimulation implements Simulation {
     } else {
       await this.#closeRoom();
     }
-    for (const { sse, engine } of this.nodes) {
-      void sse.close();
-      await this.clock.advance(10);
-      engine.kill();
-    }
-    await this.clock.advance(30_000);
+    await closeNodes(this.clock, this.nodes);
   }
 }
 

@@ -36,6 +36,19 @@ export async function runSimulations(
   }
 }
 
+/** Shuts the nodes of a simulation down, one after the other. */
+export async function closeNodes(
+  clock: VirtualClock,
+  nodes: Iterable<{ sse: { close(): unknown }; engine: { kill(): void } }>,
+): Promise<void> {
+  for (const { sse, engine } of nodes) {
+    void sse.close();
+    await clock.advance(10);
+    engine.kill();
+  }
+  await clock.advance(30_000);
+}
+
 async function run(simulation: Simulation): Promise<Simulation> {
   try {
     await simulation.clock.advance(simulation.delay);

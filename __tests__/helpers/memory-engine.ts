@@ -18,6 +18,7 @@ import type {
   TakenBatch,
   TakenMessage,
 } from '../../lib/server/cluster-engine';
+import { createStoredSession } from '../../lib/server/stored-session';
 import type { EngineSource } from './faulty-nodes';
 
 /** Maximum number of messages that are recorded for an application that does not read them. */
@@ -123,28 +124,14 @@ export class MemoryEngine implements ClusterEngine {
     });
   }
 
-  open(id: string, { position, firstNumber, ...identity }: NewSession): Promise<boolean> {
+  open(id: string, session: NewSession): Promise<boolean> {
     return this.#call(({ sessions }) => {
       const existing = sessions.get(id);
-      if (existing) return existing.tokenHash === identity.tokenHash;
+      if (existing) return existing.tokenHash === session.tokenHash;
+      const stored = createStoredSession(session, 1);
       sessions.set(id, {
-        ...identity,
+        ...stored,
         owner: this.#nodeId,
-        epoch: 1,
-        sequence: 0,
-        checkpoint: { acknowledged: 0, position, rooms: [], logStart: 0 },
-        log: [],
-        received: 0,
-        handled: 0,
-        unhandled: [],
-        state: '',
-        close: undefined,
-        closedByClient: undefined,
-        numbering:
-          identity.dialect === 'dart'
-            ? { first: 0, next: firstNumber === 0 ? 0 : undefined, waiting: {} }
-            : undefined,
-        lastNumbers: undefined,
         acknowledgedElsewhere: 0,
         uncommittedBytes: 0,
       });

@@ -16,8 +16,10 @@ const POST_TIMEOUT_HEARTBEATS = 1.5;
  */
 const KEEPALIVE_LIMIT = 60_000;
 
-/** Factor by which the limit for batches grows with each success, and how many bytes it grows at least. */
+/** Factor by which the limit for batches grows with each success. */
 const BATCH_GROWTH = 1.1;
+
+/** Bytes by which the limit grows in addition, so that it recovers quickly if it has become small. */
 const MIN_BATCH_GROWTH = 1_000;
 
 /** Why a POST has brought no progress. */

@@ -220,18 +220,13 @@ export class ClusterNode implements EngineListener, JournalNode {
     return this.#state?.generation === generation ? undefined : 'restored';
   }
 
-  async read(
-    id: string,
-    epoch: number,
-    first: number,
-    maxWaiting: number,
-  ): Promise<RecordedMessages | undefined> {
+  async read(...call: Parameters<ClusterEngine['read']>): Promise<RecordedMessages | undefined> {
     const generation = this.#state?.generation;
-    const recorded = await this.engine.read(id, epoch, first, maxWaiting);
+    const recorded = await this.engine.read(...call);
     if (recorded) return recorded;
     await this.#check();
     if (this.#state?.generation === generation) return undefined;
-    return this.engine.read(id, epoch, first, maxWaiting);
+    return this.engine.read(...call);
   }
 
   startNumbering(id: string, epoch: number): Promise<void> {

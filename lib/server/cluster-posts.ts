@@ -12,6 +12,9 @@ import { wait } from './wait';
 /** Delay in milliseconds before a message of the Dart dialect is given to the engine again. */
 const RETRY_DELAY = 100;
 
+/** The result for a session that exists. */
+type KnownResult = Exclude<TakeResult, { outcome: 'unknown-session' }>;
+
 /** A POST of the Dart dialect. */
 export interface DartPost {
   id: string;
@@ -55,10 +58,8 @@ export class ClusterPosts {
       acknowledged: ack,
       close,
     };
-    const result = await askEngine(() => this.#engine.take(id, batch));
-    if (result.outcome === 'unknown-session') {
-      return askEngine(() => this.#lookup.rejectDuringRecovery());
-    }
+    const result = await this.#record(() => this.#engine.take(id, batch));
+    if (!result) return undefined;
     // The owner finds out whether messages are lost.
     if (result.outcome === 'out-of-window') await this.#notifyOwner(id, first);
     return toResponse(result, first, close !== undefined);
@@ -86,8 +87,7 @@ export class ClusterPosts {
    * @throws SseRequestError if the message is not recorded.
    */
   async takeMessage(post: DartPost, isWanted: () => boolean): Promise<PostResponse | undefined> {
-    const { reorderTimeout } = this.#options;
-    const end = performance.now() + reorderTimeout;
+    const end = performance.now() + this.#options.reorderTimeout;
     for (;;) {
       try {
         return await this.#takeMessage(post);
@@ -103,18 +103,23 @@ export class ClusterPosts {
   async #takeMessage({ id, ...message }: DartPost): Promise<PostResponse | undefined> {
     const { reorderWindow, maxBufferedAmount } = this.#options;
     const taken = { ...message, reorderWindow, maxBytes: maxBufferedAmount };
-    const result = await askEngine(() => this.#engine.takeMessage(id, taken));
-    if (result.outcome !== 'unknown-session') return toResponse(result, message.number ?? 0, false);
+    const result = await this.#record(() => this.#engine.takeMessage(id, taken));
+    return result && toResponse(result, message.number ?? 0, false);
+  }
+
+  /**
+   * @returns undefined if there is no such session, or if it does not belong to the client.
+   * @throws SseRequestError if the engine does not answer, or may have lost the session.
+   */
+  async #record(take: () => Promise<TakeResult>): Promise<KnownResult | undefined> {
+    const result = await askEngine(take);
+    if (result.outcome !== 'unknown-session') return result;
     return askEngine(() => this.#lookup.rejectDuringRecovery());
   }
 }
 
 /** @throws SseRequestError if the messages were not recorded. */
-function toResponse(
-  result: Exclude<TakeResult, { outcome: 'unknown-session' }>,
-  first: number,
-  isClosing: boolean,
-): PostResponse {
+function toResponse(result: KnownResult, first: number, isClosing: boolean): PostResponse {
   switch (result.outcome) {
     case 'taken':
       return { received: result.received, ...(isClosing && { closed: true }) };

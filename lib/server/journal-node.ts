@@ -1,13 +1,8 @@
-import type {
-  CommitResult,
-  RecordedMessages,
-  SessionChanges,
-  StoredSession,
-} from './cluster-engine';
+import type { ClusterEngine, CommitResult, SessionChanges, StoredSession } from './cluster-engine';
 import type { SessionLog } from './session-log';
 
 /** What a journal needs of its node. */
-export interface JournalNode {
+export interface JournalNode extends Pick<ClusterEngine, 'read' | 'startNumbering'> {
   /** Position of the last broadcast that this node has processed. */
   readonly position: number;
   /** For each node, the number of its last broadcast that was processed here. A copy. */
@@ -27,19 +22,6 @@ export interface JournalNode {
     epoch: number,
     changes: SessionChanges,
   ): Promise<CommitResult | 'restored' | undefined>;
-  /**
-   * Reads the messages that other nodes have recorded. Returns undefined if this node is not the owner any more.
-   *
-   * @param maxWaiting see `ClusterEngine.read`.
-   */
-  read(
-    id: string,
-    epoch: number,
-    first: number,
-    maxWaiting: number,
-  ): Promise<RecordedMessages | undefined>;
-  /** Dart dialect: makes the lowest number that waits the first one. */
-  startNumbering(id: string, epoch: number): Promise<void>;
 }
 
 /** The state of a session when a node becomes its owner. */

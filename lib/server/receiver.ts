@@ -52,7 +52,7 @@ export class Receiver implements OrderedReceiver, FlowControl {
   #isPaused = false;
   /** Ends the wait of the one POST that waits for capacity: with false after the timeout. */
   #continueBlockedPost: ((mayContinue: boolean) => void) | undefined;
-  /** Dart dialect. */
+  /** Dart dialect: limits how long a message may be missing. Created with the first message. */
   #gapTimer: GapTimer | undefined;
   #isClosed = false;
 

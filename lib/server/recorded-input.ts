@@ -33,7 +33,8 @@ export class RecordedInput implements GapTimerOwner {
   readonly #journal: Journal;
   readonly #sender: Sender;
   readonly #receiver: Receiver;
-  readonly #gapTimer = new GapTimer(this);
+  /** Dart dialect. */
+  readonly #gapTimer: GapTimer | undefined;
   /** Dart dialect: the last numbering that was read with all messages that waited. */
   #complete: Numbering | undefined;
   /** Dart dialect: the last numbering that was read. */
@@ -53,6 +54,7 @@ export class RecordedInput implements GapTimerOwner {
     this.#journal = journal;
     this.#sender = sender;
     this.#receiver = receiver;
+    this.#gapTimer = numbering && new GapTimer(this);
     this.#complete = numbering;
     const waitingCount = Object.keys(numbering?.waiting ?? {}).length;
     this.#numbering = numbering && { ...numbering, waitingCount };
@@ -102,7 +104,7 @@ export class RecordedInput implements GapTimerOwner {
 
   /** The session is closed: no message is missing any more. */
   close(): void {
-    this.#gapTimer.stop();
+    this.#gapTimer?.stop();
   }
 
   /** Reads what was recorded, until the engine answers. One call at a time: several notifications need only one more. */
@@ -138,9 +140,9 @@ export class RecordedInput implements GapTimerOwner {
   }
 
   #watchGap(): void {
-    if (this.#session.lifecycle.isClosed || !this.#numbering) return this.#gapTimer.stop();
+    if (this.#session.lifecycle.isClosed || !this.#numbering) return this.close();
     const { next, waitingCount } = this.#numbering;
-    this.#gapTimer.watch(next, waitingCount);
+    this.#gapTimer?.watch(next, waitingCount);
   }
 
   onFirstNumberDue(): void {

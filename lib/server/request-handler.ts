@@ -313,18 +313,18 @@ export class RequestHandler {
     }
   }
 
-  async #skip({ id, number, principal, own }: PostRequest): Promise<void> {
+  /** Dart dialect: consumes the number of a message that was rejected. */
+  async #skip({ id, number, principal }: PostRequest): Promise<void> {
     if (number === undefined) return;
     const { cluster } = this.#registry;
-    // If the engine does not answer, the session is closed because the message is missing.
-    const skipping = cluster?.posts.takeMessage(
-      { id, number, principal, message: '' },
-      () => false,
-    );
-    await skipping?.catch(() => {});
-    const session = cluster ? undefined : this.#registry.find(id);
-    if (session?.dialect === own?.dialect && session?.principal === principal)
-      session?.skip(number);
+    if (cluster) {
+      const skipped = { id, number, principal, message: '' };
+      // If the engine does not answer, the session is closed because the message is missing.
+      await cluster.posts.takeMessage(skipped, () => false).catch(() => {});
+      return;
+    }
+    const session = this.#registry.find(id);
+    if (session?.dialect === dartDialect && session.principal === principal) session.skip(number);
   }
 
   #reject(error: SseRequestError, request: IncomingMessage, response: ServerResponse): void {

@@ -5,7 +5,7 @@ import { dialects } from './dialect';
 import type { JournalStart } from './journal-node';
 import type { LocalSessions } from './local-sessions';
 import { createPlaceholderRequest } from './node-http';
-import { engineUnavailable, ownerUncertain } from './request-error';
+import { ownerUncertain } from './request-error';
 import type { Session } from './session';
 import { SessionLog } from './session-log';
 import { askEngine } from './session-lookup';
@@ -68,10 +68,10 @@ export class SessionClaims {
    */
   open(init: Omit<SessionInit, 'cluster'>, replaced?: Session): Promise<Session | undefined> {
     const { id } = init;
-    // A session is replaced in a claim, which is in turn.
+    // One that replaces another may be opened within a claim, for whose end it would wait.
     const opening = replaced
       ? this.#open(init, replaced)
-      : this.#inTurn(id, () => this.#open(init, replaced));
+      : this.#inTurn(id, () => this.#open(init, undefined));
     opening.catch(() => this.#adoptLater(id));
     return opening;
   }
@@ -80,14 +80,14 @@ export class SessionClaims {
     init: Omit<SessionInit, 'cluster'>,
     replaced: Session | undefined,
   ): Promise<Session | undefined> {
-    const { id, firstNumber } = init;
+    const { id, dialect, token, principal, subprotocol = '', firstNumber } = init;
     await this.#lookup.whenReady();
     const { position } = this.#node;
     const stopObserving = this.#node.observeBroadcasts();
-    const session = createStoredSession(init, position, (replaced?.journal?.epoch ?? 0) + 1);
+    const identity = { dialect: dialect.name, tokenHash: token.hash, principal };
+    const opened = { ...identity, subprotocol, position, firstNumber };
+    const session = createStoredSession(opened, (replaced?.journal?.epoch ?? 0) + 1);
     const opening = askEngine(async () => {
-      const { dialect, tokenHash, principal, subprotocol } = session;
-      const opened = { dialect, tokenHash, principal, subprotocol, position, firstNumber };
       if (!replaced) return this.#engine.open(id, opened);
       replaced.journal?.stop();
       await this.#engine.restore(id, session);
@@ -151,7 +151,7 @@ export class SessionClaims {
       if (local && owner === this.#node.id && local.journal?.epoch === epoch) return local;
       local?.onMoved();
       if (!isWanted()) return undefined;
-      if (this.#isStopped) throw engineUnavailable();
+      if (this.#isStopped) throw ownerUncertain();
       const release = await this.#waitForRelease(owner, id, false);
       // From here on no other node is responsible for the session.
       const session = await this.#takeOver(id, found, token, request, release !== 'released');

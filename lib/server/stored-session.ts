@@ -1,22 +1,13 @@
-import type { StoredSession } from './cluster-engine';
-import type { SessionInit } from './session-owner';
+import type { NewSession, StoredSession } from './cluster-engine';
 
-/**
- * Returns a session that has just been opened, as an engine stores it.
- *
- * @param position see `NewSession`.
- */
+/** Returns a session that has just been opened, as an engine stores it. */
 export function createStoredSession(
-  { dialect, token, principal, subprotocol = '', firstNumber }: Omit<SessionInit, 'cluster'>,
-  position: number,
+  { position, firstNumber, ...session }: NewSession,
   epoch: number,
 ): StoredSession {
   const next = firstNumber === 'unknown' ? undefined : firstNumber;
   return {
-    dialect: dialect.name,
-    tokenHash: token.hash,
-    principal,
-    subprotocol,
+    ...session,
     epoch,
     sequence: 0,
     checkpoint: { acknowledged: 0, position, rooms: [], logStart: 0 },
@@ -28,6 +19,6 @@ export function createStoredSession(
     close: undefined,
     closedByClient: undefined,
     lastNumbers: undefined,
-    numbering: dialect.name === 'dart' ? { first: 0, next, waiting: {} } : undefined,
+    numbering: session.dialect === 'dart' ? { first: 0, next, waiting: {} } : undefined,
   };
 }
