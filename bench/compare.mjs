@@ -14,7 +14,8 @@ export function findBuild(folder, fail) {
 /**
  * Returns the scenario with its sse-duplex peers only, each of them twice: with the build of this
  * checkout, and with the baseline. The two are measured one directly after the other, and the one that
- * comes first alternates from round to round.
+ * comes first alternates from round to round. Each round starts new servers, because the code that V8
+ * compiles differs between two processes by more than the builds do, and stays the same in a process.
  */
 export function compareBuilds(scenario, baseline) {
   const pairs = Object.entries(scenario.peers)
@@ -31,7 +32,7 @@ export function compareBuilds(scenario, baseline) {
       const names = [name, baselineName(name)];
       return round % 2 === 0 ? names : names.reverse();
     });
-  return { ...scenario, peers, order };
+  return { ...scenario, peers, order, fresh: true, warmsUp: !scenario.fresh };
 }
 
 /** The name under which a peer's baseline is measured. */
