@@ -32,7 +32,7 @@ export function compareBuilds(scenario, baseline) {
       const names = [name, baselineName(name)];
       return round % 2 === 0 ? names : names.reverse();
     });
-  return { ...scenario, peers, order, fresh: true, warmsUp: !scenario.fresh };
+  return { ...scenario, peers, order, fresh: true, warmUpRounds: scenario.fresh ? 0 : 3 };
 }
 
 /** The name under which a peer's baseline is measured. */

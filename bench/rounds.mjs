@@ -48,14 +48,14 @@ async function measureWarm(scenario, rounds, size, attempt) {
   for (const testbed of Object.values(testbeds)) await testbed.close();
 }
 
-/** Starts a new server for each peer in each round. With `warmsUp`, it runs a first round that is not counted. */
+/** Starts a new server for each peer in each round, which begins with `warmUpRounds` rounds that are not counted. */
 async function measureFresh(scenario, rounds, size, attempt) {
   for (let round = 0; round < rounds; round++) {
     for (const name of scenario.order(round)) {
       const testbed = await openTestbed(scenario.peers[name]);
       await attempt(name, async () => {
         await scenario.prepare(testbed, size);
-        if (scenario.warmsUp) await scenario.round(testbed, size);
+        for (let i = 0; i < (scenario.warmUpRounds ?? 0); i++) await scenario.round(testbed, size);
         return [await scenario.round(testbed, size)];
       });
       await testbed.close();

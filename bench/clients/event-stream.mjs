@@ -36,7 +36,7 @@ const envelope = ({ key, sent, received }, rest) =>
 
 export const duplex = {
   type: 'text/plain;charset=UTF-8',
-  path: ({ id }) => `/sse?sseClientId=${id}&sseProtocol=2`,
+  path: ({ id }) => `/sse?sseClientId=${id}&sseProtocol=2&sseBinary=1`,
   ready: /"token":"([\w-]+)".*\n/,
   post: (client, ...messages) => [`/sse?sseClientId=${client.id}`, envelope(client, { messages })],
   resumption: ({ key }) => ({ 'Last-Event-ID': `${key}.0` }),

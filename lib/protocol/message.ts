@@ -38,10 +38,10 @@ export function bytesOf(value: unknown): Uint8Array | undefined {
 
 /** Whether a value is a Blob or a File, whose bytes can only be read asynchronously. */
 export function isBlob(value: unknown): boolean {
-  return isOfClass(value, 'Blob', 'File');
+  return isOfClass(value, 'Blob') || isOfClass(value, 'File');
 }
 
 /** Whether a value is an instance of a class of the platform, even if it was created in another window. */
-function isOfClass(value: unknown, ...names: string[]): boolean {
-  return names.some((name) => Object.prototype.toString.call(value) === `[object ${name}]`);
+function isOfClass(value: unknown, name: string): boolean {
+  return typeof value === 'object' && Object.prototype.toString.call(value) === `[object ${name}]`;
 }

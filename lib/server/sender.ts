@@ -120,7 +120,7 @@ export class Sender {
    * @throws TypeError if the message is not JSON and the client uses the Dart dialect.
    */
   checkAccepted(message: EncodedMessage): boolean {
-    if (this.#accepts(isJson(message))) return true;
+    if (this.#acceptsBinary !== false || isJson(message)) return true;
     if (!this.#session.dialect.acknowledges) {
       throw new TypeError('cannot send: a client of the Dart dialect accepts only JSON');
     }
@@ -128,8 +128,8 @@ export class Sender {
     return false;
   }
 
-  #accepts(isJsonMessage: boolean): boolean {
-    return isJsonMessage || this.#acceptsBinary !== false;
+  #accepts(message: PreparedMessage): boolean {
+    return this.#acceptsBinary !== false || message.isJson;
   }
 
   #failBinary(): void {
@@ -148,14 +148,14 @@ export class Sender {
 
   /** Queues a message that is sent to other sessions as well. Returns false if {@link failBroadcast} must be called. */
   sendPrepared(message: PreparedMessage): boolean {
-    if (!this.#accepts(message.isJson)) return false;
+    if (!this.#accepts(message)) return false;
     this.#buffer.pushPrepared(message);
     this.scheduleFlush();
     return !this.#isOverflowing;
   }
 
   failBroadcast(message: PreparedMessage): void {
-    if (this.#accepts(message.isJson)) this.failIfOverflowing();
+    if (this.#accepts(message)) this.failIfOverflowing();
     else this.#failBinary();
   }
 
