@@ -12,6 +12,7 @@ beforeAll(async () => {
 afterAll(() => redis.stop());
 
 const NEW = { position: 0, firstNumber: 0, subprotocol: '' } as const;
+const LIMITS = { maxUnhandled: 1_024, maxBytes: 1_000 };
 const LISTENER = { onBroadcast() {}, onNotification() {} };
 
 async function connectAdmin() {
@@ -213,7 +214,7 @@ describe('The engine on Redis', () => {
     await engine.open('a', { dialect: 'duplex', tokenHash, ...NEW, principal: undefined });
     const identity = { dialect: 'duplex', tokenHash, principal: undefined } as const;
     const messages = ['1', '2'];
-    const batch = { ...identity, first: 0, messages, acknowledged: 3, close: undefined };
+    const batch = { ...identity, ...LIMITS, first: 0, messages, acknowledged: 3, close: undefined };
     expect(await engine.take('a', batch)).toEqual({ outcome: 'taken', received: 2 });
     expect(await engine.take('a', { ...batch, messages: ['1', '2', '3'] })).toEqual({
       outcome: 'taken',
@@ -241,6 +242,66 @@ describe('The engine on Redis', () => {
     expect(await engine.notify('n1', { type: 'released', id: 'a' })).toBe(true);
     await engine.release('a', 1, undefined);
     expect(await engine.find('a')).toMatchObject({ owner: '', epoch: 1 });
+    await engine.stop();
+  });
+
+  it('limits the number and the bytes of the messages that are not handled', async () => {
+    const admin = await connectAdmin();
+    await admin.flushAll();
+    const engine = await startEngine();
+    const identity = { dialect: 'duplex', tokenHash: 'HASH', principal: undefined } as const;
+    await engine.open('a', { ...identity, ...NEW });
+    const take = (first: number, messages: string[], limits = {}) =>
+      engine.take('a', {
+        ...identity,
+        ...LIMITS,
+        ...limits,
+        first,
+        messages,
+        acknowledged: 0,
+        close: undefined,
+      });
+    const commit = (sequence: number, received: number, handled: number, messages: string[] = []) =>
+      engine.commit('a', 1, {
+        sequence,
+        received,
+        handled,
+        firstMessage: received - messages.length,
+        messages,
+        firstEntry: 0,
+        log: [],
+        checkpoint: { acknowledged: 0, position: 0, rooms: [], logStart: 0 },
+      });
+    const bytes = () => admin.hGet('sse-duplex:1:{a}', 'v');
+
+    const limits = { maxBytes: 6 };
+    const first = await take(0, ['üü', 'b'], { maxBytes: Infinity });
+    expect(first).toEqual({ outcome: 'taken', received: 2 });
+    expect(await bytes()).toBe('5');
+    expect(await take(2, ['cc'], limits)).toEqual({ outcome: 'taken', received: 3 });
+    expect(await take(3, ['d'], limits)).toEqual({ outcome: 'full' });
+    expect(await take(3, [], limits)).toEqual({ outcome: 'taken', received: 3 });
+    await commit(1, 2, 1); // the owner does not know the third message yet
+    expect(await bytes()).toBe('3');
+    expect(await take(3, ['d'], { maxUnhandled: 2 })).toEqual({ outcome: 'full' });
+    expect(await take(3, ['d'], limits)).toEqual({ outcome: 'taken', received: 4 });
+    await commit(2, 6, 4, ['eee', 'f']);
+    expect(await bytes()).toBe('4');
+    const stored = await engine.claim('a', { ...identity, owner: 'n1', epoch: 1 });
+    await admin.flushAll();
+    await engine.restore('a', stored!);
+    expect(await bytes()).toBe('4');
+    await engine.commit('a', 2, {
+      sequence: 3,
+      received: 6,
+      handled: 6,
+      firstMessage: 6,
+      messages: [],
+      firstEntry: 0,
+      log: [],
+      checkpoint: stored!.checkpoint,
+    });
+    expect(await bytes()).toBeNull();
     await engine.stop();
   });
 

@@ -381,6 +381,33 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       ]);
     });
 
+    it('deliver as redelivered what a node delivered that was shut down before the engine recorded it', async () => {
+      const log: unknown[] = [];
+      const nodes = await startNodes(
+        2,
+        (connection, node) =>
+          connection.on('message', (message, { redelivered }) => {
+            log.push([nodes.indexOf(node), message, redelivered]);
+          }),
+        { reconnectJitter: 1 },
+      );
+      const { token } = await openDuplex(nodes[0]!.url, 'x');
+      const body = JSON.stringify({ token, id: 0, ack: 0, messages: ['a'] });
+      nodes[0]!.engine.fault = (method) => (/^(commit|take)$/.test(method) ? 'lose' : 'none');
+      const rejected = post(addressOf(nodes[0]!.url, 'x'), body);
+      await waitFor(() => log.length === 1);
+      await nodes[0]!.sse.close();
+      expect((await rejected).status).toBe(503);
+      await openStream(`${addressOf(nodes[1]!.url, 'x')}&sseProtocol=2`, {
+        'Last-Event-ID': `${token}.0`,
+      });
+      await post(addressOf(nodes[1]!.url, 'x'), body);
+      expect(log).toEqual([
+        [0, 'a', false],
+        [1, 'a', true],
+      ]);
+    });
+
     it('deliver at the next node, as redelivered, what was recorded and not handled', async () => {
       const log: unknown[] = [];
       const nodes = await startNodes(2, (connection, node) => {
@@ -635,6 +662,36 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       await waitFor(() => log.length === 1_024);
       await sleep(50);
       expect((await send(1_024, [2])).json).toEqual({ received: 1_025 });
+    });
+
+    it.each([
+      ['1,024 messages', new Array(1_024).fill(1), {}],
+      ['1,000 bytes', ['x'.repeat(1_000)], { maxBufferedAmount: 1_000 }],
+    ])('delay POSTs while %s are not handled', async (_, messages, options) => {
+      const log: unknown[] = [];
+      let handle = () => {};
+      const isHandled = new Promise<void>((resolve) => (handle = resolve));
+      const listener = (message: unknown) => {
+        log.push(message);
+        return isHandled;
+      };
+      const accept = (connection: NodeConnection) =>
+        connection.on('message', listener as (message: unknown) => void);
+      const nodes = await startNodes(2, accept, options);
+      const { token } = await openDuplex(nodes[0]!.url, 'a');
+      const send = (node: number, id: number, batch: unknown[]) => {
+        const body = JSON.stringify({ token, id, ack: 0, messages: batch });
+        return post(addressOf(nodes[node]!.url, 'a'), body);
+      };
+      const count = messages.length;
+      expect((await send(0, 0, messages)).json).toEqual({ received: count });
+      const delayed = send(0, count, ['at the owner']);
+      expect((await send(1, count, ['elsewhere'])).status).toBe(503);
+      expect(log).toEqual(messages);
+      handle();
+      expect((await delayed).json).toEqual({ received: count + 1 });
+      expect((await send(1, count + 1, ['elsewhere'])).json).toEqual({ received: count + 2 });
+      await waitFor(() => log.length === count + 2);
     });
 
     it('close a session with 1011 if acknowledged messages are missing', async () => {

@@ -17,20 +17,16 @@ import type {
   TakeResult,
   TakenBatch,
   TakenMessage,
+  UnhandledLimits,
 } from '../../lib/server/cluster-engine';
 import { createStoredSession } from '../../lib/server/stored-session';
 import type { EngineSource } from './faulty-nodes';
-
-/** Maximum number of messages that are recorded for an application that does not read them. */
-const MAX_UNHANDLED = 1_024;
 
 interface Entry extends StoredSession {
   owner: string;
   /** The node that has released it without a successor. */
   releasedBy?: string;
   acknowledgedElsewhere: number;
-  /** Dart dialect: bytes that were recorded since the owner's last commit. */
-  uncommittedBytes: number;
 }
 
 /** The database that {@link MemoryEngine}s share. */
@@ -129,12 +125,7 @@ export class MemoryEngine implements ClusterEngine {
       const existing = sessions.get(id);
       if (existing) return existing.tokenHash === session.tokenHash;
       const stored = createStoredSession(session, 1);
-      sessions.set(id, {
-        ...stored,
-        owner: this.#nodeId,
-        acknowledgedElsewhere: 0,
-        uncommittedBytes: 0,
-      });
+      sessions.set(id, { ...stored, owner: this.#nodeId, acknowledgedElsewhere: 0 });
       return true;
     });
   }
@@ -161,7 +152,6 @@ export class MemoryEngine implements ClusterEngine {
         ...structuredClone(session),
         owner: this.#nodeId,
         acknowledgedElsewhere: 0,
-        uncommittedBytes: 0,
       });
     });
   }
@@ -179,7 +169,6 @@ export class MemoryEngine implements ClusterEngine {
       const end = entry.checkpoint.logStart + entry.log.length;
       if (end < changes.firstEntry) return { received: -1 };
       entry.sequence = changes.sequence;
-      entry.uncommittedBytes = 0;
       entry.log.push(...changes.log.slice(end - changes.firstEntry));
       entry.log.splice(0, changes.checkpoint.logStart - entry.checkpoint.logStart);
       entry.checkpoint = structuredClone(changes.checkpoint);
@@ -206,8 +195,7 @@ export class MemoryEngine implements ClusterEngine {
       if (close?.isClosed) return { outcome: 'closed', received, close };
       if (batch.first > received) return { outcome: 'out-of-window', received };
       const messages = batch.messages.slice(received - batch.first);
-      if (messages.length > 0 && entry.unhandled.length >= MAX_UNHANDLED)
-        return { outcome: 'full' };
+      if (messages.length > 0 && isFull(entry, batch)) return { outcome: 'full' };
       entry.unhandled.push(...messages);
       entry.received += messages.length;
       entry.closedByClient = batch.close ?? entry.closedByClient;
@@ -240,15 +228,15 @@ export class MemoryEngine implements ClusterEngine {
       const { next } = numbering;
       const received = () => numbering.next ?? 0;
       if (close?.isClosed) return { outcome: 'closed', received: received(), close };
-      const isFull = message !== '' && entry.uncommittedBytes >= taken.maxBytes;
+      const isRejected = message !== '' && isFull(entry, taken);
       if (number === undefined) {
-        if (isFull) return { outcome: 'full' };
+        if (isRejected) return { outcome: 'full' };
         append(entry, message);
       } else if (number < numbering.first) {
         return { outcome: 'out-of-window', received: received() };
       } else if ((next !== undefined && number < next) || number in waiting) {
         return { outcome: 'taken', received: received() };
-      } else if (isFull) {
+      } else if (isRejected) {
         return { outcome: 'full' };
       } else {
         const distance =
@@ -377,7 +365,10 @@ function recordWaiting(entry: Entry): void {
 function append(entry: Entry, message: string): void {
   entry.unhandled.push(message);
   entry.received++;
-  entry.uncommittedBytes += Buffer.byteLength(message);
+}
+
+function isFull({ unhandled }: Entry, { maxUnhandled, maxBytes }: UnhandledLimits): boolean {
+  return unhandled.length >= maxUnhandled || Buffer.byteLength(unhandled.join('')) >= maxBytes;
 }
 
 function toReadNumbering({ first, next, waiting }: Numbering, maxWaiting: number): ReadNumbering {

@@ -44,6 +44,7 @@ export function formatSession(session: StoredSession, owner: string): string[] {
     s: session.subprotocol || undefined,
     c: session.close && JSON.stringify(session.close),
     y: session.lastNumbers && JSON.stringify(session.lastNumbers),
+    v: Buffer.byteLength(session.unhandled.join('')) || undefined,
     n: numbering && formatNumber(numbering.next),
     f: numbering?.first,
     z: numbering && Buffer.byteLength(Object.values(numbering.waiting).join('')),

@@ -36,10 +36,6 @@ import * as scripts from './scripts';
 
 /** Part of the names of all keys: the version of their format. */
 const FORMAT = '1';
-/** Number of unhandled messages of a session at which {@link RedisEngine.take} records no more. */
-const MAX_UNHANDLED = 1_024;
-/** The same for clients of the Dart dialect, which do not send a rejected message again. */
-const MAX_UNHANDLED_IN_DART = 65_536;
 
 /** The engine on Redis or Valkey. scripts.ts describes what it stores. */
 export class RedisEngine implements ClusterEngine {
@@ -207,7 +203,8 @@ export class RedisEngine implements ClusterEngine {
       first,
       acknowledged,
       close ? JSON.stringify(close) : '',
-      MAX_UNHANDLED,
+      batch.maxUnhandled,
+      batch.maxBytes,
       this.#channelOf(''),
       JSON.stringify(notification),
       ...messages,
@@ -216,7 +213,7 @@ export class RedisEngine implements ClusterEngine {
   }
 
   async takeMessage(id: string, taken: TakenMessage): Promise<TakeResult> {
-    const { principal, number, message, reorderWindow, maxBytes } = taken;
+    const { principal, number, message, reorderWindow, maxUnhandled, maxBytes } = taken;
     const [session, , unhandled, , waiting] = this.#keysOf(id);
     const notification: Notification = { type: 'recorded', id };
     const reply = await this.#run(
@@ -226,8 +223,8 @@ export class RedisEngine implements ClusterEngine {
       number ?? '',
       message,
       reorderWindow,
+      maxUnhandled,
       maxBytes,
-      MAX_UNHANDLED_IN_DART,
       this.#channelOf(''),
       JSON.stringify(notification),
     );

@@ -5,9 +5,9 @@
  * The fields of a session's hash have short names, because Redis keeps them for each session. See `StoredSession`:
  * `t` tokenHash, `d` dialect unless it is duplex, `p` principal, `o` owner, `e` epoch, `q` sequence, `r` received,
  * `h` handled, `a` checkpoint.acknowledged, `b` checkpoint.position, `g` checkpoint.rooms, `i` checkpoint.logStart,
- * `s` subprotocol, `k` acknowledged in a POST at another node, `c` close, `x` closedByClient, `y` lastNumbers.
- * Dart dialect: `n` number of the next message ('?' if the first is unknown), `f` the first number, `z` bytes that wait,
- * `v` bytes that were recorded since the owner's last commit.
+ * `s` subprotocol, `k` acknowledged in a POST at another node, `c` close, `x` closedByClient, `y` lastNumbers,
+ * `v` bytes of the unhandled messages.
+ * Dart dialect: `n` number of the next message ('?' if the first is unknown), `f` the first number, `z` bytes that wait.
  */
 
 /** KEYS: session. ARGV: token hash, dialect, position, node, first number or '?', subprotocol or '', principal or ''. */
@@ -51,16 +51,27 @@ local known = start + redis.call('LLEN', KEYS[2]) - ARGV[14]
 if known < 0 then return -1 end
 for index = firstEntry + known, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[index]) end
 if tonumber(ARGV[9]) > start then redis.call('LTRIM', KEYS[2], ARGV[9] - start, -1) end
+local bytes = tonumber(found[7] or '0')
+if handled >= oldReceived then
+  bytes = 0
+elseif handled > oldHandled then
+  local removed = redis.call('LRANGE', KEYS[3], 0, handled - oldHandled - 1)
+  for _, message in ipairs(removed) do bytes = bytes - #message end
+end
 if handled > oldHandled and oldReceived > oldHandled then
   redis.call('LTRIM', KEYS[3], handled - oldHandled, -1)
 end
 known = math.max(oldReceived, handled) - ARGV[12]
 if known < 0 then return -1 end
-for index = firstMessage + known, firstEntry - 1 do redis.call('RPUSH', KEYS[3], ARGV[index]) end
+for index = firstMessage + known, firstEntry - 1 do
+  redis.call('RPUSH', KEYS[3], ARGV[index])
+  bytes = bytes + #ARGV[index]
+end
 if oldReceived > received then received = oldReceived end
 redis.call('HSET', KEYS[1], 'q', ARGV[3], 'r', string.format('%.0f', received), 'h', ARGV[5],
   'a', ARGV[6], 'b', ARGV[7], 'g', ARGV[8], 'i', ARGV[9])
-if found[7] then redis.call('HDEL', KEYS[1], 'v') end
+if bytes > 0 then redis.call('HSET', KEYS[1], 'v', string.format('%.0f', bytes))
+elseif found[7] then redis.call('HDEL', KEYS[1], 'v') end
 if ARGV[10] ~= '' then redis.call('HSET', KEYS[1], 'c', ARGV[10]) end
 if ARGV[11] == '' then redis.call('DEL', KEYS[4])
 elseif ARGV[11] ~= '-' then redis.call('SET', KEYS[4], ARGV[11]) end
@@ -68,10 +79,10 @@ return received`;
 
 /**
  * KEYS: session, unhandled. ARGV: token hash, dialect, principal or '', number of the first message, acknowledged,
- * close or '', largest number of unhandled messages, channel without the node, notification, messages.
+ * close or '', most unhandled messages and their most bytes, channel without the node, notification, messages.
  */
 export const TAKE = `
-local found = redis.call('HMGET', KEYS[1], 't', 'r', 'c', 'o', 'k', 'd', 'p')
+local found = redis.call('HMGET', KEYS[1], 't', 'r', 'c', 'o', 'k', 'd', 'p', 'v')
 local isOwn = found[1] == ARGV[1] and (found[6] or 'duplex') == ARGV[2] and (found[7] or '') == ARGV[3]
 if not isOwn then return {'unknown-session'} end
 local received = tonumber(found[2] or '0')
@@ -79,17 +90,21 @@ local text = string.format('%.0f', received)
 if found[3] and cjson.decode(found[3]).isClosed then return {'closed', text, found[3]} end
 local known = received - tonumber(ARGV[4])
 if known < 0 then return {'out-of-window', text} end
-local first = 10 + known
-if first <= #ARGV and redis.call('LLEN', KEYS[2]) >= tonumber(ARGV[7]) then return {'full'} end
-for index = first, #ARGV do
-  redis.call('RPUSH', KEYS[2], ARGV[index])
-  received = received + 1
+local first = 11 + known
+if first <= #ARGV then
+  local bytes = tonumber(found[8] or '0')
+  if redis.call('LLEN', KEYS[2]) >= tonumber(ARGV[7]) or bytes >= tonumber(ARGV[8]) then return {'full'} end
+  for index = first, #ARGV do
+    redis.call('RPUSH', KEYS[2], ARGV[index])
+    received = received + 1
+    bytes = bytes + #ARGV[index]
+  end
+  text = string.format('%.0f', received)
+  redis.call('HSET', KEYS[1], 'r', text, 'v', string.format('%.0f', bytes))
 end
-text = string.format('%.0f', received)
-redis.call('HSET', KEYS[1], 'r', text)
 if tonumber(ARGV[5]) > tonumber(found[5] or '0') then redis.call('HSET', KEYS[1], 'k', ARGV[5]) end
 if ARGV[6] ~= '' then redis.call('HSET', KEYS[1], 'x', ARGV[6]) end
-if found[4] and found[4] ~= '' then redis.call('PUBLISH', ARGV[8] .. found[4], ARGV[9]) end
+if found[4] and found[4] ~= '' then redis.call('PUBLISH', ARGV[9] .. found[4], ARGV[10]) end
 return {'taken', text}`;
 
 /**
@@ -117,8 +132,8 @@ local function record(message, next)
 end`;
 
 /**
- * KEYS: session, unhandled, waiting. ARGV: principal or '', number or '', message, window, most bytes, largest number of
- * unhandled messages, channel, notification.
+ * KEYS: session, unhandled, waiting. ARGV: principal or '', number or '', message, window, most unhandled messages, most
+ * bytes of the unhandled and of the waiting messages, channel, notification.
  */
 export const TAKE_MESSAGE = `${RECORD_IN_ORDER}
 local found = redis.call('HMGET', KEYS[1], 'd', 'p', 'c', 'o', 'n', 'f', 'z', 'v')
@@ -128,7 +143,7 @@ if next == '?' and number == '0' then next = '0' end
 local function reply(outcome) return {outcome, next == '?' and '0' or next, found[3]} end
 if found[3] and cjson.decode(found[3]).isClosed then return reply('closed') end
 local isFull = message ~= '' and (
-  redis.call('LLEN', KEYS[2]) >= tonumber(ARGV[6]) or tonumber(found[8] or '0') >= tonumber(ARGV[5]))
+  redis.call('LLEN', KEYS[2]) >= tonumber(ARGV[5]) or tonumber(found[8] or '0') >= tonumber(ARGV[6]))
 if number == '' then
   if isFull then return {'full'} end
   append(message)
@@ -142,7 +157,7 @@ elseif number == next then
   next = record(message, next)
 else
   local distance = next == '?' and redis.call('HLEN', KEYS[3]) + 1 or number - next
-  if distance > tonumber(ARGV[4]) or (found[7] or 0) + #message > tonumber(ARGV[5]) then
+  if distance > tonumber(ARGV[4]) or (found[7] or 0) + #message > tonumber(ARGV[6]) then
     return reply('out-of-window')
   end
   redis.call('HSET', KEYS[3], number, message)

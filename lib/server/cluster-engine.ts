@@ -243,8 +243,16 @@ export interface CommitResult {
   received: number;
 }
 
+/** Limits of the messages that are recorded and not handled: if one is reached, the result is `full`. */
+export interface UnhandledLimits {
+  /** Largest number of messages. */
+  maxUnhandled: number;
+  /** Largest number of bytes of these messages. */
+  maxBytes: number;
+}
+
 /** The content of a POST, and the identity that its client has presented. */
-export interface TakenBatch extends SessionIdentity {
+export interface TakenBatch extends SessionIdentity, UnhandledLimits {
   /** Number of the first message. */
   first: number;
   /** The messages, oldest first. */
@@ -256,15 +264,16 @@ export interface TakenBatch extends SessionIdentity {
 }
 
 /** The message of a POST of the Dart dialect, whose client says that it has this principal. */
-export interface TakenMessage extends Pick<SessionIdentity, 'principal'> {
+export interface TakenMessage extends Pick<SessionIdentity, 'principal'>, UnhandledLimits {
   /** The number that the client gave the message. One without a number is recorded in the order of arrival. */
   number: number | undefined;
   /** The message, encoded; '' for one that was rejected, and whose number is consumed. */
   message: string;
-  /** Largest distance between the next number and that of a message that waits. */
+  /**
+   * Largest distance between the next number and that of a message that waits. All messages that wait have `maxBytes` at
+   * most.
+   */
   reorderWindow: number;
-  /** Largest number of bytes of all messages that wait, and of those that were recorded since the owner's last commit. */
-  maxBytes: number;
 }
 
 /** Dart dialect: how far the engine has recorded the client's messages. */

@@ -12,12 +12,10 @@ import type {
 } from './cluster-engine';
 import type { JournalNode } from './journal-node';
 import type { NodeSessions } from './node-sessions';
-import { wait } from './wait';
+import { RETRY_DELAY, wait } from './wait';
 
 /** Interval in milliseconds between two beats: each extends the lease and checks the state of the engine. */
 const BEAT_INTERVAL = 1_000;
-/** Delay in milliseconds before a failed call is repeated: the first and the longest one. */
-const RETRY_DELAY = { first: 50, max: 1_000 };
 /** Time in milliseconds without an answer of the engine, after which the node ends its event streams. */
 const MAX_SILENCE = 10_000;
 /** `received` of a {@link CommitResult} if the engine has lost an earlier commit. */

@@ -3,14 +3,18 @@ import type { Envelope, PostResponse } from '../protocol/wire';
 import type { ClusterEngine, TakeResult, TakenBatch } from './cluster-engine';
 import { encodeMessage } from './message';
 import type { ResolvedOptions } from './options';
+import { MAX_WAITING_MESSAGES } from './receiver';
 import { SseRequestError, outOfWindow, receiveBufferFull, sessionClosed } from './request-error';
 import { askEngine } from './session-lookup';
 import type { SessionLookup } from './session-lookup';
 import { SessionToken } from './session-token';
-import { wait } from './wait';
+import { RETRY_DELAY, wait } from './wait';
 
-/** Delay in milliseconds before a message of the Dart dialect is given to the engine again. */
-const RETRY_DELAY = 100;
+/**
+ * Number of unhandled messages at which no more are accepted from a client of the Dart dialect, which does not send a
+ * rejected message again.
+ */
+const MAX_UNHANDLED_IN_DART = 65_536;
 
 /** The result for a session that exists. */
 type KnownResult = Exclude<TakeResult, { outcome: 'unknown-session' }>;
@@ -57,6 +61,8 @@ export class ClusterPosts {
       messages: messages.map((message) => encodeMessage(message)),
       acknowledged: ack,
       close,
+      maxUnhandled: MAX_WAITING_MESSAGES,
+      maxBytes: this.#options.maxBufferedAmount,
     };
     const result = await this.#record(() => this.#engine.take(id, batch));
     if (!result) return undefined;
@@ -88,7 +94,7 @@ export class ClusterPosts {
    */
   async takeMessage(post: DartPost, isWanted: () => boolean): Promise<PostResponse | undefined> {
     const end = performance.now() + this.#options.reorderTimeout;
-    for (;;) {
+    for (let delay = RETRY_DELAY.first; ; delay = Math.min(2 * delay, RETRY_DELAY.max)) {
       try {
         return await this.#takeMessage(post);
       } catch (error) {
@@ -96,13 +102,14 @@ export class ClusterPosts {
         const isRepeatable = isLater && post.number !== undefined;
         if (!isRepeatable || !isWanted() || performance.now() > end) throw error;
       }
-      await wait(RETRY_DELAY);
+      await wait(delay);
     }
   }
 
   async #takeMessage({ id, ...message }: DartPost): Promise<PostResponse | undefined> {
     const { reorderWindow, maxBufferedAmount } = this.#options;
-    const taken = { ...message, reorderWindow, maxBytes: maxBufferedAmount };
+    const limits = { maxUnhandled: MAX_UNHANDLED_IN_DART, maxBytes: maxBufferedAmount };
+    const taken = { ...message, ...limits, reorderWindow };
     const result = await this.#record(() => this.#engine.takeMessage(id, taken));
     return result && toResponse(result, message.number ?? 0, false);
   }

@@ -65,12 +65,16 @@ export class ClusterSessions implements NodeSessions {
     session.flow.pause();
     try {
       await waitAtMost(HANDOVER_TIMEOUT, journal.whenSettled(), () => {});
-      await this.#engine.release(id, journal.epoch, claimant);
-      if (claimant !== undefined) await this.#engine.notify(claimant, { type: 'released', id });
+      if (journal.isEveryDeliveryRecorded) await this.#giveUp(id, journal.epoch, claimant);
     } catch {
-      // The claimant claims the session after the timeout.
+      // Another node claims the session without a release, as that of a node that has ended.
     }
     session.onMoved();
+  }
+
+  async #giveUp(id: string, epoch: number, claimant: string | undefined): Promise<void> {
+    await this.#engine.release(id, epoch, claimant);
+    if (claimant !== undefined) await this.#engine.notify(claimant, { type: 'released', id });
   }
 
   /**

@@ -59,6 +59,7 @@ export class Journal {
   #handled: number;
   /** The messages from number `#handled` on. */
   readonly #unhandled: EncodedMessage[];
+  #unhandledBytes: number;
   /** Number of messages that were delivered to the application. */
   #delivered: number;
   /** Numbers of handled messages that follow a message that is not handled. */
@@ -92,6 +93,7 @@ export class Journal {
     this.#received = this.#recordedReceived = start.received;
     this.#handled = this.#delivered = start.handled;
     this.#unhandled = [...start.unhandled];
+    this.#unhandledBytes = bytesOf(start.unhandled);
     this.#lastNumbers = start.lastNumbers;
   }
 
@@ -110,9 +112,9 @@ export class Journal {
     return this.#state;
   }
 
-  /** The messages that a previous owner received and did not handle, and the number of the first. */
-  get unhandled(): { first: number; messages: readonly string[] } {
-    return { first: this.#handled, messages: this.#unhandled };
+  /** The messages that were received and not handled, their size, and the number of the first. */
+  get unhandled(): { first: number; messages: readonly string[]; bytes: number } {
+    return { first: this.#handled, messages: this.#unhandled, bytes: this.#unhandledBytes };
   }
 
   // --- Changes -------------------------------------------------------------------------------------
@@ -167,7 +169,9 @@ export class Journal {
 
   /** Records that a message of the client was received, in order. */
   recordReceived(message: unknown): void {
-    this.#unhandled.push(encodeMessage(message));
+    const encoded = encodeMessage(message);
+    this.#unhandled.push(encoded);
+    this.#unhandledBytes += bytesOf([encoded]);
     this.#received++;
     this.#changed();
   }
@@ -189,7 +193,7 @@ export class Journal {
     while (this.#handledEarly.delete(this.#handled + count)) count++;
     if (count === 0) return;
     this.#handled += count;
-    this.#unhandled.splice(0, count);
+    this.#unhandledBytes -= bytesOf(this.#unhandled.splice(0, count));
     this.#changed();
     if (this.#handled < this.#delivered) return;
     for (const resolve of this.#onHandled.splice(0)) resolve();
@@ -215,6 +219,11 @@ export class Journal {
     return waitAtMost(RECORD_TIMEOUT, isRecorded, () => {
       throw engineUnavailable();
     });
+  }
+
+  /** Whether the engine has recorded all messages that were delivered to the application. */
+  get isEveryDeliveryRecorded(): boolean {
+    return this.#delivered <= this.#recordedReceived;
   }
 
   /** Resolves when the application has handled all delivered messages, and the engine has recorded that. */
@@ -367,4 +376,8 @@ export class Journal {
     if (this.#isCloseChanged) changes.close = this.#close;
     return changes;
   }
+}
+
+function bytesOf(messages: EncodedMessage[]): number {
+  return messages.reduce((sum, message) => sum + Buffer.byteLength(message), 0);
 }

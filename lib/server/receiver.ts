@@ -12,8 +12,11 @@ import { outOfWindow, receiveBufferFull } from './request-error';
 import type { SseRequestError } from './request-error';
 import type { FlowControl } from './sse-connection';
 
-/** Number of messages in the receive buffer of a duplex session at which back-pressure is applied to the client. */
-const MAX_WAITING_MESSAGES = 1_024;
+/**
+ * Number of messages in the receive buffer of a duplex session, and in a cluster of all that are not handled, at which
+ * back-pressure is applied to the client.
+ */
+export const MAX_WAITING_MESSAGES = 1_024;
 
 /** A message that is not delivered to the application yet. */
 interface QueuedMessage {
@@ -90,7 +93,17 @@ export class Receiver implements OrderedReceiver, FlowControl {
   /** Whether another batch is accepted. */
   get hasCapacity(): boolean {
     const { highWaterMark } = this.#session.options;
-    return this.#receiveBuffer.length < MAX_WAITING_MESSAGES && this.#bufferedBytes < highWaterMark;
+    const isBelowLimits =
+      this.#receiveBuffer.length < MAX_WAITING_MESSAGES && this.#bufferedBytes < highWaterMark;
+    return isBelowLimits && this.#mayRecord;
+  }
+
+  /** In a cluster: whether the engine may be given more messages, which it keeps until they are handled. */
+  get #mayRecord(): boolean {
+    const { journal, options } = this.#session;
+    if (!journal) return true;
+    const { messages, bytes } = journal.unhandled;
+    return messages.length < MAX_WAITING_MESSAGES && bytes < options.maxBufferedAmount;
   }
 
   /**
@@ -224,8 +237,12 @@ export class Receiver implements OrderedReceiver, FlowControl {
       this.#emitMessage(next);
     }
     this.#receiveBuffer.splice(0, count);
-    if (this.hasCapacity) this.#continueBlockedPost?.(true);
+    this.#continueIfPossible();
     if (this.isEmpty) this.#session.onReceiveBufferEmpty();
+  }
+
+  #continueIfPossible(): void {
+    if (this.#continueBlockedPost && this.hasCapacity) this.#continueBlockedPost(true);
   }
 
   #emitMessage({ message, redelivered }: QueuedMessage): void {
@@ -234,7 +251,11 @@ export class Receiver implements OrderedReceiver, FlowControl {
     const details = { number, redelivered };
     if (!journal) return emit(connection, 'message', message, details);
     journal.onDelivered(number);
-    const recordHandled = () => journal.inOrder(() => journal.recordHandled(number));
+    const recordHandled = () =>
+      journal.inOrder(() => {
+        journal.recordHandled(number);
+        this.#continueIfPossible();
+      });
     const settled = emitAndWait(context, connection, 'message', message, details);
     if (settled) void settled.then(recordHandled);
     else recordHandled();

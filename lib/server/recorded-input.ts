@@ -8,13 +8,10 @@ import type { ResolvedOptions } from './options';
 import type { Receiver } from './receiver';
 import type { Sender } from './sender';
 import type { SessionLifecycle } from './session-lifecycle';
-import { wait } from './wait';
+import { RETRY_DELAY, wait } from './wait';
 
 /** Bytes of the messages that wait for others, up to which they are read each time that another one arrives. */
 const MAX_WAITING = 4_096;
-
-/** Delay in milliseconds before a call to the engine is repeated. */
-const RETRY_DELAY = 1_000;
 
 /** What the input that was recorded needs of its session. */
 export interface RecordedInputOwner {
@@ -118,7 +115,7 @@ export class RecordedInput implements GapTimerOwner {
         await this.#journal.readRecorded(MAX_WAITING);
       } catch {
         this.#isNotified = true;
-        await wait(RETRY_DELAY);
+        await wait(RETRY_DELAY.max);
       }
     }
     this.#isReading = false;

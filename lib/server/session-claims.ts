@@ -196,8 +196,8 @@ export class SessionClaims {
    * @param isOptional whether the owner keeps a session that has a stream.
    */
   async #waitForRelease(owner: string, id: string, isOptional: boolean): Promise<Release> {
-    // An earlier attempt of this node may have claimed it and then failed.
-    if (owner === '' || owner === this.#node.id) return 'released';
+    if (owner === '') return 'released';
+    if (owner === this.#node.id) return 'gone'; // an earlier attempt of this node may have claimed it and then failed
     const answer = new Promise<Release>((resolve) => this.#releases.set(id, resolve));
     try {
       const isAlive = await this.#node.requestRelease(owner, id, isOptional);

@@ -1,3 +1,6 @@
+/** Delay in milliseconds before a failed call is repeated. Each delay is twice as long as the one before. */
+export const RETRY_DELAY = { first: 50, max: 1_000 };
+
 /** Resolves after a number of milliseconds. Does not keep the process alive. */
 export function wait(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds).unref());
