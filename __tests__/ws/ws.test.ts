@@ -167,8 +167,11 @@ describe.each<[string, (options?: Options) => Promise<Both>]>([
     socket.send('null', null as never, () => {});
     socket.send(Uint8Array.of(1, 2, 3).subarray(1));
     socket.send(Uint8Array.of(9).buffer);
-    await waitFor(() => received.length === 7);
-    expect(received).toEqual(['two\r\nlines', '7', 'text', [97, 98, 99], 'null', [2, 3], [9]]);
+    socket.send(null as never);
+    socket.send(undefined as never);
+    await waitFor(() => received.length === 9);
+    const bytes = [[2, 3], [9], [], []];
+    expect(received).toEqual(['two\r\nlines', '7', 'text', [97, 98, 99], 'null', ...bytes]);
   });
 
   it('calls the callback of send, with an error after the close', async () => {
@@ -302,10 +305,12 @@ describe.each<[string, (options?: Options) => Promise<Both>]>([
     }
   });
 
-  it('throws when ping is called with data that is neither text nor bytes', async () => {
+  it('throws when ping is called with data that is neither text nor bytes, or is too long', async () => {
     const { connect } = await start();
     const { socket } = await connect();
     expect(() => socket.ping({})).toThrow('must be of type string');
+    expect(() => socket.ping('x'.repeat(126))).toThrow(RangeError);
+    socket.ping('x'.repeat(125));
     expect(socket.readyState).toBe(1);
   });
 

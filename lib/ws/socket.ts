@@ -42,6 +42,8 @@ export interface SseServerSocketEvents {
   pong: [data: Buffer];
 }
 
+/** Largest size in bytes of the data of a ping [RFC 6455 §5.5]. */
+const MAX_PING_SIZE = 125;
 const READY_STATES = ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED'] as const;
 const [CONNECTING, OPEN, CLOSING, CLOSED] = [0, 1, 2, 3] as const;
 
@@ -124,6 +126,7 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
   /**
    * Sends a message.
    *
+   * @param data null and undefined are sent as no bytes, as in `ws`.
    * @param options may be left out, also if there is a callback.
    * @param callback is called when more may be sent, or with an error if the socket is closing or closed.
    */
@@ -149,6 +152,7 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
    * @param mask has no effect. It may be left out, also if there is a callback.
    * @param callback is called after `pong`, or with an error if the socket is closing or closed.
    * @throws TypeError if the data is none of the accepted types.
+   * @throws RangeError if the data has more than 125 bytes.
    */
   ping(
     data?: SocketData | SendCallback,
@@ -156,7 +160,10 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
     callback?: SendCallback,
   ): void {
     const done = findCallback(data, mask, callback);
-    const bytes = toBytes(typeof data === 'function' ? '' : (data ?? ''));
+    const bytes = toBytes(typeof data === 'function' ? '' : data);
+    if (bytes.length > MAX_PING_SIZE) {
+      throw new RangeError(`a ping has at most ${MAX_PING_SIZE} bytes, not ${bytes.length}`);
+    }
     setImmediate(() => {
       const error = this.#isOpen() ? undefined : this.#notOpen();
       if (!error) this.emit('pong', bytes);
@@ -311,9 +318,9 @@ function toText(data: unknown): string {
   return bytes ? toBytes(bytes).toString() : JSON.stringify(data);
 }
 
-function toBytes(data: SocketData): Buffer {
+function toBytes(data: SocketData | null = ''): Buffer {
   if (typeof data === 'number') return Buffer.from(String(data));
-  if (typeof data === 'string') return Buffer.from(data);
+  if (typeof data === 'string' || data === null) return Buffer.from(data ?? '');
   if (!ArrayBuffer.isView(data)) return Buffer.from(data);
   return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
 }
