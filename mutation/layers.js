@@ -5,7 +5,7 @@ module.exports = {
   protocol: { mutate: ['lib/protocol/*.ts'], tests: 'protocol/*' },
   server: {
     mutate: ['lib/server/{session,sender,receiver,send-buffer,batch}.ts'],
-    tests: 'server/{s,batch,receiver,diagnostics}*',
+    tests: 'server/{s,batch,binary,receiver,diagnostics,rooms}*',
   },
   client: {
     mutate: ['lib/client/*.ts', '!lib/client/{index,global,options}.ts'],

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const POLL = 5;
+/** Default limit in milliseconds. A mutation test sets a shorter one, because many mutations prevent an event. */
+const LIMIT = Number(process.env.WAIT_LIMIT ?? 5_000);
 
 /**
  * Polls until the condition is true, in real time even if the timers are fake.
@@ -9,7 +11,7 @@ const POLL = 5;
  */
 export async function waitFor(
   condition: () => boolean,
-  milliseconds = 5_000,
+  milliseconds = LIMIT,
   what: () => string = () => String(condition),
 ): Promise<void> {
   for (let polls = 0; !condition(); polls++) {
