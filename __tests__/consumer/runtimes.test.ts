@@ -9,7 +9,12 @@ import { waitFor } from '../helpers/wait-for';
 import { QUICKLY, npm, pack, runToEnd } from './run';
 
 const ROOT = resolve(__dirname, '../..');
+const system = process.platform === 'win32' ? 'win' : process.platform;
 const PACKAGES = [
+  ...['22.23.5', '24.22.3'].map((version) => {
+    const [major] = version.split('.');
+    return `node${major}@npm:node-${system}-${process.arch}@${version}`;
+  }),
   'bun@1.4.5',
   'deno@2.9.6',
   'workerd@1.20261117.1',
@@ -116,6 +121,18 @@ describe('SseClient delivers each message once, calls each handler once, and clo
       rejection: 'the body of a response is not a ReadableStream: change the option "fetch"',
     });
   });
+});
+
+test.each(['node22', 'node24'])('Server and client work together in %s', async (name) => {
+  const node = join(project, 'node_modules', name, 'bin/node');
+  expect(await run(node, ['--version'])).toMatch(name.replace('node', 'v'));
+  const server = spawn(node, ['serve.mjs'], { cwd: project, stdio: ['ignore', 'pipe', 'inherit'] });
+  onTestFinished(() => void server.kill());
+  let port = '';
+  server.stdout.on('data', (chunk: Buffer) => (port += chunk.toString()));
+  await waitFor(() => port.endsWith('\n'), 20_000);
+  const url = `http://127.0.0.1:${port.trim()}/sse`;
+  expect(JSON.parse(await run(node, ['plain.mjs', url]))).toEqual(COMPLETE);
 });
 
 describe('The Dart dialect loses no message when all connections are cut before or after the first one', () => {
