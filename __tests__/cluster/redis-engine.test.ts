@@ -1,6 +1,7 @@
 import { createClient } from 'redis';
 import { redisCluster } from '../../lib/redis/index';
 import type { StoredSession } from '../../lib/server/cluster-engine';
+import { createStoredSession } from '../../lib/server/stored-session';
 import { onTestFinished } from '../helpers/on-test-finished';
 import type { Program } from '../helpers/programs';
 import { connectRedis, startRedis } from '../helpers/redis';
@@ -242,6 +243,35 @@ describe('The engine on Redis', () => {
     expect(await engine.notify('n1', { type: 'released', id: 'a' })).toBe(true);
     await engine.release('a', 1, undefined);
     expect(await engine.find('a')).toMatchObject({ owner: '', epoch: 1 });
+    await engine.stop();
+  });
+
+  it('replaces a session of the Dart dialect by one with the messages that the owner has not received', async () => {
+    const admin = await connectAdmin();
+    await admin.flushAll();
+    const engine = await startEngine();
+    const identity = { dialect: 'dart', tokenHash: 'OLD', principal: undefined } as const;
+    await engine.open('a', { ...identity, ...NEW });
+    for (const [number, message] of [
+      [0, '"a"'],
+      [1, '"b"'],
+      [3, '"d"'],
+    ] as const) {
+      const taken = { principal: undefined, number, message, reorderWindow: 10, ...LIMITS };
+      expect(await engine.takeMessage('a', taken)).toMatchObject({ outcome: 'taken' });
+    }
+    const created = { ...identity, ...NEW, position: 7, subprotocol: 'json' };
+    const next = { ...created, tokenHash: 'NEXT', firstNumber: 'unknown' } as const;
+    expect(await engine.replace('a', 2, 1, next)).toBe(false);
+    expect(await engine.replace('b', 1, 1, next)).toBe(false);
+    expect(await engine.replace('a', 1, 1, next)).toBe(true);
+    expect(await admin.hmGet('sse-duplex:1:{a}', ['v', 'z'])).toEqual(['3', '3']);
+    expect(await engine.claim('a', { ...next, owner: 'n1', epoch: 2 })).toEqual({
+      ...createStoredSession(next, 3),
+      received: 1,
+      unhandled: ['"b"'],
+      numbering: { first: 0, next: undefined, waiting: { 3: '"d"' } },
+    });
     await engine.stop();
   });
 

@@ -16,7 +16,16 @@ import type { Simulation } from './simulations';
 const RECONNECT_TIMEOUT = 30_000;
 
 /** Methods after which a node is killed, while the engine has applied the call and the node does not know. */
-const BOUNDARIES = ['open', 'claim', 'takeMessage', 'startNumbering', 'commit', 'read', 'release'];
+const BOUNDARIES = [
+  'open',
+  'replace',
+  'claim',
+  'takeMessage',
+  'startNumbering',
+  'commit',
+  'read',
+  'release',
+];
 
 /** The code with which the application closes the sessions at the end. */
 const END = 4000;

@@ -251,6 +251,27 @@ export function describeDartCluster(name: string, openSource: () => Promise<Engi
       expect(current.readyState).toBe(1);
     });
 
+    it('deliver to the next session what was recorded while it replaced another one', async () => {
+      const { nodes, received } = await startRecording(2);
+      const [node] = nodes as [FaultyNode];
+      const { stream } = await openSession(node, 'a');
+      await send(nodes[1], 'a', 0, 'zero');
+      await waitFor(() => received.length === 1);
+      stream.cut();
+      await waitFor(() => !node.connections[0]!.connected);
+      const { replace } = node.engine;
+      node.engine.replace = async (...values) => {
+        for (const number of [1, 3])
+          expect((await send(nodes[1], 'a', number, number)).status).toBe(200);
+        return replace.apply(node.engine, values);
+      };
+      await openSession(node, 'a');
+      await waitFor(() => received.length === 2);
+      await send(nodes[1], 'a', 2, 2);
+      await waitFor(() => received.length === 4);
+      expect(messagesOf(received)).toEqual(['zero', 1, 2, 3]);
+    });
+
     it('keep messages that wait for others when the engine loses all data', async () => {
       const { nodes, received } = await startRecording(2);
       await openSession(nodes[0], 'a');

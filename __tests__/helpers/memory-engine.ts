@@ -130,6 +130,25 @@ export class MemoryEngine implements ClusterEngine {
     });
   }
 
+  replace(id: string, epoch: number, received: number, session: NewSession): Promise<boolean> {
+    return this.#call((store) => {
+      const replaced = this.#own(store, id, epoch);
+      if (!replaced) return false;
+      const stored = createStoredSession(session, epoch + 1);
+      const unhandled = replaced.unhandled.slice(received - replaced.handled);
+      const waiting = replaced.numbering?.waiting ?? {};
+      store.sessions.set(id, {
+        ...stored,
+        owner: this.#nodeId,
+        acknowledgedElsewhere: 0,
+        received: unhandled.length,
+        unhandled,
+        numbering: stored.numbering && { ...stored.numbering, waiting },
+      });
+      return true;
+    });
+  }
+
   find(id: string): Promise<SessionOwnership | undefined> {
     return this.#call(({ sessions }) => sessions.get(id));
   }
@@ -147,7 +166,9 @@ export class MemoryEngine implements ClusterEngine {
   restore(id: string, session: StoredSession): Promise<void> {
     return this.#call(({ sessions }) => {
       const entry = sessions.get(id);
-      if (entry && entry.epoch > session.epoch) return;
+      const { epoch, sequence } = session;
+      if (entry && entry.epoch > epoch) return;
+      if (entry?.epoch === epoch && entry.sequence >= sequence) return;
       sessions.set(id, {
         ...structuredClone(session),
         owner: this.#nodeId,

@@ -252,6 +252,17 @@ describe('SessionRegistry', () => {
       expect(sse.stats().opened).toBe(1);
     });
 
+    it('allows a session of the Dart dialect to replace the one with the same id', async () => {
+      const { url, connections } = await openChannel({ maxConnections: 1 });
+      const stream = await openStream(addressOf(url, 'a'));
+      await stream.take();
+      stream.cut();
+      await waitFor(() => !connections[0]!.connected);
+      const replacing = await openStream(addressOf(url, 'a'));
+      expect(await replacing.take()).toMatchObject({ event: 'hello' });
+      expect(connections.map(({ readyState }) => readyState)).toEqual([3, 1]);
+    });
+
     it('accepts a new session after another one has ended', async () => {
       const { url } = await openChannel({ maxConnections: 1 });
       const a = await openDuplex(url, 'a');

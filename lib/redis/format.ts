@@ -1,5 +1,6 @@
 import type {
   Checkpoint,
+  NewSession,
   Numbering,
   PositionedBroadcast,
   ReadNumbering,
@@ -20,6 +21,16 @@ export function formatChanges(changes: SessionChanges): (string | number)[] {
     ...[changes.firstMessage, messages.length, changes.firstEntry],
     ...messages,
     ...log,
+  ];
+}
+
+/** Returns the arguments of the scripts OPEN and REPLACE that describe a new session. */
+export function formatNewSession(session: NewSession, owner: string): (string | number)[] {
+  const { tokenHash, dialect, principal, subprotocol, position, firstNumber } = session;
+  const number = formatNumber(firstNumber === 'unknown' ? undefined : firstNumber);
+  return [
+    ...[tokenHash, dialect, position, owner, number],
+    ...[subprotocol, formatPrincipal(principal) ?? ''],
   ];
 }
 
@@ -59,7 +70,7 @@ function formatRooms({ rooms }: Checkpoint): string {
 }
 
 /** Returns the number of the next message of a client of the Dart dialect, or '?' if it is unknown. */
-export function formatNumber(next: number | undefined): string {
+function formatNumber(next: number | undefined): string {
   return next === undefined ? '?' : String(next);
 }
 

@@ -19,7 +19,7 @@ import type {
 } from '../server/cluster-engine';
 import {
   formatChanges,
-  formatNumber,
+  formatNewSession,
   formatPrincipal,
   formatSession,
   parseBroadcast,
@@ -126,22 +126,24 @@ export class RedisEngine implements ClusterEngine {
   // --- Sessions ------------------------------------------------------------------------------------
 
   async open(id: string, session: NewSession): Promise<boolean> {
-    const { tokenHash, dialect, principal, subprotocol, position, firstNumber } = session;
+    const keys = [this.#keysOf(id)[0]];
     const [isOpened] = await Promise.all([
-      this.#run(
-        scripts.OPEN,
-        [this.#keysOf(id)[0]],
-        tokenHash,
-        dialect,
-        position,
-        this.#nodeId,
-        formatNumber(firstNumber === 'unknown' ? undefined : firstNumber),
-        subprotocol,
-        formatPrincipal(principal) ?? '',
-      ),
+      this.#run(scripts.OPEN, keys, ...formatNewSession(session, this.#nodeId)),
       this.#addToOwn(id),
     ]);
     return isOpened === 1;
+  }
+
+  async replace(
+    id: string,
+    epoch: number,
+    received: number,
+    session: NewSession,
+  ): Promise<boolean> {
+    const [key, log, unhandled, state] = this.#keysOf(id);
+    const keys = [key, unhandled, log, state];
+    const values = [epoch, received, ...formatNewSession(session, this.#nodeId)];
+    return (await this.#run(scripts.REPLACE, keys, ...values)) === 1;
   }
 
   async find(id: string): Promise<SessionOwnership | undefined> {

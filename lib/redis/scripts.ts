@@ -10,14 +10,35 @@
  * Dart dialect: `n` number of the next message ('?' if the first is unknown), `f` the first number, `z` bytes that wait.
  */
 
-/** KEYS: session. ARGV: token hash, dialect, position, node, first number or '?', subprotocol or '', principal or ''. */
-export const OPEN = `
+/** `create` writes the fields of a new session. The first number may be '?'; subprotocol and principal may be ''. */
+const CREATE = `
+local function create(epoch, token, dialect, position, node, firstNumber, subprotocol, principal)
+  redis.call('HSET', KEYS[1], 't', token, 'b', position, 'o', node, 'e', epoch)
+  if dialect ~= 'duplex' then redis.call('HSET', KEYS[1], 'd', dialect, 'n', firstNumber) end
+  if subprotocol ~= '' then redis.call('HSET', KEYS[1], 's', subprotocol) end
+  if principal ~= '' then redis.call('HSET', KEYS[1], 'p', principal) end
+end`;
+
+/** KEYS: session. ARGV: the arguments of `create` from the token hash on. */
+export const OPEN = `${CREATE}
 local token = redis.call('HGET', KEYS[1], 't')
 if token then return token == ARGV[1] and 1 or 0 end
-redis.call('HSET', KEYS[1], 't', ARGV[1], 'b', ARGV[3], 'o', ARGV[4], 'e', '1')
-if ARGV[2] ~= 'duplex' then redis.call('HSET', KEYS[1], 'd', ARGV[2], 'n', ARGV[5]) end
-if ARGV[6] ~= '' then redis.call('HSET', KEYS[1], 's', ARGV[6]) end
-if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'p', ARGV[7]) end
+create('1', unpack(ARGV))
+return 1`;
+
+/**
+ * KEYS: session, unhandled, log, state. ARGV: epoch, number of messages that the owner has received, the arguments of
+ * `create` from the token hash on.
+ */
+export const REPLACE = `${CREATE}
+local found = redis.call('HMGET', KEYS[1], 'o', 'e', 'h', 'z')
+if found[1] ~= ARGV[6] or found[2] ~= ARGV[1] then return 0 end
+redis.call('LTRIM', KEYS[2], ARGV[2] - (found[3] or 0), -1)
+redis.call('DEL', KEYS[1], KEYS[3], KEYS[4])
+create(string.format('%.0f', ARGV[1] + 1), unpack(ARGV, 3))
+local unread, bytes = redis.call('LRANGE', KEYS[2], 0, -1), 0
+for _, message in ipairs(unread) do bytes = bytes + #message end
+redis.call('HSET', KEYS[1], 'r', #unread, 'v', string.format('%.0f', bytes), 'z', found[4] or 0)
 return 1`;
 
 /** KEYS: session, log, unhandled, state, waiting. ARGV: token hash, epoch, node. */

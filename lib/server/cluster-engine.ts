@@ -26,6 +26,16 @@ export interface ClusterEngine {
 
   /** Creates a session that this node owns. Returns false if a session with this id exists. */
   open(id: string, session: NewSession): Promise<boolean>;
+  /**
+   * Dart dialect: opens a session with the next epoch instead of one of this node with the same id. The messages that the
+   * engine has recorded, and that this node has not received, become the first ones of the new session. Those that wait
+   * for others stay.
+   *
+   * @param epoch of the session that is replaced.
+   * @param received number of messages that this node has received of it.
+   * @returns false if the node with this epoch is not the owner.
+   */
+  replace(id: string, epoch: number, received: number, session: NewSession): Promise<boolean>;
   /** Returns the owner and the identity of a session, or undefined if there is no such session. */
   find(id: string): Promise<SessionOwnership | undefined>;
   /**
@@ -162,11 +172,7 @@ export interface Checkpoint {
 }
 
 /** The close of a session by the server, as the engine stores it. */
-export interface StoredClose {
-  /** The close code. */
-  code: number;
-  /** The close reason. */
-  reason: string;
+export interface StoredClose extends SessionClose {
   /** Whether the session is closed, and not only closing: its client receives only the close event. */
   isClosed: boolean;
 }
@@ -252,16 +258,8 @@ export interface UnhandledLimits {
 }
 
 /** The content of a POST, and the identity that its client has presented. */
-export interface TakenBatch extends SessionIdentity, UnhandledLimits {
-  /** Number of the first message. */
-  first: number;
-  /** The messages, oldest first. */
-  messages: string[];
-  /** Number of messages that the client has acknowledged. */
-  acknowledged: number;
-  /** The client closes the session after these messages. */
-  close: SessionClose | undefined;
-}
+export interface TakenBatch
+  extends SessionIdentity, UnhandledLimits, Omit<RecordedMessages, 'numbering'> {}
 
 /** The message of a POST of the Dart dialect, whose client says that it has this principal. */
 export interface TakenMessage extends Pick<SessionIdentity, 'principal'>, UnhandledLimits {
@@ -310,7 +308,7 @@ export type TakeResult =
   | ClosedOutcome
   | Outcome<'unknown-session'>;
 
-/** What {@link ClusterEngine.take} has recorded for a session. */
+/** What {@link ClusterEngine.take} records for a session. */
 export interface RecordedMessages {
   /** Number of the first message. */
   first: number;

@@ -102,6 +102,11 @@ export class Journal {
     return this.#log.released;
   }
 
+  /** Number of the client's messages that this node has received. */
+  get received(): number {
+    return this.#received;
+  }
+
   /** Number of the client's messages that the engine has recorded. */
   get recordedReceived(): number {
     return this.#recordedReceived;

@@ -157,9 +157,9 @@ export class RequestHandler {
       const isReplaceable = isAuthentic || !session.connected;
       const isOwn = session.dialect === dialect && session.principal === principal;
       if (dialect !== dartDialect || !isOwn || !isReplaceable) throw sessionConflict(id);
-      terminateReplaced(session);
     }
-    if (!this.#registry.hasCapacity) throw noCapacity();
+    if (!this.#registry.mayOpen(session)) throw noCapacity();
+    if (session) terminateReplaced(session);
 
     // A Dart client continues its numbering where an earlier session ended [dart].
     const continuesNumbering = dialect === dartDialect && (session !== undefined || hasLastEventId);
@@ -352,6 +352,7 @@ function isAuthenticResumption(
 }
 
 function terminateReplaced(session: Session): void {
+  session.journal?.stop(); // the engine accepts messages for the next session until it knows that
   const reason = 'the client came back without resuming the session';
   session.lifecycle.terminate({ code: CloseCode.abnormal, reason });
 }

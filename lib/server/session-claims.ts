@@ -63,7 +63,7 @@ export class SessionClaims {
   /**
    * Opens a session.
    *
-   * @param replaced a session of this node with the same id, which has been closed.
+   * @param replaced a session of this node with the same id, which has been closed, and whose journal is stopped.
    * @returns undefined if a session with this id exists.
    */
   open(init: Omit<SessionInit, 'cluster'>, replaced?: Session): Promise<Session | undefined> {
@@ -88,9 +88,10 @@ export class SessionClaims {
     const opened = { ...identity, subprotocol, position, firstNumber };
     const session = createStoredSession(opened, (replaced?.journal?.epoch ?? 0) + 1);
     const opening = askEngine(async () => {
-      if (!replaced) return this.#engine.open(id, opened);
-      replaced.journal?.stop();
-      await this.#engine.restore(id, session);
+      if (!replaced?.journal) return this.#engine.open(id, opened);
+      const { epoch, received } = replaced.journal;
+      const isReplaced = await this.#engine.replace(id, epoch, received, opened);
+      if (!isReplaced) await this.#engine.restore(id, session); // the engine may have lost its data
       return true;
     });
     const isOpened = await opening.finally(stopObserving);
@@ -98,7 +99,9 @@ export class SessionClaims {
     const log = SessionLog.restore(id, session, stopObserving());
     const start = { ...session, log, isInterrupted: false };
     const cluster = { node: this.#node, start, isResumed: false, isRecovered: false };
-    return this.#local.add({ ...init, cluster });
+    const added = this.#local.add({ ...init, cluster });
+    if (replaced) void added.journal?.tryReadRecorded(); // what was recorded for the one before
+    return added;
   }
 
   /**

@@ -87,9 +87,10 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
     return this.#sessions.get(id);
   }
 
-  /** Whether another session may be opened. */
-  get hasCapacity(): boolean {
-    return !this.#isClosing && this.#sessions.size < this.options.maxConnections;
+  /** Whether a session may be opened, instead of the replaced one if there is one. */
+  mayOpen(replaced?: Session): boolean {
+    const others = this.#sessions.size - (replaced ? 1 : 0);
+    return !this.#isClosing && others < this.options.maxConnections;
   }
 
   /**
