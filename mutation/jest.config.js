@@ -1,7 +1,6 @@
 'use strict';
 
 const { projects } = require('../jest.config');
-const layers = require('./layers');
 
 const unit = projects.find(({ displayName }) => displayName === 'unit');
 
@@ -10,6 +9,6 @@ module.exports = {
   rootDir: `${__dirname}/..`,
   testEnvironment: require.resolve('./fail-fast-environment'),
   // A mutation that prevents an event then fails a test, which is faster than a timeout of Stryker.
-  testTimeout: 2_500,
-  testMatch: [`<rootDir>/__tests__/${layers[process.env.LAYER].tests}.test.ts`],
+  testTimeout: 1_500,
+  testMatch: ['<rootDir>/mutation/layer.test.js'],
 };

@@ -8,7 +8,7 @@ export default {
   jest: { configFile: 'mutation/jest.config.js', enableFindRelatedTests: false },
   coverageAnalysis: 'perTest',
   concurrency: 2,
-  timeoutMS: 5_000, // only endless loops: see the shorter limits in run.mjs and jest.config.js
+  timeoutMS: 3_000, // only endless loops: see the shorter limits in run.mjs and jest.config.js
   timeoutFactor: 1.25,
   thresholds: { high: 90, low: 85, break: 85 },
   reporters: ['clear-text', 'json', 'progress-append-only'],
