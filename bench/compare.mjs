@@ -14,8 +14,8 @@ export function findBuild(folder, fail) {
 /**
  * Returns the scenario with its sse-duplex peers only, each of them twice: with the build of this
  * checkout, and with the baseline. The two are measured one directly after the other, and the one that
- * comes first alternates from round to round. Each round starts new servers, because the code that V8
- * compiles differs between two processes by more than the builds do, and stays the same in a process.
+ * comes first alternates from round to round. Each round starts new servers, because the times of two
+ * processes of the same build differ by several percent, as long as they run.
  */
 export function compareBuilds(scenario, baseline) {
   const pairs = Object.entries(scenario.peers)

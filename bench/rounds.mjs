@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openTestbed } from './testbed.mjs';
 
-/** Milliseconds after which a round fails. */
+/** Milliseconds after which a measurement fails: a round with its preparation and the rounds that warm up. */
 const ROUND_TIMEOUT = 90_000;
 
 /**
@@ -48,7 +48,7 @@ async function measureWarm(scenario, rounds, size, attempt) {
   for (const testbed of Object.values(testbeds)) await testbed.close();
 }
 
-/** Starts a new server for each peer in each round, which begins with `warmUpRounds` rounds that are not counted. */
+/** Starts a new server for each peer in each round. It runs `warmUpRounds` rounds before the one that is counted. */
 async function measureFresh(scenario, rounds, size, attempt) {
   for (let round = 0; round < rounds; round++) {
     for (const name of scenario.order(round)) {
@@ -65,7 +65,7 @@ async function measureFresh(scenario, rounds, size, attempt) {
 
 async function rejectLate() {
   await sleep(ROUND_TIMEOUT, undefined, { ref: false });
-  throw new Error(`the round did not end within ${ROUND_TIMEOUT} ms`);
+  throw new Error(`the measurement did not end within ${ROUND_TIMEOUT} ms`);
 }
 
 function rotate(names, by) {

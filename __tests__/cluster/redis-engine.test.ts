@@ -260,16 +260,23 @@ describe('The engine on Redis', () => {
       const taken = { principal: undefined, number, message, reorderWindow: 10, ...LIMITS };
       expect(await engine.takeMessage('a', taken)).toMatchObject({ outcome: 'taken' });
     }
-    const created = { ...identity, ...NEW, position: 7, subprotocol: 'json' };
-    const next = { ...created, tokenHash: 'NEXT', firstNumber: 'unknown' } as const;
+    const opened = { ...identity, ...NEW, position: 7, subprotocol: 'json' };
+    const next = { ...opened, tokenHash: 'NEXT', firstNumber: 'unknown' } as const;
     expect(await engine.replace('a', 2, 1, next)).toBe(false);
     expect(await engine.replace('b', 1, 1, next)).toBe(false);
     expect(await engine.replace('a', 1, 1, next)).toBe(true);
+    expect(await engine.replace('a', 1, 1, next)).toBe(true); // repeated
     expect(await admin.hmGet('sse-duplex:1:{a}', ['v', 'z'])).toEqual(['3', '3']);
     expect(await engine.claim('a', { ...next, owner: 'n1', epoch: 2 })).toEqual({
       ...createStoredSession(next, 3),
       received: 1,
       unhandled: ['"b"'],
+      numbering: { first: 1, next: 2, waiting: { 3: '"d"' } },
+    });
+    const last = { ...next, tokenHash: 'LAST' };
+    expect(await engine.replace('a', 3, 1, last)).toBe(true); // without messages, their numbers are unknown
+    expect(await engine.claim('a', { ...last, owner: 'n1', epoch: 4 })).toEqual({
+      ...createStoredSession(last, 5),
       numbering: { first: 0, next: undefined, waiting: { 3: '"d"' } },
     });
     await engine.stop();

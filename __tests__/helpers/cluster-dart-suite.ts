@@ -267,10 +267,50 @@ export function describeDartCluster(name: string, openSource: () => Promise<Engi
       };
       await openSession(node, 'a');
       await waitFor(() => received.length === 2);
+      await send(nodes[1], 'a', 1, 1); // repeated by a browser that has not received the response
+      await sleep(1_100); // the time after which an unknown first number is chosen
       await send(nodes[1], 'a', 2, 2);
       await waitFor(() => received.length === 4);
       expect(messagesOf(received)).toEqual(['zero', 1, 2, 3]);
     });
+
+    it('do not replace a session that has been released for another node', async () => {
+      const { nodes, received } = await startRecording(2);
+      const [node] = nodes as [FaultyNode];
+      const { stream } = await openSession(node, 'a');
+      node.connections[0]!.removeAllListeners('message');
+      stream.cut();
+      await waitFor(() => !node.connections[0]!.connected);
+      const { replace } = node.engine;
+      node.engine.replace = async (...values) => {
+        await send(nodes[1], 'a', 0, 'recorded');
+        await node.engine.release('a', 1, 'a node that is killed now');
+        return replace.apply(node.engine, values);
+      };
+      const refused = await open(node, 'a');
+      expect([refused.status, await refused.take()]).toEqual([200, { retry: '1000' }]);
+      await openSession(nodes[1], 'a');
+      await waitFor(() => received.length === 1);
+      expect(messagesOf(received)).toEqual(['recorded']);
+    });
+
+    it('close a session whose owner released it too late for a client that does not return', async () => {
+      const { nodes, closes } = await startRecording(2, { reconnectTimeout: 3_000 });
+      const [node] = nodes as [FaultyNode];
+      const { stream } = await openSession(node, 'a');
+      stream.cut();
+      await waitFor(() => !node.connections[0]!.connected);
+      const { release } = node.engine;
+      node.engine.release = async (...values) => {
+        await sleep(1_700); // longer than the handover, and than the interval of adoptions
+        return release.apply(node.engine, values);
+      };
+      const refused = await open(nodes[1], 'a');
+      expect(await refused.take()).toEqual({ retry: '1000' });
+      await waitFor(() => closes.length === 1, 10_000);
+      expect(closes).toEqual([[1006, 'the client did not reconnect within 3000 ms']]);
+      while ((await countSessions()) > 0) await sleep(10);
+    }, 20_000);
 
     it('keep messages that wait for others when the engine loses all data', async () => {
       const { nodes, received } = await startRecording(2);

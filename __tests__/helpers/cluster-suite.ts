@@ -381,6 +381,33 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       ]);
     });
 
+    it('adopt again a session that its owner has given up, and that no other node has claimed', async () => {
+      const closes: unknown[] = [];
+      const received: unknown[] = [];
+      const nodes = await startNodes(
+        2,
+        (connection) => {
+          connection.on('message', (message) => received.push(message));
+          connection.on('close', (code) => closes.push(code));
+        },
+        { reconnectTimeout: 100 },
+      );
+      const { token, stream } = await openDuplex(nodes[0]!.url, 'x');
+      nodes[0]!.engine.fault = (method) => (/^(commit|take)$/.test(method) ? 'lose' : 'none');
+      const body = JSON.stringify({ token, id: 0, ack: 0, messages: ['a'] });
+      const rejected = post(addressOf(nodes[0]!.url, 'x'), body);
+      await waitFor(() => received.length === 1);
+      nodes[1]!.engine.fault = (method) => (method === 'claim' ? 'lose' : 'none');
+      const headers = { 'Last-Event-ID': `${token}.0` };
+      const refused = await openStream(`${addressOf(nodes[1]!.url, 'x')}&sseProtocol=2`, headers);
+      expect([refused.status, (await rejected).status]).toEqual([503, 503]);
+      await stream.ended;
+      nodes[0]!.engine.fault = () => 'none';
+      await waitFor(() => closes.length === 1);
+      expect(closes).toEqual([1006]);
+      await waitForAsync(async () => (await source().countSessions()) === 0);
+    });
+
     it('deliver as redelivered what a node delivered that was shut down before the engine recorded it', async () => {
       const log: unknown[] = [];
       const nodes = await startNodes(
@@ -650,33 +677,32 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
     });
 
     it('reject POSTs for an application that does not read', async () => {
-      const nodes = await startNodes(2);
+      const nodes = await startNodes(2, undefined, { maxBufferedAmount: 1_000 });
       const { token } = await openDuplex(nodes[0]!.url, 'a');
       const send = (id: number, messages: unknown[]) =>
         post(addressOf(nodes[1]!.url, 'a'), JSON.stringify({ token, id, ack: 0, messages }));
-      expect((await send(0, new Array(1_024).fill(1))).json).toEqual({ received: 1_024 });
-      const reply = await send(1_024, [2]);
+      expect((await send(0, new Array(1_000).fill(1))).json).toEqual({ received: 1_000 });
+      const reply = await send(1_000, [2]);
       expect([reply.status, reply.headers['retry-after']]).toEqual([503, '1']);
       const log: unknown[] = [];
       nodes[0]!.connections[0]!.on('message', (message) => log.push(message));
-      await waitFor(() => log.length === 1_024);
+      await waitFor(() => log.length === 1_000);
       await sleep(50);
-      expect((await send(1_024, [2])).json).toEqual({ received: 1_025 });
+      expect((await send(1_000, [2])).json).toEqual({ received: 1_001 });
     });
 
     it.each([
-      ['1,024 messages', new Array(1_024).fill(1), {}],
+      ['65,536 messages', new Array(65_536).fill(1), {}],
       ['1,000 bytes', ['x'.repeat(1_000)], { maxBufferedAmount: 1_000 }],
     ])('delay POSTs while %s are not handled', async (_, messages, options) => {
       const log: unknown[] = [];
       let handle = () => {};
       const isHandled = new Promise<void>((resolve) => (handle = resolve));
-      const listener = (message: unknown) => {
-        log.push(message);
-        return isHandled;
-      };
       const accept = (connection: NodeConnection) =>
-        connection.on('message', listener as (message: unknown) => void);
+        connection.on('message', (message): unknown => {
+          log.push(message);
+          return isHandled;
+        });
       const nodes = await startNodes(2, accept, options);
       const { token } = await openDuplex(nodes[0]!.url, 'a');
       const send = (node: number, id: number, batch: unknown[]) => {

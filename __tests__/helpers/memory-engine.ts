@@ -132,18 +132,22 @@ export class MemoryEngine implements ClusterEngine {
 
   replace(id: string, epoch: number, received: number, session: NewSession): Promise<boolean> {
     return this.#call((store) => {
+      if (store.sessions.get(id)?.tokenHash === session.tokenHash) return true;
       const replaced = this.#own(store, id, epoch);
-      if (!replaced) return false;
+      if (!replaced?.numbering) return false;
       const stored = createStoredSession(session, epoch + 1);
       const unhandled = replaced.unhandled.slice(received - replaced.handled);
-      const waiting = replaced.numbering?.waiting ?? {};
+      const { next, waiting } = replaced.numbering;
+      const areNumbersKnown = unhandled.length > 0 && next !== undefined;
       store.sessions.set(id, {
         ...stored,
         owner: this.#nodeId,
         acknowledgedElsewhere: 0,
         received: unhandled.length,
         unhandled,
-        numbering: stored.numbering && { ...stored.numbering, waiting },
+        numbering: areNumbersKnown
+          ? { first: Math.max(0, next - unhandled.length), next, waiting }
+          : { first: 0, next: stored.numbering?.next, waiting },
       });
       return true;
     });

@@ -1,5 +1,6 @@
 import { addressOf, openChannel, openDuplex } from '../helpers/channel';
 import { openStream, sendRequest } from '../helpers/http';
+import { waitFor } from '../helpers/wait-for';
 
 const offer = (value: string) => ({ 'Sse-Subprotocols': value });
 
@@ -50,6 +51,20 @@ describe('handleProtocols', () => {
     const address = `${addressOf(url, 'a')}&sseProtocol=2`;
     const { status } = await sendRequest(address, { headers: offer('one') });
     expect([status, sse.connections.size]).toEqual([418, 0]);
+  });
+
+  it('throws before a session of the Dart dialect is replaced, which then continues', async () => {
+    const { sse, url, connections } = await openChannel({}, () => {});
+    const stream = await openStream(addressOf(url, 'a'));
+    const { id } = await stream.take();
+    stream.cut();
+    await waitFor(() => !connections[0]!.connected);
+    sse.handleProtocols = () => {
+      throw Object.assign(new Error('of the application'), { status: 418 });
+    };
+    expect((await sendRequest(addressOf(url, 'a'), { headers: offer('one') })).status).toBe(418);
+    const resumed = await openStream(addressOf(url, 'a'), { 'Last-Event-ID': id! });
+    expect(await resumed.take()).toMatchObject({ event: 'hello', id });
   });
 
   it('rejects a list of something else than names with 400', async () => {

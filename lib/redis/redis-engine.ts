@@ -140,10 +140,13 @@ export class RedisEngine implements ClusterEngine {
     received: number,
     session: NewSession,
   ): Promise<boolean> {
-    const [key, log, unhandled, state] = this.#keysOf(id);
-    const keys = [key, unhandled, log, state];
+    const keys = this.#keysOf(id).slice(0, 4);
     const values = [epoch, received, ...formatNewSession(session, this.#nodeId)];
-    return (await this.#run(scripts.REPLACE, keys, ...values)) === 1;
+    const [isReplaced] = await Promise.all([
+      this.#run(scripts.REPLACE, keys, ...values),
+      this.#addToOwn(id),
+    ]);
+    return isReplaced === 1;
   }
 
   async find(id: string): Promise<SessionOwnership | undefined> {
@@ -257,13 +260,13 @@ export class RedisEngine implements ClusterEngine {
   async release(id: string, epoch: number, successor: string | undefined): Promise<void> {
     const keys = [this.#keysOf(id)[0]];
     if (successor !== undefined) await this.#command('SADD', this.#ownKey(successor), id);
-    await this.#run(scripts.RELEASE, keys, this.#nodeId, epoch, successor ?? '');
-    if (successor !== undefined) await this.#command('SREM', this.#ownKey(this.#nodeId), id);
+    const isReleased = await this.#run(scripts.RELEASE, keys, this.#nodeId, epoch, successor ?? '');
+    if (successor !== undefined && isReleased === 1) await this.#removeFromOwn(id);
   }
 
   async remove(id: string, epoch: number): Promise<void> {
-    await this.#run(scripts.REMOVE, this.#keysOf(id), this.#nodeId, epoch);
-    await this.#command('SREM', this.#ownKey(this.#nodeId), id);
+    const count = await this.#run(scripts.REMOVE, this.#keysOf(id), this.#nodeId, epoch);
+    if (count !== 0) await this.#removeFromOwn(id);
   }
 
   async sessionsOf(nodeId: string): Promise<string[]> {
@@ -282,6 +285,10 @@ export class RedisEngine implements ClusterEngine {
    */
   async #addToOwn(id: string): Promise<void> {
     await this.#command('SADD', this.#ownKey(this.#nodeId), id);
+  }
+
+  async #removeFromOwn(id: string): Promise<void> {
+    await this.#command('SREM', this.#ownKey(this.#nodeId), id);
   }
 
   // --- Broadcasts ----------------------------------------------------------------------------------

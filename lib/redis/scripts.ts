@@ -27,18 +27,22 @@ create('1', unpack(ARGV))
 return 1`;
 
 /**
- * KEYS: session, unhandled, log, state. ARGV: epoch, number of messages that the owner has received, the arguments of
+ * KEYS: session, log, unhandled, state. ARGV: epoch, number of messages that the owner has received, the arguments of
  * `create` from the token hash on.
  */
 export const REPLACE = `${CREATE}
-local found = redis.call('HMGET', KEYS[1], 'o', 'e', 'h', 'z')
+local found = redis.call('HMGET', KEYS[1], 'o', 'e', 'h', 'z', 'n', 't')
+if found[6] == ARGV[3] then return 1 end
 if found[1] ~= ARGV[6] or found[2] ~= ARGV[1] then return 0 end
-redis.call('LTRIM', KEYS[2], ARGV[2] - (found[3] or 0), -1)
-redis.call('DEL', KEYS[1], KEYS[3], KEYS[4])
+redis.call('LTRIM', KEYS[3], ARGV[2] - (found[3] or 0), -1)
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[4])
 create(string.format('%.0f', ARGV[1] + 1), unpack(ARGV, 3))
-local unread, bytes = redis.call('LRANGE', KEYS[2], 0, -1), 0
+local unread, bytes = redis.call('LRANGE', KEYS[3], 0, -1), 0
 for _, message in ipairs(unread) do bytes = bytes + #message end
 redis.call('HSET', KEYS[1], 'r', #unread, 'v', string.format('%.0f', bytes), 'z', found[4] or 0)
+if #unread > 0 and found[5] ~= '?' then -- the numbers of these messages are known
+  redis.call('HSET', KEYS[1], 'n', found[5], 'f', string.format('%.0f', math.max(0, found[5] - #unread)))
+end
 return 1`;
 
 /** KEYS: session, log, unhandled, state, waiting. ARGV: token hash, epoch, node. */
@@ -68,9 +72,10 @@ if tonumber(ARGV[3]) <= tonumber(found[3] or '0') then return oldReceived end
 local received, handled = tonumber(ARGV[4]), tonumber(ARGV[5])
 local firstMessage, firstEntry = 15, 15 + ARGV[13]
 local start = tonumber(found[6] or '0')
-local known = start + redis.call('LLEN', KEYS[2]) - ARGV[14]
-if known < 0 then return -1 end
-for index = firstEntry + known, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[index]) end
+local knownEntries = start + redis.call('LLEN', KEYS[2]) - ARGV[14]
+local knownMessages = math.max(oldReceived, handled) - ARGV[12]
+if knownEntries < 0 or knownMessages < 0 then return -1 end
+for index = firstEntry + knownEntries, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[index]) end
 if tonumber(ARGV[9]) > start then redis.call('LTRIM', KEYS[2], ARGV[9] - start, -1) end
 local bytes = tonumber(found[7] or '0')
 if handled >= oldReceived then
@@ -82,9 +87,7 @@ end
 if handled > oldHandled and oldReceived > oldHandled then
   redis.call('LTRIM', KEYS[3], handled - oldHandled, -1)
 end
-known = math.max(oldReceived, handled) - ARGV[12]
-if known < 0 then return -1 end
-for index = firstMessage + known, firstEntry - 1 do
+for index = firstMessage + knownMessages, firstEntry - 1 do
   redis.call('RPUSH', KEYS[3], ARGV[index])
   bytes = bytes + #ARGV[index]
 end
@@ -100,7 +103,8 @@ return received`;
 
 /**
  * KEYS: session, unhandled. ARGV: token hash, dialect, principal or '', number of the first message, acknowledged,
- * close or '', most unhandled messages and their most bytes, channel without the node, notification, messages.
+ * close or '', limits of the number and of the bytes of the unhandled messages, channel without the node, notification,
+ * messages.
  */
 export const TAKE = `
 local found = redis.call('HMGET', KEYS[1], 't', 'r', 'c', 'o', 'k', 'd', 'p', 'v')
@@ -153,8 +157,8 @@ local function record(message, next)
 end`;
 
 /**
- * KEYS: session, unhandled, waiting. ARGV: principal or '', number or '', message, window, most unhandled messages, most
- * bytes of the unhandled and of the waiting messages, channel, notification.
+ * KEYS: session, unhandled, waiting. ARGV: principal or '', number or '', message, window, limits of the number and of the
+ * bytes of the unhandled messages, channel, notification. The second limit applies to the messages that wait as well.
  */
 export const TAKE_MESSAGE = `${RECORD_IN_ORDER}
 local found = redis.call('HMGET', KEYS[1], 'd', 'p', 'c', 'o', 'n', 'f', 'z', 'v')
@@ -221,11 +225,14 @@ return {
 /** KEYS: session. ARGV: node, epoch, next owner or ''. */
 export const RELEASE = `
 local found = redis.call('HMGET', KEYS[1], 'o', 'e')
-if found[1] == ARGV[1] and found[2] == ARGV[2] then redis.call('HSET', KEYS[1], 'o', ARGV[3]) end`;
+if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], 'o', ARGV[3])
+return 1`;
 
-/** KEYS: session, log, unhandled, state, waiting. ARGV: node, epoch. */
+/** KEYS: session, log, unhandled, state, waiting. ARGV: node, epoch. Returns 0 if the session belongs to another owner. */
 export const REMOVE = `
 local found = redis.call('HMGET', KEYS[1], 'o', 'e')
+if not found[1] then return 1 end
 if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] then return 0 end
 return redis.call('DEL', unpack(KEYS))`;
 

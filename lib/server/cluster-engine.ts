@@ -249,11 +249,11 @@ export interface CommitResult {
   received: number;
 }
 
-/** Limits of the messages that are recorded and not handled: if one is reached, the result is `full`. */
+/** If the messages that the engine keeps until they are handled have reached one of these limits, the result is `full`. */
 export interface UnhandledLimits {
-  /** Largest number of messages. */
+  /** Number of messages from which on no more are recorded. */
   maxUnhandled: number;
-  /** Largest number of bytes of these messages. */
+  /** Number of bytes from which on no more are recorded. Dart dialect: also the most bytes of the messages that wait. */
   maxBytes: number;
 }
 
@@ -267,10 +267,7 @@ export interface TakenMessage extends Pick<SessionIdentity, 'principal'>, Unhand
   number: number | undefined;
   /** The message, encoded; '' for one that was rejected, and whose number is consumed. */
   message: string;
-  /**
-   * Largest distance between the next number and that of a message that waits. All messages that wait have `maxBytes` at
-   * most.
-   */
+  /** Largest distance between the next number and that of a message that waits. */
   reorderWindow: number;
 }
 
@@ -308,7 +305,7 @@ export type TakeResult =
   | ClosedOutcome
   | Outcome<'unknown-session'>;
 
-/** What {@link ClusterEngine.take} records for a session. */
+/** What a POST contains, or what the engine has recorded. */
 export interface RecordedMessages {
   /** Number of the first message. */
   first: number;

@@ -12,7 +12,7 @@ import type {
 } from './cluster-engine';
 import type { JournalNode } from './journal-node';
 import type { NodeSessions } from './node-sessions';
-import { RETRY_DELAY, wait } from './wait';
+import { RETRY_DELAY, nextDelay, wait } from './wait';
 
 /** Interval in milliseconds between two beats: each extends the lease and checks the state of the engine. */
 const BEAT_INTERVAL = 1_000;
@@ -174,7 +174,7 @@ export class ClusterNode implements EngineListener, JournalNode {
 
   /** Repeats a call until the engine answers it. Rejects if the node stops before. */
   async untilAnswered<Result>(call: () => Promise<Result>): Promise<Result> {
-    for (let delay = RETRY_DELAY.first; ; delay = Math.min(2 * delay, RETRY_DELAY.max)) {
+    for (let delay = RETRY_DELAY.first; ; delay = nextDelay(delay)) {
       try {
         const result = await call();
         this.#onAnswer();

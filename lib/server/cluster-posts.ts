@@ -1,20 +1,14 @@
 import type { EncodedMessage } from '../protocol/message';
 import type { Envelope, PostResponse } from '../protocol/wire';
-import type { ClusterEngine, TakeResult, TakenBatch } from './cluster-engine';
+import type { ClusterEngine, TakeResult, TakenBatch, UnhandledLimits } from './cluster-engine';
+import { MAX_UNHANDLED } from './journal';
 import { encodeMessage } from './message';
 import type { ResolvedOptions } from './options';
-import { MAX_WAITING_MESSAGES } from './receiver';
 import { SseRequestError, outOfWindow, receiveBufferFull, sessionClosed } from './request-error';
 import { askEngine } from './session-lookup';
 import type { SessionLookup } from './session-lookup';
 import { SessionToken } from './session-token';
-import { RETRY_DELAY, wait } from './wait';
-
-/**
- * Number of unhandled messages at which no more are accepted from a client of the Dart dialect, which does not send a
- * rejected message again.
- */
-const MAX_UNHANDLED_IN_DART = 65_536;
+import { RETRY_DELAY, nextDelay, wait } from './wait';
 
 /** The result for a session that exists. */
 type KnownResult = Exclude<TakeResult, { outcome: 'unknown-session' }>;
@@ -61,8 +55,7 @@ export class ClusterPosts {
       messages: messages.map((message) => encodeMessage(message)),
       acknowledged: ack,
       close,
-      maxUnhandled: MAX_WAITING_MESSAGES,
-      maxBytes: this.#options.maxBufferedAmount,
+      ...this.#limits,
     };
     const result = await this.#record(() => this.#engine.take(id, batch));
     if (!result) return undefined;
@@ -94,7 +87,7 @@ export class ClusterPosts {
    */
   async takeMessage(post: DartPost, isWanted: () => boolean): Promise<PostResponse | undefined> {
     const end = performance.now() + this.#options.reorderTimeout;
-    for (let delay = RETRY_DELAY.first; ; delay = Math.min(2 * delay, RETRY_DELAY.max)) {
+    for (let delay = RETRY_DELAY.first; ; delay = nextDelay(delay)) {
       try {
         return await this.#takeMessage(post);
       } catch (error) {
@@ -107,11 +100,14 @@ export class ClusterPosts {
   }
 
   async #takeMessage({ id, ...message }: DartPost): Promise<PostResponse | undefined> {
-    const { reorderWindow, maxBufferedAmount } = this.#options;
-    const limits = { maxUnhandled: MAX_UNHANDLED_IN_DART, maxBytes: maxBufferedAmount };
-    const taken = { ...message, ...limits, reorderWindow };
+    const { reorderWindow } = this.#options;
+    const taken = { ...message, ...this.#limits, reorderWindow };
     const result = await this.#record(() => this.#engine.takeMessage(id, taken));
     return result && toResponse(result, message.number ?? 0, false);
+  }
+
+  get #limits(): UnhandledLimits {
+    return { maxUnhandled: MAX_UNHANDLED, maxBytes: this.#options.maxBufferedAmount };
   }
 
   /**

@@ -63,18 +63,20 @@ export class ClusterSessions implements NodeSessions {
     const { journal, id } = session;
     if (!journal) return;
     session.flow.pause();
+    let isReleased = false;
     try {
       await waitAtMost(HANDOVER_TIMEOUT, journal.whenSettled(), () => {});
-      if (journal.isEveryDeliveryRecorded) await this.#giveUp(id, journal.epoch, claimant);
+      // Without a release, the next owner tells its listeners that the first messages may be delivered again.
+      if (journal.isEveryDeliveryRecorded) {
+        await this.#engine.release(id, journal.epoch, claimant);
+        isReleased = true;
+        if (claimant !== undefined) await this.#engine.notify(claimant, { type: 'released', id });
+      }
     } catch {
-      // Another node claims the session without a release, as that of a node that has ended.
+      // The claimant claims the session after the timeout.
     }
     session.onMoved();
-  }
-
-  async #giveUp(id: string, epoch: number, claimant: string | undefined): Promise<void> {
-    await this.#engine.release(id, epoch, claimant);
-    if (claimant !== undefined) await this.#engine.notify(claimant, { type: 'released', id });
+    if (!isReleased) this.claims.adoptLater(id);
   }
 
   /**

@@ -9,7 +9,7 @@ import type {
   StoredSession,
 } from './cluster-engine';
 import type { JournalNode, JournalStart } from './journal-node';
-import { encodeMessage } from './message';
+import { encodeMessage, sizeOf } from './message';
 import { engineUnavailable } from './request-error';
 import { isRepeated } from './session-log';
 import type { SessionLog } from './session-log';
@@ -17,6 +17,9 @@ import { waitAtMost } from './wait';
 
 /** Number of broadcasts after which the checkpoint of a session is written although nothing else has changed. */
 const MAX_CHECKPOINT_AGE = 1_000;
+
+/** Number of messages, counted from the oldest one that is not handled, at which the engine is given no more of them. */
+export const MAX_UNHANDLED = 65_536;
 
 /** Longest time in milliseconds that a POST waits for the engine. */
 const RECORD_TIMEOUT = 2_000;
@@ -93,7 +96,7 @@ export class Journal {
     this.#received = this.#recordedReceived = start.received;
     this.#handled = this.#delivered = start.handled;
     this.#unhandled = [...start.unhandled];
-    this.#unhandledBytes = bytesOf(start.unhandled);
+    this.#unhandledBytes = sizeOf(start.unhandled);
     this.#lastNumbers = start.lastNumbers;
   }
 
@@ -117,7 +120,7 @@ export class Journal {
     return this.#state;
   }
 
-  /** The messages that were received and not handled, their size, and the number of the first. */
+  /** The messages from the oldest one that is not handled on, their size in bytes, and the number of the first. */
   get unhandled(): { first: number; messages: readonly string[]; bytes: number } {
     return { first: this.#handled, messages: this.#unhandled, bytes: this.#unhandledBytes };
   }
@@ -176,7 +179,7 @@ export class Journal {
   recordReceived(message: unknown): void {
     const encoded = encodeMessage(message);
     this.#unhandled.push(encoded);
-    this.#unhandledBytes += bytesOf([encoded]);
+    this.#unhandledBytes += sizeOf([encoded]);
     this.#received++;
     this.#changed();
   }
@@ -198,7 +201,7 @@ export class Journal {
     while (this.#handledEarly.delete(this.#handled + count)) count++;
     if (count === 0) return;
     this.#handled += count;
-    this.#unhandledBytes -= bytesOf(this.#unhandled.splice(0, count));
+    this.#unhandledBytes -= sizeOf(this.#unhandled.splice(0, count));
     this.#changed();
     if (this.#handled < this.#delivered) return;
     for (const resolve of this.#onHandled.splice(0)) resolve();
@@ -381,8 +384,4 @@ export class Journal {
     if (this.#isCloseChanged) changes.close = this.#close;
     return changes;
   }
-}
-
-function bytesOf(messages: EncodedMessage[]): number {
-  return messages.reduce((sum, message) => sum + Buffer.byteLength(message), 0);
 }

@@ -30,6 +30,11 @@ export function encodeMessage(message: unknown, acceptsText = false): EncodedMes
   return toJson(message);
 }
 
+/** Returns the size in bytes of all messages together. */
+export function sizeOf(messages: readonly EncodedMessage[]): number {
+  return messages.reduce((sum, message) => sum + Buffer.byteLength(message), 0);
+}
+
 /** Decodes what {@link encodeMessage} returned. Bytes become a Buffer. */
 export function decodeMessage(message: EncodedMessage): unknown {
   if (message.startsWith(BINARY_MARK)) return Buffer.from(message.slice(1), 'base64');

@@ -46,9 +46,9 @@ export interface SseOptions<Req extends IncomingMessage = IncomingMessage> {
 
   /**
    * Bytes that were sent and that the client has not acknowledged, above which the connection closes with
-   * code 1008. Dart dialect: bytes that were not written, or that the application has not read. In a cluster
-   * also the bytes of messages that the application has not handled, above which back-pressure is applied to
-   * the client. The default has room for a burst that is sent in one loop. Range: 1 to Infinity bytes.
+   * code 1008. Dart dialect: bytes that were not written, or that the application has not read. In a cluster,
+   * no more messages are accepted from a client while this many bytes are not handled. The default has room for
+   * a burst that is sent in one loop. Range: 1 to Infinity bytes.
    * @default 16_777_216
    */
   maxBufferedAmount?: number;

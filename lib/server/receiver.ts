@@ -5,18 +5,16 @@ import { ReorderBuffer } from './reorder-buffer';
 import type { OrderedReceiver } from './reorder-buffer';
 import { emit, emitAndWait } from './emit';
 import { GapTimer } from './gap-timer';
+import { MAX_UNHANDLED } from './journal';
 import type { Journal } from './journal';
 import type { ResolvedOptions } from './options';
-import { decodeMessage } from './message';
+import { decodeMessage, sizeOf } from './message';
 import { outOfWindow, receiveBufferFull } from './request-error';
 import type { SseRequestError } from './request-error';
 import type { FlowControl } from './sse-connection';
 
-/**
- * Number of messages in the receive buffer of a duplex session, and in a cluster of all that are not handled, at which
- * back-pressure is applied to the client.
- */
-export const MAX_WAITING_MESSAGES = 1_024;
+/** Number of messages in the receive buffer of a duplex session at which back-pressure is applied to the client. */
+const MAX_WAITING_MESSAGES = 1_024;
 
 /** A message that is not delivered to the application yet. */
 interface QueuedMessage {
@@ -67,7 +65,7 @@ export class Receiver implements OrderedReceiver, FlowControl {
     if (!journal) return;
     const { first, messages } = journal.unhandled;
     this.#delivered = first;
-    for (const each of messages) this.#push(decodeMessage(each), each.length, true);
+    for (const each of messages) this.#push(decodeMessage(each), sizeOf([each]), true);
   }
 
   /** Number of messages received in order, and number of the message that is expected next. */
@@ -103,7 +101,7 @@ export class Receiver implements OrderedReceiver, FlowControl {
     const { journal, options } = this.#session;
     if (!journal) return true;
     const { messages, bytes } = journal.unhandled;
-    return messages.length < MAX_WAITING_MESSAGES && bytes < options.maxBufferedAmount;
+    return messages.length < MAX_UNHANDLED && bytes < options.maxBufferedAmount;
   }
 
   /**
@@ -149,8 +147,7 @@ export class Receiver implements OrderedReceiver, FlowControl {
 
   /** Accepts messages that another node has recorded. */
   receiveEncoded(firstNumber: number, messages: EncodedMessage[]): void {
-    const size = messages.reduce((sum, { length }) => sum + length, 0);
-    this.receiveBatch(firstNumber, messages.map(decodeMessage), size);
+    this.receiveBatch(firstNumber, messages.map(decodeMessage), sizeOf(messages));
   }
 
   /**

@@ -159,7 +159,6 @@ export class RequestHandler {
       if (dialect !== dartDialect || !isOwn || !isReplaceable) throw sessionConflict(id);
     }
     if (!this.#registry.mayOpen(session)) throw noCapacity();
-    if (session) terminateReplaced(session);
 
     // A Dart client continues its numbering where an earlier session ended [dart].
     const continuesNumbering = dialect === dartDialect && (session !== undefined || hasLastEventId);
@@ -169,6 +168,7 @@ export class RequestHandler {
     const subprotocol = chosen && streamRequest.subprotocols.has(chosen) ? chosen : undefined;
     const token = new SessionToken();
     const init: SessionInit = { id, token, dialect, principal, subprotocol, request, firstNumber };
+    if (session) terminateReplaced(session);
     const opened =
       (await this.#registry.open(init, session)) ?? (await this.#openInstead(init, response));
     if (!opened) throw sessionConflict(id);
@@ -352,7 +352,8 @@ function isAuthenticResumption(
 }
 
 function terminateReplaced(session: Session): void {
-  session.journal?.stop(); // the engine accepts messages for the next session until it knows that
+  // The close is not recorded, because the engine would then reject messages that the next session is to receive.
+  session.journal?.stop();
   const reason = 'the client came back without resuming the session';
   session.lifecycle.terminate({ code: CloseCode.abnormal, reason });
 }

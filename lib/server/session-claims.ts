@@ -32,7 +32,7 @@ export class SessionClaims {
   readonly #local: LocalSessions;
   /** The last call for each session that is in progress at this node. */
   readonly #calls = new Map<string, Promise<unknown>>();
-  /** Ids of sessions that the engine may have given to this node in a call that has failed. */
+  /** See {@link adoptLater}. */
   readonly #uncertain = new Set<string>();
   /** Callbacks of claims that wait for the owner's answer, by session id. */
   readonly #releases = new Map<string, (answer: Release) => void>();
@@ -72,7 +72,7 @@ export class SessionClaims {
     const opening = replaced
       ? this.#open(init, replaced)
       : this.#inTurn(id, () => this.#open(init, undefined));
-    opening.catch(() => this.#adoptLater(id));
+    opening.catch(() => this.adoptLater(id));
     return opening;
   }
 
@@ -90,8 +90,9 @@ export class SessionClaims {
     const opening = askEngine(async () => {
       if (!replaced?.journal) return this.#engine.open(id, opened);
       const { epoch, received } = replaced.journal;
-      const isReplaced = await this.#engine.replace(id, epoch, received, opened);
-      if (!isReplaced) await this.#engine.restore(id, session); // the engine may have lost its data
+      if (await this.#engine.replace(id, epoch, received, opened)) return true;
+      if (await this.#engine.find(id)) throw ownerUncertain(); // another node is about to claim it
+      await this.#engine.restore(id, session); // the engine has lost its data
       return true;
     });
     const isOpened = await opening.finally(stopObserving);
@@ -124,7 +125,7 @@ export class SessionClaims {
     try {
       return await this.#inTurn(id, () => askEngine(claim));
     } catch (error) {
-      this.#adoptLater(id);
+      this.adoptLater(id);
       throw error;
     }
   }
@@ -211,7 +212,9 @@ export class SessionClaims {
   }
 
   onReleaseAnswered(id: string, answer: 'released' | 'kept'): void {
-    this.#releases.get(id)?.(answer);
+    const onAnswer = this.#releases.get(id);
+    if (onAnswer) onAnswer(answer);
+    else if (answer === 'released') this.adoptLater(id); // after the timeout
   }
 
   /** @param mayBeInterrupted see {@link JournalStart.isInterrupted}. */
@@ -278,12 +281,13 @@ export class SessionClaims {
     });
   }
 
-  /** After a failed call: this node may own a session that it does not have, and whose client may not return. */
-  #adoptLater(id: string): void {
+  /** This node may own a session that it does not have, and whose client may not return. */
+  adoptLater(id: string): void {
     if (this.#uncertain.size < MAX_UNCERTAIN) this.#uncertain.add(id);
   }
 
   async adoptUncertain(): Promise<void> {
+    if (this.#isStopped) return; // another node adopts them when the lease has expired
     for (const id of this.#uncertain) {
       await this.#adopt(id, this.#node.id);
       this.#uncertain.delete(id);

@@ -87,7 +87,11 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
     return this.#sessions.get(id);
   }
 
-  /** Whether a session may be opened, instead of the replaced one if there is one. */
+  /**
+   * Whether a session may be opened.
+   *
+   * @param replaced the session that it replaces, and that does not count.
+   */
   mayOpen(replaced?: Session): boolean {
     const others = this.#sessions.size - (replaced ? 1 : 0);
     return !this.#isClosing && others < this.options.maxConnections;

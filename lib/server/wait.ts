@@ -1,5 +1,10 @@
-/** Delay in milliseconds before a failed call is repeated. Each delay is twice as long as the one before. */
+/** Delay in milliseconds before a failed call is repeated: the first and the longest one. */
 export const RETRY_DELAY = { first: 50, max: 1_000 };
+
+/** Returns the delay before a call is repeated that has failed again after this delay. */
+export function nextDelay(delay: number): number {
+  return Math.min(2 * delay, RETRY_DELAY.max);
+}
 
 /** Resolves after a number of milliseconds. Does not keep the process alive. */
 export function wait(milliseconds: number): Promise<void> {

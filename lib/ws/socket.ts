@@ -152,7 +152,7 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
    * @param mask has no effect. It may be left out, also if there is a callback.
    * @param callback is called after `pong`, or with an error if the socket is closing or closed.
    * @throws TypeError if the data is none of the accepted types.
-   * @throws RangeError if the data has more than 125 bytes.
+   * @throws RangeError if the data has more than 125 bytes, and the socket is open.
    */
   ping(
     data?: SocketData | SendCallback,
@@ -161,7 +161,7 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
   ): void {
     const done = findCallback(data, mask, callback);
     const bytes = toBytes(typeof data === 'function' ? '' : data);
-    if (bytes.length > MAX_PING_SIZE) {
+    if (this.#isOpen() && bytes.length > MAX_PING_SIZE) {
       throw new RangeError(`a ping has at most ${MAX_PING_SIZE} bytes, not ${bytes.length}`);
     }
     setImmediate(() => {
@@ -318,9 +318,10 @@ function toText(data: unknown): string {
   return bytes ? toBytes(bytes).toString() : JSON.stringify(data);
 }
 
-function toBytes(data: SocketData | null = ''): Buffer {
+function toBytes(data: SocketData | null | undefined): Buffer {
+  if (data === null || data === undefined) return Buffer.alloc(0);
   if (typeof data === 'number') return Buffer.from(String(data));
-  if (typeof data === 'string' || data === null) return Buffer.from(data ?? '');
+  if (typeof data === 'string') return Buffer.from(data);
   if (!ArrayBuffer.isView(data)) return Buffer.from(data);
   return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
 }
