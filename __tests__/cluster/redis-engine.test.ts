@@ -282,6 +282,42 @@ describe('The engine on Redis', () => {
     await engine.stop();
   });
 
+  it.each(['redis', 'ioredis'] as const)(
+    'records as many messages as a POST can contain (with the client "%s")',
+    async (library) => {
+      const admin = await connectAdmin();
+      await admin.flushAll();
+      const engine = redisCluster(await connectRedis(library, redis.port));
+      await engine.start('n1', LISTENER);
+      const identity = { dialect: 'duplex', tokenHash: 'HASH', principal: undefined } as const;
+      await engine.open('a', { ...identity, ...NEW });
+      const messages = new Array<string>(131_000).fill('1'); // `[1,1,…]` has 262,000 bytes
+      const batch = {
+        ...identity,
+        ...LIMITS,
+        first: 0,
+        messages,
+        acknowledged: 0,
+        close: undefined,
+      };
+      const received = messages.length;
+      expect(await engine.take('a', batch)).toEqual({ outcome: 'taken', received });
+      const changes = {
+        sequence: 1,
+        received: 2 * received,
+        handled: received,
+        firstMessage: received,
+        messages,
+        firstEntry: 0,
+        log: [],
+        checkpoint: { acknowledged: 0, position: 0, rooms: [], logStart: 0 },
+      };
+      expect(await engine.commit('a', 1, changes)).toEqual({ received: 2 * received });
+      expect((await engine.read('a', 1, 0, 0))?.messages).toEqual(messages);
+      await engine.stop();
+    },
+  );
+
   it('limits the number and the bytes of the messages that are not handled', async () => {
     const admin = await connectAdmin();
     await admin.flushAll();

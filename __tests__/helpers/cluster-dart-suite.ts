@@ -282,9 +282,11 @@ export function describeDartCluster(name: string, openSource: () => Promise<Engi
       stream.cut();
       await waitFor(() => !node.connections[0]!.connected);
       const { replace } = node.engine;
+      await openSession(nodes[1], 'b');
+      const { owner } = (await node.engine.find('b'))!;
       node.engine.replace = async (...values) => {
         await send(nodes[1], 'a', 0, 'recorded');
-        await node.engine.release('a', 1, 'a node that is killed now');
+        await node.engine.release('a', 1, owner);
         return replace.apply(node.engine, values);
       };
       const refused = await open(node, 'a');

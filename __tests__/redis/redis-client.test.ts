@@ -106,11 +106,11 @@ describe('A client of node-redis for Sentinels', () => {
 });
 
 describe('A client of ioredis', () => {
-  it('sends a command as arguments, and subscribes with a duplicate', async () => {
+  it('sends a command with an array of arguments, and subscribes with a duplicate', async () => {
     const calls: unknown[] = [];
     let onMessage = (_channel: string, _message: string) => {};
     const client = {
-      call: (...args: string[]) => Promise.resolve(args),
+      call: (...args: unknown[]) => Promise.resolve(args),
       duplicate: () => ({
         subscribe: (...channels: string[]) => Promise.resolve(calls.push(channels)),
         on(event: string, listener: typeof onMessage) {
@@ -120,7 +120,7 @@ describe('A client of ioredis', () => {
         disconnect: () => calls.push('disconnect'),
       }),
     } as unknown as RedisClient;
-    expect(await sendCommand(client, ['GET', 'key'])).toEqual(['GET', 'key']);
+    expect(await sendCommand(client, ['GET', 'key'])).toEqual(['GET', ['key']]);
     const messages: unknown[] = [];
     const close = await subscribe(client, ['a', 'b'], (...message) => messages.push(message));
     onMessage('a', 'x');

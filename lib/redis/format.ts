@@ -9,7 +9,27 @@ import type {
   StoredClose,
   StoredSession,
   TakeResult,
+  TakenBatch,
+  TakenMessage,
 } from '../server/cluster-engine';
+
+/** Returns the arguments of the script TAKE before the channel. */
+export function formatBatch(batch: TakenBatch): (string | number)[] {
+  const { tokenHash, dialect, principal, first, acknowledged, close } = batch;
+  return [
+    ...[tokenHash, dialect, formatPrincipal(principal) ?? '', first, acknowledged],
+    ...[close ? JSON.stringify(close) : '', batch.maxUnhandled, batch.maxBytes],
+  ];
+}
+
+/** Returns the arguments of the script TAKE_MESSAGE before the channel. */
+export function formatTakenMessage(taken: TakenMessage): (string | number)[] {
+  const { principal, number, message, reorderWindow, maxUnhandled, maxBytes } = taken;
+  return [
+    ...[formatPrincipal(principal) ?? '', number ?? '', message],
+    ...[reorderWindow, maxUnhandled, maxBytes],
+  ];
+}
 
 /** Returns the arguments of the script COMMIT that contain the changes. */
 export function formatChanges(changes: SessionChanges): (string | number)[] {
@@ -161,7 +181,7 @@ export function parseSession([pairs, log, unhandled, state, waiting]: [
 }
 
 /** Returns undefined if there is no principal. The empty string is a principal. */
-export function formatPrincipal(principal: string | undefined): string | undefined {
+function formatPrincipal(principal: string | undefined): string | undefined {
   return principal === undefined ? undefined : JSON.stringify(principal);
 }
 
@@ -169,8 +189,9 @@ export function parsePrincipal(json: string | null | undefined): string | undefi
   return typeof json === 'string' ? String(JSON.parse(json)) : undefined;
 }
 
-/** Parses the reply of the script TAKE. */
-export function parseTakeResult([outcome, received, close]: string[]): TakeResult {
+/** Parses the reply of the script TAKE or TAKE_MESSAGE. */
+export function parseTakeResult(reply: unknown): TakeResult {
+  const [outcome, received, close] = reply as string[];
   const count = Number(received);
   switch (outcome) {
     case 'taken':

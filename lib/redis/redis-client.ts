@@ -51,7 +51,7 @@ export interface NodeRedisSentinel {
 /** What this package uses of a client of `ioredis` or `iovalkey`, which may be one of their `Cluster`. */
 export interface IoRedisClient {
   /** Sends a command. */
-  call(command: string, ...args: string[]): Promise<unknown>;
+  call(command: string, args: string[]): Promise<unknown>;
   /** Creates a client with the same options, for the subscriptions. */
   duplicate(): IoRedisSubscriber;
 }
@@ -82,7 +82,7 @@ const WITHOUT_TIMEOUT = { timeout: 0 };
 
 /** Sends a command with a client of any library. */
 export function sendCommand(client: RedisClient, args: [string, ...string[]]): Promise<unknown> {
-  if ('call' in client) return client.call(...args);
+  if ('call' in client) return client.call(args[0], args.slice(1));
   // The first key of a script follows the script and the number of its keys.
   if ('slots' in client)
     return client.sendCommand(args[0].startsWith('EVAL') ? args[3] : args[1], false, args);

@@ -19,9 +19,10 @@ import type {
 } from '../server/cluster-engine';
 import {
   formatChanges,
+  formatBatch,
   formatNewSession,
-  formatPrincipal,
   formatSession,
+  formatTakenMessage,
   parseBroadcast,
   parseNumbers,
   parsePrincipal,
@@ -82,7 +83,7 @@ export class RedisEngine implements ClusterEngine {
   async beat(position: number): Promise<EngineState> {
     const { lease } = this.#options;
     const keys = [this.#broadcastsKey, this.#nodesKey, this.#sendersKey];
-    const reply = await this.#run(scripts.BEAT, keys, this.#nodeId, lease, position, nanoid(8));
+    const reply = await this.#run(scripts.BEAT, keys, [this.#nodeId, lease, position, nanoid(8)]);
     const [generation, last, base, age, deadNodes, senders] = reply as [
       string,
       string,
@@ -128,7 +129,7 @@ export class RedisEngine implements ClusterEngine {
   async open(id: string, session: NewSession): Promise<boolean> {
     const keys = [this.#keysOf(id)[0]];
     const [isOpened] = await Promise.all([
-      this.#run(scripts.OPEN, keys, ...formatNewSession(session, this.#nodeId)),
+      this.#run(scripts.OPEN, keys, formatNewSession(session, this.#nodeId)),
       this.#addToOwn(id),
     ]);
     return isOpened === 1;
@@ -143,7 +144,7 @@ export class RedisEngine implements ClusterEngine {
     const keys = this.#keysOf(id).slice(0, 4);
     const values = [epoch, received, ...formatNewSession(session, this.#nodeId)];
     const [isReplaced] = await Promise.all([
-      this.#run(scripts.REPLACE, keys, ...values),
+      this.#run(scripts.REPLACE, keys, values),
       this.#addToOwn(id),
     ]);
     return isReplaced === 1;
@@ -167,7 +168,7 @@ export class RedisEngine implements ClusterEngine {
     { tokenHash, epoch }: SessionOwnership,
   ): Promise<StoredSession | undefined> {
     const [reply] = await Promise.all([
-      this.#run(scripts.CLAIM, this.#keysOf(id), tokenHash, epoch, this.#nodeId),
+      this.#run(scripts.CLAIM, this.#keysOf(id), [tokenHash, epoch, this.#nodeId]),
       this.#addToOwn(id),
     ]);
     return reply === null ? undefined : parseSession(reply as Parameters<typeof parseSession>[0]);
@@ -179,7 +180,7 @@ export class RedisEngine implements ClusterEngine {
     const waiting = Object.entries(session.numbering?.waiting ?? {}).flat();
     const json = [fields, log, unhandled, waiting].map((each) => JSON.stringify(each));
     await Promise.all([
-      this.#run(scripts.RESTORE, this.#keysOf(id), epoch, sequence, state, ...json),
+      this.#run(scripts.RESTORE, this.#keysOf(id), [epoch, sequence, state, ...json]),
       this.#addToOwn(id),
     ]);
   }
@@ -191,7 +192,7 @@ export class RedisEngine implements ClusterEngine {
   ): Promise<CommitResult | undefined> {
     const values = formatChanges(changes);
     const keys = this.#keysOf(id).slice(0, 4);
-    const reply = await this.#run(scripts.COMMIT, keys, this.#nodeId, epoch, ...values);
+    const reply = await this.#run(scripts.COMMIT, keys, [this.#nodeId, epoch, ...values]);
     return reply === null ? undefined : { received: Number(reply) };
   }
 
@@ -199,47 +200,29 @@ export class RedisEngine implements ClusterEngine {
     const { first, messages, acknowledged, close } = batch;
     const [session, , unhandled] = this.#keysOf(id);
     const notification: Notification = { type: 'taken', id, first, messages, acknowledged, close };
-    const reply = await this.#run(
-      scripts.TAKE,
-      [session, unhandled],
-      batch.tokenHash,
-      batch.dialect,
-      formatPrincipal(batch.principal) ?? '',
-      first,
-      acknowledged,
-      close ? JSON.stringify(close) : '',
-      batch.maxUnhandled,
-      batch.maxBytes,
-      this.#channelOf(''),
-      JSON.stringify(notification),
+    const values = [
+      ...formatBatch(batch),
+      ...[this.#channelOf(''), JSON.stringify(notification)],
       ...messages,
-    );
-    return parseTakeResult(reply as string[]);
+    ];
+    return parseTakeResult(await this.#run(scripts.TAKE, [session, unhandled], values));
   }
 
   async takeMessage(id: string, taken: TakenMessage): Promise<TakeResult> {
-    const { principal, number, message, reorderWindow, maxUnhandled, maxBytes } = taken;
     const [session, , unhandled, , waiting] = this.#keysOf(id);
+    const keys = [session, unhandled, waiting];
     const notification: Notification = { type: 'recorded', id };
-    const reply = await this.#run(
-      scripts.TAKE_MESSAGE,
-      [session, unhandled, waiting],
-      formatPrincipal(principal) ?? '',
-      number ?? '',
-      message,
-      reorderWindow,
-      maxUnhandled,
-      maxBytes,
-      this.#channelOf(''),
-      JSON.stringify(notification),
-    );
-    return parseTakeResult(reply as string[]);
+    const values = [
+      ...formatTakenMessage(taken),
+      ...[this.#channelOf(''), JSON.stringify(notification)],
+    ];
+    return parseTakeResult(await this.#run(scripts.TAKE_MESSAGE, keys, values));
   }
 
   async startNumbering(id: string, epoch: number): Promise<void> {
     const [session, , unhandled, , waiting] = this.#keysOf(id);
     const keys = [session, unhandled, waiting];
-    await this.#run(scripts.START_NUMBERING, keys, this.#nodeId, epoch);
+    await this.#run(scripts.START_NUMBERING, keys, [this.#nodeId, epoch]);
   }
 
   async read(
@@ -251,7 +234,7 @@ export class RedisEngine implements ClusterEngine {
     const [session, , unhandled, , waiting] = this.#keysOf(id);
     const keys = [session, unhandled, waiting];
     const values = [this.#nodeId, epoch, first, maxWaiting];
-    const reply = await this.#run(scripts.READ, keys, ...values);
+    const reply = await this.#run(scripts.READ, keys, values);
     return reply === null
       ? undefined
       : parseRecorded(reply as Parameters<typeof parseRecorded>[0], first);
@@ -260,12 +243,16 @@ export class RedisEngine implements ClusterEngine {
   async release(id: string, epoch: number, successor: string | undefined): Promise<void> {
     const keys = [this.#keysOf(id)[0]];
     if (successor !== undefined) await this.#command('SADD', this.#ownKey(successor), id);
-    const isReleased = await this.#run(scripts.RELEASE, keys, this.#nodeId, epoch, successor ?? '');
+    const isReleased = await this.#run(scripts.RELEASE, keys, [
+      this.#nodeId,
+      epoch,
+      successor ?? '',
+    ]);
     if (successor !== undefined && isReleased === 1) await this.#removeFromOwn(id);
   }
 
   async remove(id: string, epoch: number): Promise<void> {
-    const count = await this.#run(scripts.REMOVE, this.#keysOf(id), this.#nodeId, epoch);
+    const count = await this.#run(scripts.REMOVE, this.#keysOf(id), [this.#nodeId, epoch]);
     if (count !== 0) await this.#removeFromOwn(id);
   }
 
@@ -301,19 +288,21 @@ export class RedisEngine implements ClusterEngine {
     const isAppended = await this.#run(
       scripts.BROADCAST,
       [this.#broadcastsKey, this.#logKey, this.#sendersKey],
-      sender,
-      first,
-      this.#options.retainedBroadcasts,
-      `${this.#prefix}broadcasts`,
-      generation,
-      ...json,
+      [
+        sender,
+        first,
+        this.#options.retainedBroadcasts,
+        `${this.#prefix}broadcasts`,
+        generation,
+        ...json,
+      ],
     );
     if (isAppended !== 1) throw new Error('the engine has lost its data');
   }
 
   async readBroadcasts(after: number): Promise<BroadcastRange> {
     const keys = [this.#broadcastsKey, this.#logKey];
-    const reply = await this.#run(scripts.READ_BROADCASTS, keys, after);
+    const reply = await this.#run(scripts.READ_BROADCASTS, keys, [after]);
     if (reply === null) throw new Error('the engine has lost its data');
     const [generation, oldest, entries] = reply as [string, string, [string, string[]][]];
     return {
@@ -360,13 +349,14 @@ export class RedisEngine implements ClusterEngine {
     return [key, `${key}:l`, `${key}:u`, `${key}:s`, `${key}:w`];
   }
 
-  async #run(script: string, keys: string[], ...values: (string | number)[]): Promise<unknown> {
+  /** @param values not rest parameters, because a POST may contain more messages than a function can have arguments. */
+  async #run(script: string, keys: string[], values: (string | number)[]): Promise<unknown> {
     const args = [String(keys.length), ...keys, ...values.map(String)];
     try {
-      return await this.#command('EVALSHA', this.#hashOf(script), ...args);
+      return await this.#send(['EVALSHA', this.#hashOf(script), ...args]);
     } catch (error) {
       if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
-      return this.#command('EVAL', script, ...args);
+      return this.#send(['EVAL', script, ...args]);
     }
   }
 
@@ -379,8 +369,12 @@ export class RedisEngine implements ClusterEngine {
     return hash;
   }
 
-  #command(name: string, ...args: string[]): Promise<unknown> {
-    return this.#withTimeout(name, sendCommand(this.#client, [name, ...args]));
+  #command(...command: [string, ...string[]]): Promise<unknown> {
+    return this.#send(command);
+  }
+
+  #send(command: [string, ...string[]]): Promise<unknown> {
+    return this.#withTimeout(command[0], sendCommand(this.#client, command));
   }
 
   #withTimeout<Result>(name: string, result: Promise<Result>): Promise<Result> {

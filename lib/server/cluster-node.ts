@@ -16,6 +16,8 @@ import { RETRY_DELAY, nextDelay, wait } from './wait';
 
 /** Interval in milliseconds between two beats: each extends the lease and checks the state of the engine. */
 const BEAT_INTERVAL = 1_000;
+/** Most broadcasts that are sent in one call, for which the engine serves nobody else. */
+const MAX_BATCH = 1_000;
 /** Time in milliseconds without an answer of the engine, after which the node ends its event streams. */
 const MAX_SILENCE = 10_000;
 /** `received` of a {@link CommitResult} if the engine has lost an earlier commit. */
@@ -278,7 +280,8 @@ export class ClusterNode implements EngineListener, JournalNode {
     const { generation } = this.#state ?? { generation: '' };
     const first = this.#lastRecorded + 1;
     const all = [...this.#recent, ...this.#undelivered];
-    const batch = all.slice(all.length - (this.#lastSent - this.#lastRecorded)); // what the engine does not have
+    const missing = all.slice(all.length - (this.#lastSent - this.#lastRecorded)); // what the engine does not have
+    const batch = missing.slice(0, MAX_BATCH);
     await this.engine.broadcast(generation, first, batch);
     if (this.#state?.generation !== generation) return; // the engine may have lost the batch
     this.#lastRecorded = Math.max(this.#lastRecorded, first + batch.length - 1);
@@ -325,7 +328,8 @@ export class ClusterNode implements EngineListener, JournalNode {
     this.#lastNumbers.set(sender, Math.max(number, this.#lastNumbers.get(sender) ?? 0));
     this.#sessions.deliverBroadcast(broadcast);
     if (sender !== this.id || number <= this.#lastDelivered) return;
-    this.#recent.push(...this.#undelivered.splice(0, number - this.#lastDelivered));
+    const delivered = this.#undelivered.splice(0, number - this.#lastDelivered);
+    for (const each of delivered) this.#recent.push(each); // `push` may not have room for all as arguments
     this.#lastDelivered = number;
     this.#lastRecorded = Math.max(this.#lastRecorded, number);
     while (this.#waiting[0] && this.#waiting[0].number <= this.#lastDelivered) {
