@@ -15,7 +15,7 @@ export function findBuild(folder, fail) {
  * Returns the scenario with its sse-duplex peers only, each of them twice: with the build of this
  * checkout, and with the baseline. The two are measured one directly after the other, and the one that
  * comes first alternates from round to round. Each round starts new servers, because the times of two
- * processes of the same build differ by several percent, as long as they run.
+ * processes of the same build differ by several percent during their whole lifetime.
  */
 export function compareBuilds(scenario, baseline) {
   const pairs = Object.entries(scenario.peers)

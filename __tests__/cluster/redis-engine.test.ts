@@ -271,7 +271,7 @@ describe('The engine on Redis', () => {
       ...createStoredSession(next, 3),
       received: 1,
       unhandled: ['"b"'],
-      numbering: { first: 1, next: 2, waiting: { 3: '"d"' } },
+      numbering: { first: 0, next: 2, waiting: { 3: '"d"' } },
     });
     const last = { ...next, tokenHash: 'LAST' };
     expect(await engine.replace('a', 3, 1, last)).toBe(true); // without messages, their numbers are unknown
@@ -283,7 +283,7 @@ describe('The engine on Redis', () => {
   });
 
   it.each(['redis', 'ioredis'] as const)(
-    'records as many messages as a POST can contain (with the client "%s")',
+    'records a POST with more messages than a function has arguments (with the client "%s")',
     async (library) => {
       const admin = await connectAdmin();
       await admin.flushAll();

@@ -296,6 +296,21 @@ export function describeDartCluster(name: string, openSource: () => Promise<Engi
       expect(messagesOf(received)).toEqual(['recorded']);
     });
 
+    it('replace a session whose owner does not know that it has it', async () => {
+      const { nodes } = await startRecording(3);
+      const { stream } = await openSession(nodes[0], 'a');
+      stream.cut();
+      await waitFor(() => !nodes[0]!.connections[0]!.connected);
+      const { engine } = nodes[1]!;
+      await engine.claim('a', (await engine.find('a'))!); // the node does not receive the result
+      for (;;) {
+        const { event } = await (await open(nodes[2], 'a')).take();
+        if (event === 'hello') break;
+        await sleep(100);
+      }
+      expect(nodes[1]!.connections).toMatchObject([{ id: 'a', recovered: false }]);
+    });
+
     it('close a session whose owner released it too late for a client that does not return', async () => {
       const { nodes, closes } = await startRecording(2, { reconnectTimeout: 3_000 });
       const [node] = nodes as [FaultyNode];

@@ -63,6 +63,11 @@ export function useFaultyNodes(openSource: () => Promise<EngineSource>) {
         await stopNode(node);
         await Promise.race([node.sse.close(), sleep(100)]);
         node.engine.kill();
+        // A connection with unread messages would emit `close` up to 30 s later, in the test of another file.
+        for (const connection of node.connections) {
+          connection.on('message', () => {});
+          connection.resume();
+        }
       }
     });
     return nodes;

@@ -137,7 +137,7 @@ export class MemoryEngine implements ClusterEngine {
       if (!replaced?.numbering) return false;
       const stored = createStoredSession(session, epoch + 1);
       const unhandled = replaced.unhandled.slice(received - replaced.handled);
-      const { next, waiting } = replaced.numbering;
+      const { first, next, waiting } = replaced.numbering;
       const areNumbersKnown = unhandled.length > 0 && next !== undefined;
       store.sessions.set(id, {
         ...stored,
@@ -146,7 +146,7 @@ export class MemoryEngine implements ClusterEngine {
         received: unhandled.length,
         unhandled,
         numbering: areNumbersKnown
-          ? { first: Math.max(0, next - unhandled.length), next, waiting }
+          ? { first, next, waiting }
           : { first: 0, next: stored.numbering?.next, waiting },
       });
       return true;
@@ -192,15 +192,17 @@ export class MemoryEngine implements ClusterEngine {
       if (!entry) return undefined;
       if (changes.sequence <= entry.sequence) return { received: entry.received };
       const end = entry.checkpoint.logStart + entry.log.length;
-      if (end < changes.firstEntry) return { received: -1 };
+      const known = Math.max(entry.received, changes.handled);
+      if (end < changes.firstEntry || known < changes.firstMessage) return { received: -1 };
       entry.sequence = changes.sequence;
-      entry.log.push(...changes.log.slice(end - changes.firstEntry));
+      entry.log = entry.log.concat(changes.log.slice(end - changes.firstEntry));
       entry.log.splice(0, changes.checkpoint.logStart - entry.checkpoint.logStart);
       entry.checkpoint = structuredClone(changes.checkpoint);
       entry.unhandled.splice(0, changes.handled - entry.handled);
       entry.handled = changes.handled;
-      const known = Math.max(entry.received, changes.handled);
-      entry.unhandled.push(...changes.messages.slice(known - changes.firstMessage));
+      entry.unhandled = entry.unhandled.concat(
+        changes.messages.slice(known - changes.firstMessage),
+      );
       entry.received = Math.max(entry.received, changes.received);
       if (changes.state !== undefined) entry.state = changes.state;
       if (changes.close !== undefined) entry.close = changes.close;
@@ -221,7 +223,7 @@ export class MemoryEngine implements ClusterEngine {
       if (batch.first > received) return { outcome: 'out-of-window', received };
       const messages = batch.messages.slice(received - batch.first);
       if (messages.length > 0 && isFull(entry, batch)) return { outcome: 'full' };
-      entry.unhandled.push(...messages);
+      entry.unhandled = entry.unhandled.concat(messages);
       entry.received += messages.length;
       entry.closedByClient = batch.close ?? entry.closedByClient;
       entry.acknowledgedElsewhere = Math.max(entry.acknowledgedElsewhere, batch.acknowledged);

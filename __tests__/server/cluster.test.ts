@@ -25,6 +25,27 @@ it('A node that does not reach the engine for 10 s ends its streams', async () =
   await next(client, 'reconnect');
 }, 20_000);
 
+it('A node keeps its lease while it adopts sessions, however long that takes', async () => {
+  const store = new MemoryStore();
+  const engine = createFaultyEngine(new MemoryEngine(store));
+  const node = await startNode(engine);
+  onTestFinished(async () => {
+    await stopNode(node);
+    await node.sse.close();
+  });
+  let isAdopting = false;
+  let beats = 0;
+  engine.sessionsOf = () => {
+    isAdopting = true;
+    return new Promise(() => {});
+  };
+  engine.onApplied = (method) => {
+    if (isAdopting && method === 'beat') beats++;
+  };
+  store.leases.set('a node that was killed', 0);
+  await waitFor(() => beats === 2, 8_000);
+}, 10_000);
+
 it('A node that cannot connect to the engine rejects requests with 503', async () => {
   const engine = createFaultyEngine(new MemoryEngine(new MemoryStore()));
   engine.start = () => new Promise(() => {});

@@ -31,7 +31,7 @@ return 1`;
  * `create` from the token hash on.
  */
 export const REPLACE = `${CREATE}
-local found = redis.call('HMGET', KEYS[1], 'o', 'e', 'h', 'z', 'n', 't')
+local found = redis.call('HMGET', KEYS[1], 'o', 'e', 'h', 'z', 'n', 't', 'f')
 if found[6] == ARGV[3] then return 1 end
 if found[1] ~= ARGV[6] or found[2] ~= ARGV[1] then return 0 end
 redis.call('LTRIM', KEYS[3], ARGV[2] - (found[3] or 0), -1)
@@ -41,7 +41,7 @@ local unread, bytes = redis.call('LRANGE', KEYS[3], 0, -1), 0
 for _, message in ipairs(unread) do bytes = bytes + #message end
 redis.call('HSET', KEYS[1], 'r', #unread, 'v', string.format('%.0f', bytes), 'z', found[4] or 0)
 if #unread > 0 and found[5] ~= '?' then -- the numbers of these messages are known
-  redis.call('HSET', KEYS[1], 'n', found[5], 'f', string.format('%.0f', math.max(0, found[5] - #unread)))
+  redis.call('HSET', KEYS[1], 'n', found[5], 'f', found[7] or 0)
 end
 return 1`;
 
@@ -59,11 +59,11 @@ return {
   redis.call('HGETALL', KEYS[5])
 }`;
 
-/** `push` appends arguments to a list, a thousand in each call: one call for each would take ten times as long. */
+/** `push` appends some of the values to a list, a thousand in each call: one call for each would take ten times as long. */
 const PUSH = `
-local function push(key, first, last)
+local function push(key, values, first, last)
   for index = first, last, 1000 do
-    redis.call('RPUSH', key, unpack(ARGV, index, math.min(index + 999, last)))
+    redis.call('RPUSH', key, unpack(values, index, math.min(index + 999, last)))
   end
 end`;
 
@@ -83,7 +83,7 @@ local start = tonumber(found[6] or '0')
 local knownEntries = start + redis.call('LLEN', KEYS[2]) - ARGV[14]
 local knownMessages = math.max(oldReceived, handled) - ARGV[12]
 if knownEntries < 0 or knownMessages < 0 then return -1 end
-push(KEYS[2], firstEntry + knownEntries, #ARGV)
+push(KEYS[2], ARGV, firstEntry + knownEntries, #ARGV)
 if tonumber(ARGV[9]) > start then redis.call('LTRIM', KEYS[2], ARGV[9] - start, -1) end
 local bytes = tonumber(found[7] or '0')
 if handled >= oldReceived then
@@ -95,7 +95,7 @@ end
 if handled > oldHandled and oldReceived > oldHandled then
   redis.call('LTRIM', KEYS[3], handled - oldHandled, -1)
 end
-push(KEYS[3], firstMessage + knownMessages, firstEntry - 1)
+push(KEYS[3], ARGV, firstMessage + knownMessages, firstEntry - 1)
 for index = firstMessage + knownMessages, firstEntry - 1 do bytes = bytes + #ARGV[index] end
 if oldReceived > received then received = oldReceived end
 redis.call('HSET', KEYS[1], 'q', ARGV[3], 'r', string.format('%.0f', received), 'h', ARGV[5],
@@ -125,7 +125,7 @@ local first = 11 + known
 if first <= #ARGV then
   local bytes = tonumber(found[8] or '0')
   if redis.call('LLEN', KEYS[2]) >= tonumber(ARGV[7]) or bytes >= tonumber(ARGV[8]) then return {'full'} end
-  push(KEYS[2], first, #ARGV)
+  push(KEYS[2], ARGV, first, #ARGV)
   received = received + #ARGV - first + 1
   for index = first, #ARGV do bytes = bytes + #ARGV[index] end
   text = string.format('%.0f', received)
@@ -233,7 +233,7 @@ if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], 'o', ARGV[3])
 return 1`;
 
-/** KEYS: session, log, unhandled, state, waiting. ARGV: node, epoch. Returns 0 if the session belongs to another owner. */
+/** KEYS: session, log, unhandled, state, waiting. ARGV: node, epoch. Returns 0 if the session has another owner or epoch. */
 export const REMOVE = `
 local found = redis.call('HMGET', KEYS[1], 'o', 'e')
 if not found[1] then return 1 end
@@ -244,15 +244,16 @@ return redis.call('DEL', unpack(KEYS))`;
  * KEYS: session, log, unhandled, state, waiting. ARGV: epoch, sequence, state, JSON arrays: of fields, of the log, of
  * messages, of numbers and messages that wait.
  */
-export const RESTORE = `
+export const RESTORE = `${PUSH}
 local found = redis.call('HMGET', KEYS[1], 'e', 'q')
 local epoch = tonumber(found[1] or '0')
 if epoch > tonumber(ARGV[1]) then return 0 end
 if epoch == tonumber(ARGV[1]) and tonumber(found[2] or '0') >= tonumber(ARGV[2]) then return 0 end
 redis.call('DEL', unpack(KEYS))
 redis.call('HSET', KEYS[1], unpack(cjson.decode(ARGV[4])))
-for _, entry in ipairs(cjson.decode(ARGV[5])) do redis.call('RPUSH', KEYS[2], entry) end
-for _, message in ipairs(cjson.decode(ARGV[6])) do redis.call('RPUSH', KEYS[3], message) end
+local log, unhandled = cjson.decode(ARGV[5]), cjson.decode(ARGV[6])
+push(KEYS[2], log, 1, #log)
+push(KEYS[3], unhandled, 1, #unhandled)
 if ARGV[3] ~= '' then redis.call('SET', KEYS[4], ARGV[3]) end
 local waiting = cjson.decode(ARGV[7])
 for index = 1, #waiting, 2 do redis.call('HSET', KEYS[5], waiting[index], waiting[index + 1]) end

@@ -251,9 +251,9 @@ export interface CommitResult {
 
 /** If the messages that the engine keeps until they are handled have reached one of these limits, the result is `full`. */
 export interface UnhandledLimits {
-  /** Number of messages from which on no more are recorded. */
+  /** No more messages are recorded while the engine keeps this many of the session. */
   maxUnhandled: number;
-  /** Number of bytes from which on no more are recorded. Dart dialect: also the most bytes of the messages that wait. */
+  /** The same for their bytes. Dart dialect: also the largest number of bytes of the messages that wait. */
   maxBytes: number;
 }
 

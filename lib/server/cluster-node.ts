@@ -16,7 +16,7 @@ import { RETRY_DELAY, nextDelay, wait } from './wait';
 
 /** Interval in milliseconds between two beats: each extends the lease and checks the state of the engine. */
 const BEAT_INTERVAL = 1_000;
-/** Most broadcasts that are sent in one call, for which the engine serves nobody else. */
+/** Largest number of broadcasts in one call. An engine may answer no other call in the meantime. */
 const MAX_BATCH = 1_000;
 /** Time in milliseconds without an answer of the engine, after which the node ends its event streams. */
 const MAX_SILENCE = 10_000;
@@ -59,6 +59,7 @@ export class ClusterNode implements EngineListener, JournalNode {
   #isFailing = false;
   /** Whether the engine has not answered for {@link MAX_SILENCE}. */
   #isSilent = false;
+  #isAdopting = false;
   #recovery: Promise<void> | undefined;
 
   constructor(engine: ClusterEngine, sessions: NodeSessions) {
@@ -111,14 +112,8 @@ export class ClusterNode implements EngineListener, JournalNode {
       try {
         const { deadNodes } = await this.#check();
         this.#forgetOldBroadcasts();
-        const adopt = async (nodeId: string) => {
-          await this.#sessions.adoptFrom(nodeId);
-          this.#lastNumbers.delete(nodeId);
-        };
-        const results = await Promise.allSettled(deadNodes.map(adopt));
-        const failed = results.find((each) => each.status === 'rejected');
-        if (failed) throw failed.reason;
-        await this.#sessions.adoptUncertain();
+        // Beside the beats: with thousands of sessions it may take longer than the lease.
+        if (!this.#isAdopting) void this.#adopt(deadNodes);
       } catch (error) {
         this.#onFailure(error);
         const silence = performance.now() - this.#lastAnswerAt;
@@ -127,6 +122,20 @@ export class ClusterNode implements EngineListener, JournalNode {
         this.#sessions.onEngineSilent();
       }
     }
+  }
+
+  /** Takes over the sessions of nodes that have ended, and those that this node may own without knowing. */
+  async #adopt(deadNodes: string[]): Promise<void> {
+    this.#isAdopting = true;
+    const adoptFrom = async (nodeId: string) => {
+      await this.#sessions.adoptFrom(nodeId);
+      this.#lastNumbers.delete(nodeId);
+    };
+    const adoptions = [...deadNodes.map(adoptFrom), this.#sessions.adoptUncertain()];
+    const results = await Promise.allSettled(adoptions);
+    this.#isAdopting = false;
+    const failed = results.find((each) => each.status === 'rejected');
+    if (failed) this.#onFailure(failed.reason); // the next beat tries again
   }
 
   async #check(): Promise<EngineState> {
@@ -151,10 +160,10 @@ export class ClusterNode implements EngineListener, JournalNode {
       this.#position = Math.max(this.#position, state.base); // where the new log begins
       await this.#sessions.restoreAll();
       this.#state = state;
-      await this.catchUp();
       this.#lastRecorded = this.#lastDelivered - this.#recent.length; // the recent ones are appended again
       this.#recentAtBeat = 0;
       if (!this.#isSending) void this.#sendBroadcasts();
+      await this.catchUp();
     } finally {
       this.#recovery = undefined;
     }
@@ -329,7 +338,7 @@ export class ClusterNode implements EngineListener, JournalNode {
     this.#sessions.deliverBroadcast(broadcast);
     if (sender !== this.id || number <= this.#lastDelivered) return;
     const delivered = this.#undelivered.splice(0, number - this.#lastDelivered);
-    for (const each of delivered) this.#recent.push(each); // `push` may not have room for all as arguments
+    for (const each of delivered) this.#recent.push(each); // too many arguments of one `push` are a RangeError
     this.#lastDelivered = number;
     this.#lastRecorded = Math.max(this.#lastRecorded, number);
     while (this.#waiting[0] && this.#waiting[0].number <= this.#lastDelivered) {

@@ -79,7 +79,7 @@ export class ClusterPosts {
 
   /**
    * Records the message of a POST of the Dart dialect. Because the client does not send it again, a message with a
-   * number is given to the engine until that answers, for `reorderTimeout` at most.
+   * number is given to the engine until that accepts or rejects it, for `reorderTimeout` at most.
    *
    * @param isWanted returns false if the client has disconnected.
    * @returns undefined if there is no such session, or if it does not belong to the client.

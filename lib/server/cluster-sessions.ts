@@ -22,7 +22,7 @@ export class ClusterSessions implements NodeSessions {
   readonly #engine: ClusterEngine;
   readonly #local: LocalSessions;
   /** The deletions that are in progress. */
-  readonly #removals = new Set<Promise<unknown>>();
+  readonly #removals = new Map<Session, Promise<void>>();
   /** Callbacks that end the wait for the application, of the sessions that are being deleted. */
   readonly #handlings = new Set<() => void>();
 
@@ -51,7 +51,12 @@ export class ClusterSessions implements NodeSessions {
 
   onReleaseRequested(id: string, claimant: string, isOptional: boolean): void {
     const session = this.#local.find(id);
-    if (!session) return;
+    if (!session) {
+      // The engine may have lost that another node has claimed it.
+      const isRemoved = [...this.#removals.keys()].some((removed) => removed.id === id);
+      if (!isRemoved) this.claims.adoptLater(id);
+      return;
+    }
     if (!isOptional || !session.connected) return void this.#release(session, claimant);
     // Without the answer, the claimant asks again.
     void this.#engine.notify(claimant, { type: 'kept', id }).catch(() => {});
@@ -73,7 +78,7 @@ export class ClusterSessions implements NodeSessions {
         if (claimant !== undefined) await this.#engine.notify(claimant, { type: 'released', id });
       }
     } catch {
-      // The claimant claims the session after the timeout.
+      // The claimant, or this node, takes the session over without a release.
     }
     session.onMoved();
     if (!isReleased) this.claims.adoptLater(id);
@@ -104,7 +109,7 @@ export class ClusterSessions implements NodeSessions {
   /** Waits for sessions that are being claimed, opened or deleted, for `drainTimeout` at most. */
   async #whenSettled(): Promise<void> {
     const settled = async () => {
-      await Promise.all([this.claims.whenSettled(), ...this.#removals]);
+      await Promise.all([this.claims.whenSettled(), ...this.#removals.values()]);
     };
     await waitAtMost(this.#local.options.drainTimeout, settled(), () => {});
     for (const stopWaiting of this.#handlings) stopWaiting();
@@ -113,8 +118,8 @@ export class ClusterSessions implements NodeSessions {
 
   /** Deletes a session that has ended, after the application has handled its messages. */
   remove(session: Session): Promise<void> {
-    const removal = this.#remove(session).finally(() => this.#removals.delete(removal));
-    this.#removals.add(removal);
+    const removal = this.#remove(session).finally(() => this.#removals.delete(session));
+    this.#removals.set(session, removal);
     return removal;
   }
 

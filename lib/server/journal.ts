@@ -120,7 +120,7 @@ export class Journal {
     return this.#state;
   }
 
-  /** The messages from the oldest one that is not handled on, their size in bytes, and the number of the first. */
+  /** The messages from the first one that is not handled to the last one, their size in bytes, and the first number. */
   get unhandled(): { first: number; messages: readonly string[]; bytes: number } {
     return { first: this.#handled, messages: this.#unhandled, bytes: this.#unhandledBytes };
   }

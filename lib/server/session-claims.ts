@@ -55,6 +55,11 @@ export class SessionClaims {
     this.#isStopped = true;
   }
 
+  /** A method, because TypeScript assumes that a property does not change during an `await`. */
+  #hasStopped(): boolean {
+    return this.#isStopped;
+  }
+
   /** Settles when no call is in progress. */
   async whenSettled(): Promise<void> {
     await Promise.all(this.#calls.values());
@@ -261,9 +266,12 @@ export class SessionClaims {
   }
 
   async adoptFrom(nodeId: string): Promise<void> {
-    if (this.#isStopped) return; // another node adopts them
+    if (this.#hasStopped()) return; // another node adopts them
     const ids = await this.#engine.sessionsOf(nodeId);
-    for (const id of ids) await this.#adopt(id, nodeId);
+    for (const id of ids) {
+      await this.#adopt(id, nodeId);
+      if (this.#hasStopped()) return;
+    }
     await this.#engine.forget(nodeId);
   }
 
@@ -288,9 +296,16 @@ export class SessionClaims {
 
   async adoptUncertain(): Promise<void> {
     if (this.#isStopped) return; // another node adopts them when the lease has expired
-    for (const id of this.#uncertain) {
-      await this.#adopt(id, this.#node.id);
+    // A copy, because ids are added in the meantime.
+    for (const id of [...this.#uncertain]) {
+      if (this.#calls.has(id)) continue; // the call may add it again
       this.#uncertain.delete(id);
+      try {
+        await this.#adopt(id, this.#node.id);
+      } catch (error) {
+        this.adoptLater(id);
+        throw error;
+      }
     }
   }
 }
