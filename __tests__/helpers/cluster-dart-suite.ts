@@ -312,20 +312,20 @@ export function describeDartCluster(name: string, openSource: () => Promise<Engi
     });
 
     it('close a session whose owner released it too late for a client that does not return', async () => {
-      const { nodes, closes } = await startRecording(2, { reconnectTimeout: 3_000 });
+      const { nodes, closes } = await startRecording(2, { reconnectTimeout: 2_000 });
       const [node] = nodes as [FaultyNode];
       const { stream } = await openSession(node, 'a');
       stream.cut();
       await waitFor(() => !node.connections[0]!.connected);
       const { release } = node.engine;
       node.engine.release = async (...values) => {
-        await sleep(1_700); // longer than the handover, and than the interval of adoptions
+        await sleep(1_300); // longer than the handover, and than the interval of adoptions
         return release.apply(node.engine, values);
       };
       const refused = await open(nodes[1], 'a');
       expect(await refused.take()).toEqual({ retry: '1000' });
       await waitFor(() => closes.length === 1, 10_000);
-      expect(closes).toEqual([[1006, 'the client did not reconnect within 3000 ms']]);
+      expect(closes).toEqual([[1006, 'the client did not reconnect within 2000 ms']]);
       while ((await countSessions()) > 0) await sleep(10);
     }, 20_000);
 

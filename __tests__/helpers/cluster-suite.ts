@@ -691,10 +691,8 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect((await send(1_000, [2])).json).toEqual({ received: 1_001 });
     });
 
-    it.each([
-      ['65,536 messages', new Array(65_536).fill(1), {}],
-      ['1,000 bytes', ['x'.repeat(1_000)], { maxBufferedAmount: 1_000 }],
-    ])('delay POSTs while %s are not handled', async (_, messages, options) => {
+    it('delay POSTs while too many bytes are not handled', async () => {
+      const messages = ['x'.repeat(1_000)];
       const log: unknown[] = [];
       let handle = () => {};
       const isHandled = new Promise<void>((resolve) => (handle = resolve));
@@ -703,7 +701,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
           log.push(message);
           return isHandled;
         });
-      const nodes = await startNodes(2, accept, options);
+      const nodes = await startNodes(2, accept, { maxBufferedAmount: 1_000 });
       const { token } = await openDuplex(nodes[0]!.url, 'a');
       const send = (node: number, id: number, batch: unknown[]) => {
         const body = JSON.stringify({ token, id, ack: 0, messages: batch });
