@@ -8,7 +8,8 @@ export default {
   jest: { configFile: 'mutation/jest.config.js', enableFindRelatedTests: false },
   coverageAnalysis: 'perTest',
   concurrency: 2,
-  timeoutMS: 3_000, // only endless loops: see the shorter limits in run.mjs and jest.config.js
+  // Only endless loops reach this limit: the tests give up earlier, see run.mjs and jest.config.js.
+  timeoutMS: 3_000,
   timeoutFactor: 1.25,
   thresholds: { high: 90, low: 85, break: 85 },
   reporters: ['clear-text', 'json', 'progress-append-only'],

@@ -23,11 +23,13 @@ async function connectAdmin() {
   return admin;
 }
 
-/** Starts the node `n1`. */
-async function startEngine() {
+/** Deletes all data, and starts the node `n1`. */
+async function startEmpty() {
+  const admin = await connectAdmin();
+  await admin.flushAll();
   const engine = redisCluster(await connectRedis('redis', redis.port));
   await engine.start('n1', LISTENER);
-  return engine;
+  return { admin, engine };
 }
 
 describe('The engine on Redis', () => {
@@ -90,9 +92,7 @@ describe('The engine on Redis', () => {
   });
 
   it('keeps a session without traffic in a compact form', async () => {
-    const admin = await connectAdmin();
-    await admin.flushAll();
-    const engine = await startEngine();
+    const { admin, engine } = await startEmpty();
     const tokenHash = 'T'.repeat(22);
     await engine.open('a', { dialect: 'duplex', tokenHash, ...NEW, principal: undefined });
     await engine.commit('a', 1, {
@@ -115,9 +115,7 @@ describe('The engine on Redis', () => {
   });
 
   it('requests a session again if it has lost an earlier commit', async () => {
-    const admin = await connectAdmin();
-    await admin.flushAll();
-    const engine = await startEngine();
+    const { engine } = await startEmpty();
     const tokenHash = 'HASH';
     await engine.open('a', { dialect: 'duplex', tokenHash, ...NEW, principal: undefined });
     const checkpoint = { acknowledged: 0, position: 0, rooms: [], logStart: 0 };
@@ -208,9 +206,7 @@ describe('The engine on Redis', () => {
   );
 
   it('records what other nodes receive', async () => {
-    const admin = await connectAdmin();
-    await admin.flushAll();
-    const engine = await startEngine();
+    const { engine } = await startEmpty();
     const tokenHash = 'HASH';
     await engine.open('a', { dialect: 'duplex', tokenHash, ...NEW, principal: undefined });
     const identity = { dialect: 'duplex', tokenHash, principal: undefined } as const;
@@ -247,9 +243,7 @@ describe('The engine on Redis', () => {
   });
 
   it('replaces a session of the Dart dialect by one with the messages that the owner has not received', async () => {
-    const admin = await connectAdmin();
-    await admin.flushAll();
-    const engine = await startEngine();
+    const { admin, engine } = await startEmpty();
     const identity = { dialect: 'dart', tokenHash: 'OLD', principal: undefined } as const;
     await engine.open('a', { ...identity, ...NEW });
     for (const [number, message] of [
@@ -319,9 +313,7 @@ describe('The engine on Redis', () => {
   );
 
   it('limits the number and the bytes of the messages that are not handled', async () => {
-    const admin = await connectAdmin();
-    await admin.flushAll();
-    const engine = await startEngine();
+    const { admin, engine } = await startEmpty();
     const identity = { dialect: 'duplex', tokenHash: 'HASH', principal: undefined } as const;
     await engine.open('a', { ...identity, ...NEW });
     const take = (first: number, messages: string[], limits = {}) =>
@@ -379,9 +371,7 @@ describe('The engine on Redis', () => {
   });
 
   it('numbers broadcasts, rejects those for a log that it has lost, and rejects on errors of Redis', async () => {
-    const admin = await connectAdmin();
-    await admin.flushAll();
-    const engine = await startEngine();
+    const { admin, engine } = await startEmpty();
     const lost = 'the engine has lost its data';
     await expect(engine.readBroadcasts(0)).rejects.toThrow(lost);
     const { generation, position, base } = await engine.beat(0);

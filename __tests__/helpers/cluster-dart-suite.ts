@@ -296,7 +296,7 @@ export function describeDartCluster(name: string, openSource: () => Promise<Engi
       expect(messagesOf(received)).toEqual(['recorded']);
     });
 
-    it('replace a session whose owner does not know that it has it', async () => {
+    it('replace a session whose owner does not know that it is the owner', async () => {
       const { nodes } = await startRecording(3);
       const { stream } = await openSession(nodes[0], 'a');
       stream.cut();

@@ -14,6 +14,17 @@ export interface FaultyNode extends TestNode {
   kill(): void;
 }
 
+/** Starts a node with an engine that can fail. Both are stopped when the test is finished. */
+export async function startFaultyNode(created: ClusterEngine) {
+  const engine = createFaultyEngine(created);
+  const node = await startNode(engine);
+  onTestFinished(async () => {
+    await stopNode(node);
+    await node.sse.close();
+  });
+  return { engine, node };
+}
+
 /** Creates engines that share one database, whose data it can delete. */
 export interface EngineSource {
   create(): { engine: ClusterEngine; disconnect(): void };

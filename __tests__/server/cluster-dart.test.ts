@@ -1,20 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startNode, stopNode } from '../helpers/cluster';
 import { describeDartCluster } from '../helpers/cluster-dart-suite';
-import { createFaultyEngine } from '../helpers/faulty-engine';
+import { startFaultyNode } from '../helpers/faulty-nodes';
 import { openStream, post } from '../helpers/http';
 import { MemoryEngine, MemoryStore, openMemory } from '../helpers/memory-engine';
-import { onTestFinished } from '../helpers/on-test-finished';
 
 describeDartCluster('an engine in memory', openMemory);
 
 it('A node repeats a call for a message that waits for the engine less and less often', async () => {
-  const engine = createFaultyEngine(new MemoryEngine(new MemoryStore()));
-  const node = await startNode(engine);
-  onTestFinished(async () => {
-    await stopNode(node);
-    await node.sse.close();
-  });
+  const { engine, node } = await startFaultyNode(new MemoryEngine(new MemoryStore()));
   const url = `${node.url}?sseClientId=a`;
   await openStream(url);
   let calls = 0;

@@ -3,6 +3,7 @@ import { startNode, stopNode } from '../helpers/cluster';
 import type { NodeConnection } from '../helpers/cluster';
 import { describeCluster } from '../helpers/cluster-suite';
 import { createFaultyEngine } from '../helpers/faulty-engine';
+import { startFaultyNode } from '../helpers/faulty-nodes';
 import { MemoryEngine, MemoryStore, openMemory } from '../helpers/memory-engine';
 import { onTestFinished } from '../helpers/on-test-finished';
 import { waitFor } from '../helpers/wait-for';
@@ -10,12 +11,7 @@ import { waitFor } from '../helpers/wait-for';
 describeCluster('an engine in memory', openMemory);
 
 it('A node that does not reach the engine for 10 s ends its streams', async () => {
-  const engine = createFaultyEngine(new MemoryEngine(new MemoryStore()));
-  const node = await startNode(engine);
-  onTestFinished(async () => {
-    await stopNode(node);
-    await node.sse.close();
-  });
+  const { engine, node } = await startFaultyNode(new MemoryEngine(new MemoryStore()));
   const client = openClient(node.url);
   const disconnects = eventsOf(client, 'disconnect');
   await next(client, 'open');
@@ -27,12 +23,7 @@ it('A node that does not reach the engine for 10 s ends its streams', async () =
 
 it('A node keeps its lease while it adopts sessions, however long that takes', async () => {
   const store = new MemoryStore();
-  const engine = createFaultyEngine(new MemoryEngine(store));
-  const node = await startNode(engine);
-  onTestFinished(async () => {
-    await stopNode(node);
-    await node.sse.close();
-  });
+  const { engine } = await startFaultyNode(new MemoryEngine(store));
   let isAdopting = false;
   let beats = 0;
   engine.sessionsOf = () => {

@@ -52,7 +52,7 @@ export class ClusterSessions implements NodeSessions {
   onReleaseRequested(id: string, claimant: string, isOptional: boolean): void {
     const session = this.#local.find(id);
     if (!session) {
-      // The engine may have lost that another node has claimed it.
+      // The engine may have lost the claim of another node, so that this node owns the session again.
       const isRemoved = [...this.#removals.keys()].some((removed) => removed.id === id);
       if (!isRemoved) this.claims.adoptLater(id);
       return;

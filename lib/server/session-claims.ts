@@ -96,7 +96,7 @@ export class SessionClaims {
       if (!replaced?.journal) return this.#engine.open(id, opened);
       const { epoch, received } = replaced.journal;
       if (await this.#engine.replace(id, epoch, received, opened)) return true;
-      if (await this.#engine.find(id)) throw ownerUncertain(); // another node is about to claim it
+      if (await this.#engine.find(id)) throw ownerUncertain(); // another node may own it
       await this.#engine.restore(id, session); // the engine has lost its data
       return true;
     });
@@ -296,7 +296,7 @@ export class SessionClaims {
 
   async adoptUncertain(): Promise<void> {
     if (this.#isStopped) return; // another node adopts them when the lease has expired
-    // A copy, because ids are added in the meantime.
+    // A copy, because other calls add ids during the loop.
     for (const id of [...this.#uncertain]) {
       if (this.#calls.has(id)) continue; // the call may add it again
       this.#uncertain.delete(id);
