@@ -10,6 +10,7 @@ import {
   readAudit,
   readFingerprint,
   readLog,
+  recordDoubledLines,
   say,
   settle,
   stopServer,
@@ -39,6 +40,7 @@ test('The example app keeps two boards equal while both draw and chat, also if a
   expect(await readLog(ben)).toEqual(before);
   expect(await paint(ben)).toEqual(await paint(ada));
 
+  const readDoubledLines = await recordDoubledLines(ada);
   await ada.locator('#cut').click();
   await waitForLine(ada, 'cut');
   await drawStroke(ada, 200);
@@ -74,6 +76,7 @@ test('The example app keeps two boards equal while both draw and chat, also if a
   expect(await paint(ben)).toEqual(await paint(ada));
   expect(await readAudit(ada)).toEqual(NO_ERRORS);
   expect(await readAudit(ben)).toEqual(NO_ERRORS);
+  expect(await readDoubledLines()).toEqual([]);
 
   const late = await openPage('Cleo');
   expect(await readFingerprint(late)).toBe(await readFingerprint(ada));

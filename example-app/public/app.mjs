@@ -43,6 +43,7 @@ const shared = new SharedBoard({
     change: schedule,
     snapshot() {
       chat.reset(shared.board.chat);
+      showWaitingLines();
       showPeople();
       showNode();
     },
@@ -59,6 +60,7 @@ const shared = new SharedBoard({
       if (entry.type === 'line' && !isMine) people.point(entry.by, entry.points.slice(-2));
       if (entry.type !== 'chat' && entry.type !== 'clear') return;
       chat.add(shared.board.chat.at(-1), shared.board.chat.length);
+      showWaitingLines(); // Now, not in the next frame: a line of this page must not appear twice.
       // On a phone, the last lines may be visible below the board.
       if (!isMine && element('scroll').clientHeight < 40) countUnread();
     },
@@ -145,6 +147,10 @@ element('name').addEventListener('change', () => {
   remember('name', me.name);
   shared.sayHello();
 });
+
+function showWaitingLines() {
+  chat.showWaiting(shared.pendingEntries('chat'));
+}
 
 // ---- Views: a small screen shows either the board or the chat
 
@@ -236,7 +242,7 @@ function render() {
   pen.flush();
   sendCursor();
   showBoard();
-  chat.showWaiting(shared.pendingEntries('chat'));
+  showWaitingLines();
   showConnection();
 }
 

@@ -81,8 +81,8 @@ export class Board {
     this.#settle(id); // A line that was not finished stays on the board.
   }
 
-  #say({ by, n, name, ink, at, text, note }) {
-    this.chat.push({ by, n, name, ink, at, text, note });
+  #say({ by, page, n, name, ink, at, text, note }) {
+    this.chat.push({ by, page, n, name, ink, at, text, note });
     if (this.chat.length > MAX_LINES) this.chat.shift();
   }
 

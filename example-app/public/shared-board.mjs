@@ -126,6 +126,8 @@ export class SharedBoard {
   #start({ board, node }) {
     this.board = new Board(board);
     this.node = node;
+    const isMine = ({ by, page }) => by === this.#me.id && page === this.#me.page;
+    this.#drop(new Set(this.board.chat.filter(isMine).map(({ n }) => n)));
     this.audit.startAfter(this.board.seq);
     this.#on.snapshot();
   }
@@ -140,9 +142,13 @@ export class SharedBoard {
     this.audit.check(entry);
     this.board.apply(entry);
     if (entry.by === this.#me.id && entry.page === this.#me.page) {
-      this.pending = this.pending.filter(({ message }) => message.n !== entry.n);
+      this.#drop(new Set([entry.n]));
     }
     this.#on.entry(entry);
+  }
+
+  #drop(numbers) {
+    this.pending = this.pending.filter(({ message }) => !numbers.has(message.n));
   }
 
   #return() {

@@ -179,6 +179,19 @@ export async function settle(pages: Page[], strokes: number, lines: number): Pro
   );
 }
 
+/** Starts to record the chat lines that the page shows twice, however short the time. Returns a function that reads them. */
+export async function recordDoubledLines(page: Page): Promise<() => Promise<string[]>> {
+  const doubled = await page.evaluateHandle(() => {
+    const texts: string[] = [];
+    new MutationObserver(() => {
+      const lines = [...document.querySelectorAll('#scroll li > span')].map((e) => e.textContent);
+      texts.push(...lines.filter((text, i) => lines.indexOf(text) !== i));
+    }).observe(document.querySelector('#scroll')!, { childList: true, subtree: true });
+    return texts;
+  });
+  return () => doubled.jsonValue();
+}
+
 /** Returns the hashes of the page's canvases after the next frame. */
 export async function paint(page: Page): Promise<string[]> {
   const images = await page.evaluate(
