@@ -86,7 +86,9 @@ describe('The engine on Redis', () => {
     expect(await engine.sessionsOf('n1')).toEqual(['a}/ü']);
     const keys = await admin.keys('*');
     expect(keys.every((key) => key.startsWith('shop:1:'))).toBe(true);
-    await engine.remove('a}/ü', 1);
+    await engine.remove('a}/ü', 1, 'OTHER');
+    expect(await engine.sessionsOf('n1')).toEqual(['a}/ü']);
+    await engine.remove('a}/ü', 1, 'HASH');
     expect(await engine.find('a}/ü')).toBeUndefined();
     await engine.stop();
   });
@@ -110,7 +112,7 @@ describe('The engine on Redis', () => {
     const encoding = await admin.sendCommand(['OBJECT', 'ENCODING', 'sse-duplex:1:{a}']);
     expect(encoding).toMatch(/^(listpack|ziplist)$/);
     expect(Object.values(await admin.hGetAll('sse-duplex:1:{a}')).join('').length).toBeLessThan(90);
-    await engine.remove('a', 1);
+    await engine.remove('a', 1, tokenHash);
     await engine.stop();
   });
 
@@ -141,7 +143,7 @@ describe('The engine on Redis', () => {
       acknowledged: 0,
       close: undefined,
     });
-    await engine.remove('a', 1);
+    await engine.remove('a', 1, tokenHash);
     await engine.stop();
   });
 

@@ -617,6 +617,29 @@ export function describeDartCluster(name: string, openSource: () => Promise<Engi
       expect([count, lost]).toEqual([0, []]);
     });
 
+    it('keep a session with the id of an earlier one whose removal is repeated', async () => {
+      const { nodes, received } = await startRecording(1);
+      const [node] = nodes;
+      let removals = 0;
+      let isOpen = false;
+      node!.engine.fault = (method) => {
+        if (method !== 'remove') return 'none';
+        if (removals++ === 0) return 'lose-reply';
+        return isOpen ? 'none' : 'lose';
+      };
+      const { stream } = await openSession(node, 'a');
+      node!.connections[0]!.close();
+      expect(await stream.take()).toEqual({ event: 'control', data: 'close' });
+      await waitFor(() => removals > 0);
+      await openSession(node, 'a');
+      isOpen = true;
+      const repeated = removals + 1;
+      await waitFor(() => removals >= repeated);
+      expect((await send(node, 'a', 0, 'first')).status).toBe(200);
+      await waitFor(() => received.length === 1);
+      expect(await countSessions()).toBe(1);
+    });
+
     it('reject a message of the Dart dialect for a duplex session, and of another principal', async () => {
       const authorize = ({ headers }: { headers: Record<string, unknown> }) =>
         typeof headers['x-user'] === 'string' ? headers['x-user'] : 'anna';

@@ -319,9 +319,9 @@ export class MemoryEngine implements ClusterEngine {
     });
   }
 
-  remove(id: string, epoch: number): Promise<void> {
+  remove(id: string, epoch: number, tokenHash: string): Promise<void> {
     return this.#call((store) => {
-      if (this.#own(store, id, epoch)) store.sessions.delete(id);
+      if (this.#own(store, id, epoch)?.tokenHash === tokenHash) store.sessions.delete(id);
     });
   }
 

@@ -3,6 +3,7 @@ import { describeDartCluster } from '../helpers/cluster-dart-suite';
 import { startFaultyNode } from '../helpers/faulty-nodes';
 import { openStream, post } from '../helpers/http';
 import { MemoryEngine, MemoryStore, openMemory } from '../helpers/memory-engine';
+import { waitFor } from '../helpers/wait-for';
 
 describeDartCluster('an engine in memory', openMemory);
 
@@ -21,4 +22,24 @@ it('A node repeats a call for a message that waits for the engine less and less 
   expect((await sending).json).toEqual({ received: 1 });
   expect(calls).toBeGreaterThan(1);
   expect(calls).toBeLessThan(7);
+});
+
+it('A session with the id of an earlier one is opened when the removal of that is complete', async () => {
+  const { engine, node } = await startFaultyNode(new MemoryEngine(new MemoryStore()));
+  const url = `${node.url}?sseClientId=a`;
+  const stream = await openStream(url);
+  await stream.take(); // hello
+  const steps: string[] = [];
+  engine.fault = (method) => {
+    if (method === 'open' || method === 'remove') steps.push(method);
+    return 'none';
+  };
+  engine.onApplied = (method) => {
+    if (method === 'remove') steps.push('removed');
+  };
+  engine.delay = () => 100;
+  node.connections[0]!.close();
+  await waitFor(() => steps.length > 0);
+  expect((await openStream(url)).status).toBe(200);
+  expect(steps).toEqual(['remove', 'removed', 'open']);
 });

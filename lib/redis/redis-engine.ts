@@ -251,8 +251,9 @@ export class RedisEngine implements ClusterEngine {
     if (successor !== undefined && isReleased === 1) await this.#removeFromOwn(id);
   }
 
-  async remove(id: string, epoch: number): Promise<void> {
-    const count = await this.#run(scripts.REMOVE, this.#keysOf(id), [this.#nodeId, epoch]);
+  async remove(id: string, epoch: number, tokenHash: string): Promise<void> {
+    const values = [this.#nodeId, epoch, tokenHash];
+    const count = await this.#run(scripts.REMOVE, this.#keysOf(id), values);
     if (count !== 0) await this.#removeFromOwn(id);
   }
 

@@ -233,11 +233,14 @@ if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], 'o', ARGV[3])
 return 1`;
 
-/** KEYS: session, log, unhandled, state, waiting. ARGV: node, epoch. Returns 0 if the session has another owner or epoch. */
+/**
+ * KEYS: session, log, unhandled, state, waiting. ARGV: node, epoch, token hash. Returns 0 if the session has another
+ * owner, epoch or token.
+ */
 export const REMOVE = `
-local found = redis.call('HMGET', KEYS[1], 'o', 'e')
+local found = redis.call('HMGET', KEYS[1], 'o', 'e', 't')
 if not found[1] then return 1 end
-if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] then return 0 end
+if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] or found[3] ~= ARGV[3] then return 0 end
 return redis.call('DEL', unpack(KEYS))`;
 
 /**

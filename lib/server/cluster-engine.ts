@@ -80,8 +80,11 @@ export interface ClusterEngine {
    * remains one of {@link sessionsOf} this node, so that another node adopts it if its client does not return.
    */
   release(id: string, epoch: number, successor: string | undefined): Promise<void>;
-  /** Deletes a session that has ended. Has no effect if the node with this epoch is not the owner. */
-  remove(id: string, epoch: number): Promise<void>;
+  /**
+   * Deletes a session that has ended. Has no effect if the node with this epoch is not the owner, or if a session with
+   * another token has the id by now.
+   */
+  remove(id: string, epoch: number, tokenHash: string): Promise<void>;
   /** Returns the ids of the sessions of a node. May include sessions that have another owner, or have ended. */
   sessionsOf(nodeId: string): Promise<string[]>;
   /** Removes a node whose lease has expired and which owns no session any more. */

@@ -123,7 +123,7 @@ export class ClusterSessions implements NodeSessions {
     return removal;
   }
 
-  async #remove({ id, journal }: Session): Promise<void> {
+  async #remove({ id, journal, sessionToken }: Session): Promise<void> {
     if (!journal) return;
     // If this node is killed before, the next owner delivers the messages again.
     const isHandled = waitAtMost(HANDLING_TIMEOUT, journal.whenSettled(), () => {});
@@ -133,7 +133,9 @@ export class ClusterSessions implements NodeSessions {
     });
     if (journal.hasStopped()) return; // another session has its id
     journal.stop();
-    await this.node.untilAnswered(() => this.#engine.remove(id, journal.epoch)).catch(() => {});
+    const remove = () => this.#engine.remove(id, journal.epoch, sessionToken.hash);
+    // In turn, because a client of the Dart dialect may open another session with this id.
+    await this.node.untilAnswered(() => this.claims.inTurn(id, remove)).catch(() => {});
   }
 
   async restoreAll(): Promise<void> {

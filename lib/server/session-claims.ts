@@ -76,7 +76,7 @@ export class SessionClaims {
     // One that replaces another may be opened within a claim, for whose end it would wait.
     const opening = replaced
       ? this.#open(init, replaced)
-      : this.#inTurn(id, () => this.#open(init, undefined));
+      : this.inTurn(id, () => this.#open(init, undefined));
     opening.catch(() => this.adoptLater(id));
     return opening;
   }
@@ -128,21 +128,21 @@ export class SessionClaims {
   async #claimInTurn<Result>(id: string, claim: () => Promise<Result>): Promise<Result> {
     await this.#lookup.whenReady();
     try {
-      return await this.#inTurn(id, () => askEngine(claim));
+      return await this.inTurn(id, () => askEngine(claim));
     } catch (error) {
       this.adoptLater(id);
       throw error;
     }
   }
 
-  /** Calls `claim` when other calls for this session at this node are settled. */
-  async #inTurn<Result>(id: string, claim: () => Promise<Result>): Promise<Result> {
+  /** Calls `call` when other calls for this session at this node are settled. */
+  async inTurn<Result>(id: string, call: () => Promise<Result>): Promise<Result> {
     for (let previous; (previous = this.#calls.get(id));) await previous;
-    const claiming = claim();
-    const settled = claiming.catch(() => {});
+    const calling = call();
+    const settled = calling.catch(() => {});
     this.#calls.set(id, settled);
     try {
-      return await claiming;
+      return await calling;
     } finally {
       this.#calls.delete(id);
     }
@@ -277,7 +277,7 @@ export class SessionClaims {
 
   /** Takes over a session of a node that has ended, one without an owner, or one of this node that it does not have. */
   #adopt(id: string, nodeId: string): Promise<void> {
-    return this.#inTurn(id, async () => {
+    return this.inTurn(id, async () => {
       const found = await this.#engine.find(id);
       if (!found || !['', nodeId, this.#node.id].includes(found.owner)) return;
       if (found.owner === this.#node.id && this.#local.find(id)) return;
