@@ -3,7 +3,7 @@
 const { default: Sequencer } = require('@jest/test-sequencer');
 
 /** The test files that take longest, because they wait for leases and timeouts of several nodes. */
-const LONG = /[\\/]__tests__[\\/]server[\\/]cluster(-dart)?\.test\.ts$/;
+const LONG = /[\\/]__tests__[\\/]server[\\/]cluster(-\w+)?\.test\.ts$/;
 
 /** Begins with the longest files also in a fresh clone, where Jest does not know how long they take. */
 module.exports = class extends Sequencer {
