@@ -272,7 +272,8 @@ describe('A stream that cannot be opened', () => {
 describe('An open stream', () => {
   it('is replaced after 2.5 heartbeat intervals without a byte', async () => {
     useFakeTimeouts();
-    const { client, get, stream, next: request } = await startOpen({ backoff: () => 0 });
+    const options = { backoff: () => 0 };
+    const { client, get, stream, next: request } = await startOpen(options, { heartbeat: 1_000 });
     const received = messagesOf(client);
     jest.advanceTimersByTime(2_000);
     stream.write(':\n\n'); // any byte is a sign of life
@@ -293,7 +294,7 @@ describe('An open stream', () => {
 
   it('is kept while the application reads slowly, and is aborted if it is silent afterwards', async () => {
     useFakeTimeouts();
-    const { client, get, stream } = await startOpen();
+    const { client, get, stream } = await startOpen({}, { heartbeat: 1_000 });
     const reader = client.stream.getReader();
     stream.write(message('a'));
     await next(client, 'message');
@@ -435,7 +436,7 @@ describe('An open stream', () => {
   });
 
   it('is aborted 2.5 heartbeat intervals after a slow reader has read again', async () => {
-    const { client, get, stream } = await startOpen();
+    const { client, get, stream } = await startOpen({}, { heartbeat: 1_000 });
     const reader = client.stream.getReader();
     useFakeTimeouts();
     stream.write(message(1) + message(2));

@@ -269,11 +269,11 @@ describe('SseClient with the transport "auto"', () => {
   it('polls when a stream has no event after hello until it is aborted', async () => {
     useFakeTimeouts();
     const { client, types, get } = startAuto();
-    (await get()).hello();
+    (await get()).hello({ heartbeat: 1_000 });
     await next(client, 'open');
     await turn();
     const lost = next(client, 'disconnect');
-    jest.advanceTimersByTime(2_500); // heartbeat intervals of 1 s
+    jest.advanceTimersByTime(2_500);
     await lost;
     await turn();
     jest.advanceTimersByTime(0);

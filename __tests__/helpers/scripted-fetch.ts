@@ -30,7 +30,7 @@ export const HELLO = {
   resumed: false,
   sent: 0,
   received: 0,
-  heartbeat: 1000,
+  heartbeat: 15_000, // as a server, so that a slow machine does not make requests time out
   ackAfter: { messages: 3, bytes: 1000, idle: 4000 },
   maxPayload: 100,
 };
