@@ -12,7 +12,8 @@ export const TEXT_MARK = "'";
 
 /** Whether an encoded message is JSON, which every client understands. */
 export function isJson(message: EncodedMessage): boolean {
-  return !message.startsWith(BINARY_MARK) && !message.startsWith(TEXT_MARK);
+  const first = message[0];
+  return first !== BINARY_MARK && first !== TEXT_MARK;
 }
 
 /**
