@@ -2,7 +2,7 @@
 
 const { default: Sequencer } = require('@jest/test-sequencer');
 
-/** The test files that take longest, because they wait for leases and timeouts of several nodes. */
+/** The test files that take longest, because they wait for leases and timeouts of nodes. */
 const LONG = /[\\/]__tests__[\\/]server[\\/]cluster(-\w+)?\.test\.ts$/;
 
 /** Begins with the longest files also in a fresh clone, where Jest does not know how long they take. */

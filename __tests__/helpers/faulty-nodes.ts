@@ -17,7 +17,7 @@ export interface FaultyNode extends TestNode {
 /** Starts a node with an engine that can fail. Both are stopped when the test is finished. */
 export async function startFaultyNode(created: ClusterEngine) {
   const engine = createFaultyEngine(created);
-  const node = await startNode(engine, { reconnectJitter: 1 }); // it delays the close
+  const node = await startNode(engine, { reconnectJitter: 1 }); // the default delays the close by up to 5 s
   onTestFinished(async () => {
     await stopNode(node);
     await node.sse.close();

@@ -24,7 +24,32 @@ it('A node repeats a call for a message that waits for the engine less and less 
   expect(calls).toBeLessThan(7);
 });
 
-it('A session with the id of an earlier one is opened when the removal of that is complete', async () => {
+it('A node does not repeat a commit of a session after it has removed the session', async () => {
+  const { engine, node } = await startFaultyNode(new MemoryEngine(new MemoryStore()));
+  const url = `${node.url}?sseClientId=a`;
+  const stream = await openStream(url);
+  await stream.take(); // hello
+  let isFailing = true;
+  let isRemoved = false;
+  const commits: boolean[] = [];
+  engine.fault = (method) => {
+    if (method !== 'commit') return 'none';
+    commits.push(isFailing);
+    return isFailing ? 'lose' : 'none';
+  };
+  engine.onApplied = (method) => {
+    isRemoved ||= method === 'remove';
+  };
+  node.connections[0]!.close();
+  await waitFor(() => isRemoved, 5_000);
+  await openStream(url); // a session with the same id and epoch
+  isFailing = false;
+  await sleep(1_500); // A node repeats a failed call after a second at the latest.
+  expect(commits.length).toBeGreaterThan(0);
+  expect(commits).not.toContain(false);
+}, 10_000);
+
+it('A node opens a session with the id of an earlier one after it has removed the earlier one', async () => {
   const { engine, node } = await startFaultyNode(new MemoryEngine(new MemoryStore()));
   const url = `${node.url}?sseClientId=a`;
   const stream = await openStream(url);
@@ -37,7 +62,7 @@ it('A session with the id of an earlier one is opened when the removal of that i
   engine.onApplied = (method) => {
     if (method === 'remove') steps.push('removed');
   };
-  engine.delay = () => 100;
+  engine.delay = () => 500;
   node.connections[0]!.close();
   await waitFor(() => steps.length > 0);
   expect((await openStream(url)).status).toBe(200);

@@ -6,8 +6,9 @@ import { Board } from './board.mjs';
  * This page's copy of the board, and the connection that keeps it equal to the others.
  *
  * `board` has the entries that the server has numbered. `pending` has this page's own messages that have
- * not come back from the server yet. They are shown on top of the board, and each is removed when it
- * comes back as an entry. So a line appears immediately, and it never appears twice.
+ * not come back from the server yet. They are shown on top of the board. Each is removed when it comes
+ * back as an entry, or when the server says that it has it. So a line appears immediately, and a chat line
+ * never appears twice.
  */
 export class SharedBoard {
   board = new Board();

@@ -8,7 +8,6 @@ import type {
   Notification,
   PositionedBroadcast,
   RecordedMessages,
-  SessionChanges,
 } from './cluster-engine';
 import type { JournalNode } from './journal-node';
 import type { NodeSessions } from './node-sessions';
@@ -201,24 +200,23 @@ export class ClusterNode implements EngineListener, JournalNode {
   // --- Sessions ------------------------------------------------------------------------------------
 
   async commit(
-    id: string,
-    epoch: number,
-    changes: SessionChanges,
+    ...call: Parameters<JournalNode['commit']>
   ): Promise<CommitResult | 'restored' | undefined> {
     try {
-      return await this.#commit(id, epoch, changes);
+      return await this.#commit(...call);
     } catch {
       return undefined; // the node has stopped, and other nodes own its sessions
     }
   }
 
   async #commit(
-    id: string,
-    epoch: number,
-    changes: SessionChanges,
+    ...[id, epoch, changes, isWanted]: Parameters<JournalNode['commit']>
   ): Promise<CommitResult | 'restored' | undefined> {
     const generation = this.#state?.generation;
-    const result = await this.untilAnswered(() => this.engine.commit(id, epoch, changes));
+    const result = await this.untilAnswered(async () =>
+      isWanted() ? this.engine.commit(id, epoch, changes) : undefined,
+    );
+    if (!isWanted()) return undefined;
     if (result?.received === COMMIT_LOST) {
       await this.untilAnswered(() => this.#sessions.restore(id));
       return 'restored';

@@ -14,6 +14,8 @@ export interface JournalNode extends Pick<ClusterEngine, 'read' | 'startNumberin
   /**
    * Repeats a commit until the engine answers it.
    *
+   * @param isWanted returns whether to send it (again): not after the session was deleted, because another session may
+   * have its id and epoch.
    * @returns undefined if this node is not the owner any more; `'restored'` if the engine had lost the session, which
    * was then restored without these changes.
    */
@@ -21,6 +23,7 @@ export interface JournalNode extends Pick<ClusterEngine, 'read' | 'startNumberin
     id: string,
     epoch: number,
     changes: SessionChanges,
+    isWanted: () => boolean,
   ): Promise<CommitResult | 'restored' | undefined>;
 }
 

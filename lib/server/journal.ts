@@ -353,7 +353,8 @@ export class Journal {
     const version = this.#version;
     const log = this.#log;
     const changes = this.#changes();
-    const result = await this.#node.commit(this.#session.id, this.epoch, changes);
+    const isWanted = () => !this.#isStopped;
+    const result = await this.#node.commit(this.#session.id, this.epoch, changes, isWanted);
     if (this.hasStopped() || result === 'restored') return;
     if (!result) return this.#onNotOwner();
     this.#recordedVersion = version;

@@ -31,7 +31,7 @@ export function encodeMessage(message: unknown, acceptsText = false): EncodedMes
   return toJson(message);
 }
 
-/** Whether a message is an object or an array without a class. To find out a class takes about 20 ns per message. */
+/** Whether a message is certainly a plain object or an array. Looking up its class would take about 20 ns. */
 function isPlain(message: unknown): boolean {
   if (typeof message !== 'object' || message === null) return false;
   const prototype: unknown = Object.getPrototypeOf(message);
