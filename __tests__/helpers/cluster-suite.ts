@@ -4,10 +4,12 @@ import type { SseClient, SseClientOptions } from '../../lib/client/index';
 import { addressOf, openDuplex } from './channel';
 import { eventsOf, messagesOf, next, openClient } from './client';
 import type { NodeConnection } from './cluster';
+import type { EngineFault } from './faulty-engine';
 import { useFaultyNodes } from './faulty-nodes';
 import type { EngineSource, FaultyNode } from './faulty-nodes';
 import { openStream, post } from './http';
 import { onTestFinished } from './on-test-finished';
+import { createRandom } from './random';
 import { waitFor } from './wait-for';
 
 /** Sends each GET to one node and each POST to another. */
@@ -927,9 +929,22 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
           nodes[0]!.sse.to('board').send({ all: message });
         });
       });
-      let calls = 0;
+      // Not in a fixed order: the same call of each attempt would be lost for ever.
+      const random = createRandom(7);
+      const faults: EngineFault[] = [];
       for (const { engine } of nodes) {
-        engine.fault = () => (['none', 'lose', 'none', 'lose-reply'] as const)[calls++ % 4]!;
+        engine.fault = () => {
+          const fault = random.pick<EngineFault>([
+            'none',
+            'none',
+            'none',
+            'none',
+            'lose',
+            'lose-reply',
+          ]);
+          faults.push(fault);
+          return fault;
+        };
       }
       const client = connect(nodes, { get: 0, post: 0 });
       const messages = messagesOf(client);
@@ -938,6 +953,7 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect(messages.filter((each) => JSON.stringify(each).includes('echo'))).toHaveLength(5);
       await sleep(100);
       expect(messages).toHaveLength(10);
+      expect(faults).toEqual(expect.arrayContaining(['lose', 'lose-reply']));
     }, 30_000);
   });
 }
