@@ -127,8 +127,8 @@ export class SharedBoard {
   #start({ board, node }) {
     this.board = new Board(board);
     this.node = node;
-    const isMine = ({ by, page }) => by === this.#me.id && page === this.#me.page;
-    this.#drop(new Set(this.board.chat.filter(isMine).map(({ n }) => n)));
+    const own = this.board.chat.filter((entry) => this.#isOwn(entry));
+    this.#drop(new Set(own.map(({ n }) => n)));
     this.audit.startAfter(this.board.seq);
     this.#on.snapshot();
   }
@@ -142,10 +142,13 @@ export class SharedBoard {
   #apply(entry) {
     this.audit.check(entry);
     this.board.apply(entry);
-    if (entry.by === this.#me.id && entry.page === this.#me.page) {
-      this.#drop(new Set([entry.n]));
-    }
+    if (this.#isOwn(entry)) this.#drop(new Set([entry.n]));
     this.#on.entry(entry);
+  }
+
+  // Whether this page has sent the entry: another page of the same person numbers its own entries.
+  #isOwn({ by, page }) {
+    return by === this.#me.id && page === this.#me.page;
   }
 
   #drop(numbers) {

@@ -135,7 +135,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
   }
 
   /**
-   * Data of the application that belongs to the session: any JSON-serialisable value, or undefined. In a cluster it
+   * Data of the application that belongs to the session: a JSON-serialisable value, or undefined. In a cluster it
    * moves with the session, and an assignment in a `message` listener takes effect exactly once. Assign a new value to
    * change it: changes inside of the value are not recorded.
    *
