@@ -640,6 +640,36 @@ export function describeDartCluster(name: string, openSource: () => Promise<Engi
       expect(await countSessions()).toBe(1);
     });
 
+    it('open the next session of a client whose messages the application still handles', async () => {
+      const received: unknown[] = [];
+      let handle = () => {};
+      const nodes = await startNodes(
+        2,
+        (connection, node) => {
+          connection.on('message', (message, { redelivered }): unknown => {
+            received.push([nodes.indexOf(node), message, redelivered]);
+            return new Promise<void>((resolve) => (handle = resolve));
+          });
+        },
+        { reconnectTimeout: 100 },
+      );
+      const { stream } = await openSession(nodes[0], 'a');
+      await send(nodes[0], 'a', 0, 'slow');
+      stream.cut();
+      await waitFor(() => nodes[0]!.connections[0]!.readyState === 3);
+      const elsewhere = await open(nodes[1], 'a');
+      expect(await elsewhere.take()).toEqual({ retry: '1000' });
+      await openSession(nodes[0], 'a');
+      handle();
+      await send(nodes[1], 'a', 1, 'next');
+      await waitFor(() => received.length === 2);
+      expect(received).toEqual([
+        [0, 'slow', false],
+        [0, 'next', false],
+      ]);
+      expect(await countSessions()).toBe(1);
+    });
+
     it('reject a message of the Dart dialect for a duplex session, and of another principal', async () => {
       const authorize = ({ headers }: { headers: Record<string, unknown> }) =>
         typeof headers['x-user'] === 'string' ? headers['x-user'] : 'anna';

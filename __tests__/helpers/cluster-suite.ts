@@ -276,6 +276,59 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       await waitForAsync(async () => (await source().countSessions()) === 0);
     }, 20_000);
 
+    /** Opens a session that ends while the application still handles its message. */
+    async function openAndEnd() {
+      const log: unknown[] = [];
+      let handle = () => {};
+      const nodes = await startNodes(
+        2,
+        (connection, node) => {
+          connection.on('message', (message, { redelivered }): unknown => {
+            log.push([nodes.indexOf(node), message, redelivered]);
+            return new Promise<void>((resolve) => (handle = resolve));
+          });
+          connection.on('close', (code) => log.push([nodes.indexOf(node), code]));
+        },
+        { reconnectTimeout: 100 },
+      );
+      const client = await openDuplex(nodes[0]!.url, 'a');
+      await client.post({ messages: ['m'] });
+      client.stream.cut();
+      await waitFor(() => log.length === 2);
+      const returnTo = (node: number) =>
+        openStream(`${addressOf(nodes[node]!.url, 'a')}&sseProtocol=2`, {
+          'Last-Event-ID': `${client.token}.0`,
+        });
+      const expectDeliveredOnce = async () => {
+        handle();
+        expect(log).toEqual([
+          [0, 'm', false],
+          [0, 1006],
+        ]);
+        await waitForAsync(async () => (await source().countSessions()) === 0);
+      };
+      return { nodes, returnTo, expectDeliveredOnce };
+    }
+
+    it.each([0, 1])(
+      'do not deliver the messages of an ended session again if its client returns to node %i',
+      async (node) => {
+        const { returnTo, expectDeliveredOnce } = await openAndEnd();
+        expect((await returnTo(node)).status).toBe(404);
+        await expectDeliveredOnce();
+      },
+    );
+
+    it('do not adopt a session that has ended at the same node', async () => {
+      const { nodes, returnTo, expectDeliveredOnce } = await openAndEnd();
+      let finds = 0;
+      nodes[0]!.engine.fault = (method) => (method === 'find' && finds++ === 0 ? 'lose' : 'none');
+      expect((await returnTo(0)).status).toBe(503); // the node looks the session up again
+      await waitFor(() => finds === 2, 5_000);
+      await sleep(50);
+      await expectDeliveredOnce();
+    });
+
     it('keep a session of a client that reconnects while it is written into a new engine', async () => {
       const [node] = (await startNodes(1, echo)) as [FaultyNode];
       const { token } = await openDuplex(node.url, 'a');

@@ -365,7 +365,7 @@ export interface PositionedBroadcast extends Broadcast {
  * - `recorded`: messages were recorded for it, which the owner is to read;
  * - `release`: another node is about to claim it;
  * - `released`: its owner has released it for that node;
- * - `kept`: its owner keeps it, because it has a stream.
+ * - `kept`: its owner keeps it, because it has a stream, or has ended and is about to be deleted.
  */
 export type Notification =
   | (About<'taken'> & RecordedMessages)

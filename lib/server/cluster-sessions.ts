@@ -5,12 +5,11 @@ import { diagnose } from './diagnostics';
 import type { LocalSessions } from './local-sessions';
 import type { NodeSessions } from './node-sessions';
 import type { Session } from './session';
+import { SessionCalls } from './session-calls';
 import { HANDOVER_TIMEOUT, SessionClaims } from './session-claims';
 import { SessionLookup } from './session-lookup';
+import { SessionRemovals } from './session-removals';
 import { wait, waitAtMost } from './wait';
-
-/** Time in milliseconds that an application has to handle the messages of a session that has ended. */
-const HANDLING_TIMEOUT = 30_000;
 
 /** The sessions of the cluster, for one node: releases, restores and deletes those that this node owns. */
 export class ClusterSessions implements NodeSessions {
@@ -21,17 +20,16 @@ export class ClusterSessions implements NodeSessions {
   readonly posts: ClusterPosts;
   readonly #engine: ClusterEngine;
   readonly #local: LocalSessions;
-  /** The deletions that are in progress. */
-  readonly #removals = new Map<Session, Promise<void>>();
-  /** Callbacks that end the wait for the application, of the sessions that are being deleted. */
-  readonly #handlings = new Set<() => void>();
+  readonly #calls = new SessionCalls();
+  readonly #removals: SessionRemovals;
 
   constructor(engine: ClusterEngine, local: LocalSessions) {
     this.#engine = engine;
     this.#local = local;
     this.node = new ClusterNode(engine, this);
     const lookup = new SessionLookup(this.node);
-    this.claims = new SessionClaims(engine, this.node, lookup, local);
+    this.#removals = new SessionRemovals(this.node, this.#calls);
+    this.claims = new SessionClaims(engine, this.node, lookup, local, this.#calls, this.#removals);
     this.posts = new ClusterPosts(engine, lookup, local.options);
   }
 
@@ -51,14 +49,19 @@ export class ClusterSessions implements NodeSessions {
 
   onReleaseRequested(id: string, claimant: string, isOptional: boolean): void {
     const session = this.#local.find(id);
-    if (!session) {
+    if (session) {
+      if (isOptional && session.connected) this.#answerKept(id, claimant);
+      else void this.#release(session, claimant);
+    } else if (!this.#removals.find(id)) {
       // The engine may have lost the claim of another node, so that this node owns the session again.
-      const isRemoved = [...this.#removals.keys()].some((removed) => removed.id === id);
-      if (!isRemoved) this.claims.adoptLater(id);
-      return;
+      this.claims.adoptLater(id);
+    } else if (!isOptional) {
+      this.#answerKept(id, claimant); // its messages would be delivered again
     }
-    if (!isOptional || !session.connected) return void this.#release(session, claimant);
-    // Without the answer, the claimant asks again.
+  }
+
+  #answerKept(id: string, claimant: string): void {
+    // Without the answer, the claimant asks again, or takes the session over.
     void this.#engine.notify(claimant, { type: 'kept', id }).catch(() => {});
   }
 
@@ -109,33 +112,16 @@ export class ClusterSessions implements NodeSessions {
   /** Waits for sessions that are being claimed, opened or deleted, for `drainTimeout` at most. */
   async #whenSettled(): Promise<void> {
     const settled = async () => {
-      await Promise.all([this.claims.whenSettled(), ...this.#removals.values()]);
+      await Promise.all([this.#calls.whenSettled(), this.#removals.whenSettled()]);
     };
     await waitAtMost(this.#local.options.drainTimeout, settled(), () => {});
-    for (const stopWaiting of this.#handlings) stopWaiting();
+    this.#removals.stopWaiting();
     await waitAtMost(HANDOVER_TIMEOUT, settled(), () => {});
   }
 
   /** Deletes a session that has ended, after the application has handled its messages. */
   remove(session: Session): Promise<void> {
-    const removal = this.#remove(session).finally(() => this.#removals.delete(session));
-    this.#removals.set(session, removal);
-    return removal;
-  }
-
-  async #remove({ id, journal, sessionToken }: Session): Promise<void> {
-    if (!journal) return;
-    // If this node is killed before, the next owner delivers the messages again.
-    const isHandled = waitAtMost(HANDLING_TIMEOUT, journal.whenSettled(), () => {});
-    await new Promise<void>((resolve) => {
-      this.#handlings.add(resolve);
-      isHandled.then(resolve, resolve).finally(() => this.#handlings.delete(resolve));
-    });
-    if (journal.hasStopped()) return; // another session has its id
-    journal.stop();
-    const remove = () => this.#engine.remove(id, journal.epoch, sessionToken.hash);
-    // In turn, because a client of the Dart dialect may open another session with this id.
-    await this.node.untilAnswered(() => this.claims.inTurn(id, remove)).catch(() => {});
+    return this.#removals.remove(session);
   }
 
   async restoreAll(): Promise<void> {

@@ -7,10 +7,12 @@ import type { LocalSessions } from './local-sessions';
 import { createPlaceholderRequest } from './node-http';
 import { ownerUncertain } from './request-error';
 import type { Session } from './session';
+import type { SessionCalls } from './session-calls';
 import { SessionLog } from './session-log';
 import { askEngine } from './session-lookup';
 import type { SessionLookup, SessionProof } from './session-lookup';
 import type { SessionInit } from './session-owner';
+import type { SessionRemovals } from './session-removals';
 import { SessionToken } from './session-token';
 import { createStoredSession } from './stored-session';
 import { waitAtMost } from './wait';
@@ -30,8 +32,8 @@ export class SessionClaims {
   readonly #node: ClusterNode;
   readonly #lookup: SessionLookup;
   readonly #local: LocalSessions;
-  /** The last call for each session that is in progress at this node. */
-  readonly #calls = new Map<string, Promise<unknown>>();
+  readonly #calls: SessionCalls;
+  readonly #removals: SessionRemovals;
   /** See {@link adoptLater}. */
   readonly #uncertain = new Set<string>();
   /** Callbacks of claims that wait for the owner's answer, by session id. */
@@ -43,11 +45,15 @@ export class SessionClaims {
     node: ClusterNode,
     lookup: SessionLookup,
     local: LocalSessions,
+    calls: SessionCalls,
+    removals: SessionRemovals,
   ) {
     this.#engine = engine;
     this.#node = node;
     this.#lookup = lookup;
     this.#local = local;
+    this.#calls = calls;
+    this.#removals = removals;
   }
 
   /** From now on this node takes no session over. */
@@ -58,11 +64,6 @@ export class SessionClaims {
   /** A method, because TypeScript assumes that a property does not change during an `await`. */
   #hasStopped(): boolean {
     return this.#isStopped;
-  }
-
-  /** Settles when no call is in progress. */
-  async whenSettled(): Promise<void> {
-    await Promise.all(this.#calls.values());
   }
 
   /**
@@ -76,7 +77,7 @@ export class SessionClaims {
     // One that replaces another may be opened within a claim, for whose end it would wait.
     const opening = replaced
       ? this.#open(init, replaced)
-      : this.inTurn(id, () => this.#open(init, undefined));
+      : this.#calls.inTurn(id, () => this.#open(init, undefined));
     opening.catch(() => this.adoptLater(id));
     return opening;
   }
@@ -128,23 +129,10 @@ export class SessionClaims {
   async #claimInTurn<Result>(id: string, claim: () => Promise<Result>): Promise<Result> {
     await this.#lookup.whenReady();
     try {
-      return await this.inTurn(id, () => askEngine(claim));
+      return await this.#calls.inTurn(id, () => askEngine(claim));
     } catch (error) {
       this.adoptLater(id);
       throw error;
-    }
-  }
-
-  /** Calls `call` when other calls for this session at this node are settled. */
-  async inTurn<Result>(id: string, call: () => Promise<Result>): Promise<Result> {
-    for (let previous; (previous = this.#calls.get(id));) await previous;
-    const calling = call();
-    const settled = calling.catch(() => {});
-    this.#calls.set(id, settled);
-    try {
-      return await calling;
-    } finally {
-      this.#calls.delete(id);
     }
   }
 
@@ -161,7 +149,9 @@ export class SessionClaims {
       local?.onMoved();
       if (!isWanted()) return undefined;
       if (this.#isStopped) throw ownerUncertain();
+      if (owner === this.#node.id && this.#removals.find(id, epoch)) return undefined;
       const release = await this.#waitForRelease(owner, id, false);
+      if (release === 'kept') return undefined; // it has ended
       // From here on no other node is responsible for the session.
       const session = await this.#takeOver(id, found, token, request, release !== 'released');
       if (session) return session; // else another node has claimed it first
@@ -173,7 +163,7 @@ export class SessionClaims {
    * Dart dialect: makes this node the owner of a session of another one, if it has no stream there, and replaces it.
    *
    * @param isWanted see {@link claim}.
-   * @param replace ends the session, and opens another one with the same id.
+   * @param replace ends the session if it has not ended, and opens another one with the same id.
    * @returns undefined if it has a stream, or if it does not belong to the principal.
    * @throws SseRequestError if that is uncertain.
    */
@@ -186,7 +176,10 @@ export class SessionClaims {
       const found = await this.#engine.find(id);
       if (!found) throw ownerUncertain();
       if (found.dialect !== 'dart' || found.principal !== principal) return undefined;
-      const release = await this.#waitForRelease(found.owner, id, true);
+      const { owner, epoch } = found;
+      const ended = owner === this.#node.id ? this.#removals.find(id, epoch) : undefined;
+      if (ended) return replace(ended);
+      const release = await this.#waitForRelease(owner, id, true);
       if (release === 'kept') return undefined;
       const isUncertain = release === 'unanswered' || this.#local.find(id) !== undefined;
       if (isUncertain || this.#isStopped) throw ownerUncertain();
@@ -277,10 +270,11 @@ export class SessionClaims {
 
   /** Takes over a session of a node that has ended, one without an owner, or one of this node that it does not have. */
   #adopt(id: string, nodeId: string): Promise<void> {
-    return this.inTurn(id, async () => {
+    return this.#calls.inTurn(id, async () => {
       const found = await this.#engine.find(id);
       if (!found || !['', nodeId, this.#node.id].includes(found.owner)) return;
-      if (found.owner === this.#node.id && this.#local.find(id)) return;
+      const isOwn = found.owner === this.#node.id;
+      if (isOwn && (this.#local.find(id) ?? this.#removals.find(id, found.epoch))) return;
       const token = SessionToken.fromHash(found.tokenHash);
       const isReleased = found.owner === '';
       const request = createPlaceholderRequest();
