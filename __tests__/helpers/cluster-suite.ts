@@ -823,6 +823,42 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect(messages).toEqual([{ echo: 'x' }, { echo: 'y' }]);
     });
 
+    it.each(['at its next commit', 'at a heartbeat'])(
+      'write a session again, with its state, if the engine has lost its last commit: %s',
+      async (when) => {
+        const nodes = await startNodes(2, () => {}, { heartbeatInterval: 100 });
+        const route = { get: 0, post: 0 };
+        const client = connect(nodes, route);
+        const messages = messagesOf(client);
+        await next(client, 'open');
+        const [first] = nodes[0]!.connections as [NodeConnection];
+        await sleep(50); // everything so far is committed
+        const { engine } = nodes[0]!;
+        const { commit } = engine;
+        let isLost = false;
+        let restores = 0;
+        engine.onApplied = (method) => {
+          if (method === 'restore') restores++;
+        };
+        engine.commit = (_id, _epoch, changes) => {
+          engine.commit = commit;
+          isLost = true;
+          return Promise.resolve({ received: changes.received }); // confirmed before a replica has it
+        };
+        first.state = { seen: 1 };
+        await waitFor(() => isLost);
+        if (when === 'at its next commit') {
+          first.send('next');
+          await waitFor(() => messages.length === 1);
+        }
+        await waitFor(() => restores === 1);
+        route.get = route.post = 1;
+        nodes[0]!.kill();
+        await next(client, 'reconnect');
+        expect(nodes[1]!.connections[0]!.state).toEqual({ seen: 1 });
+      },
+    );
+
     it('keep what another node has recorded when they write a session again', async () => {
       const received: unknown[] = [];
       const nodes = await startNodes(2, (connection) => {

@@ -191,6 +191,7 @@ export class MemoryEngine implements ClusterEngine {
       const entry = this.#own(store, id, epoch);
       if (!entry) return undefined;
       if (changes.sequence <= entry.sequence) return { received: entry.received };
+      if (changes.sequence > entry.sequence + 1) return { received: -1 };
       const end = entry.checkpoint.logStart + entry.log.length;
       const known = Math.max(entry.received, changes.handled);
       if (end < changes.firstEntry || known < changes.firstMessage) return { received: -1 };
@@ -305,6 +306,7 @@ export class MemoryEngine implements ClusterEngine {
         messages: entry.unhandled.slice(Math.max(0, first - entry.handled)),
         acknowledged: entry.acknowledgedElsewhere,
         close: entry.closedByClient,
+        sequence: entry.sequence,
         numbering: entry.numbering && toReadNumbering(entry.numbering, maxWaiting),
       };
     });

@@ -108,11 +108,12 @@ function parseWaiting(pairs: string[]): Numbering['waiting'] {
  * @param first number of the first message that was asked for.
  */
 export function parseRecorded(
-  [handled, acknowledged, close, messages, numbering]: [
+  [handled, acknowledged, close, messages, sequence, numbering]: [
     string,
     string,
     string,
     string[],
+    string,
     [string, string, number, string[]?]?,
   ],
   first: number,
@@ -122,6 +123,7 @@ export function parseRecorded(
     messages,
     acknowledged: Number(acknowledged),
     close: close === '' ? undefined : (JSON.parse(close) as RecordedMessages['close']),
+    sequence: Number(sequence),
     numbering: numbering && parseReadNumbering(numbering),
   };
 }

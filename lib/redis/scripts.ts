@@ -76,7 +76,9 @@ export const COMMIT = `${PUSH}
 local found = redis.call('HMGET', KEYS[1], 'o', 'e', 'q', 'r', 'h', 'i', 'v')
 if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] then return false end
 local oldReceived, oldHandled = tonumber(found[4] or '0'), tonumber(found[5] or '0')
-if tonumber(ARGV[3]) <= tonumber(found[3] or '0') then return oldReceived end
+local sequence = tonumber(found[3] or '0')
+if tonumber(ARGV[3]) <= sequence then return oldReceived end
+if tonumber(ARGV[3]) > sequence + 1 then return -1 end
 local received, handled = tonumber(ARGV[4]), tonumber(ARGV[5])
 local firstMessage, firstEntry = 15, 15 + ARGV[13]
 local start = tonumber(found[6] or '0')
@@ -213,7 +215,7 @@ return 1`;
 
 /** KEYS: session, unhandled, waiting. ARGV: node, epoch, first, most bytes of the messages that wait. */
 export const READ = `
-local found = redis.call('HMGET', KEYS[1], 'o', 'e', 'h', 'k', 'x', 'n', 'f', 'z')
+local found = redis.call('HMGET', KEYS[1], 'o', 'e', 'h', 'k', 'x', 'n', 'f', 'z', 'q')
 if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] then return false end
 local skipped = math.max(0, tonumber(ARGV[3]) - tonumber(found[3] or '0'))
 local numbering
@@ -223,7 +225,8 @@ if found[6] then
   numbering = {found[6], found[7] or '0', count, isShort and redis.call('HGETALL', KEYS[3]) or nil}
 end
 return {
-  found[3] or '0', found[4] or '0', found[5] or '', redis.call('LRANGE', KEYS[2], skipped, -1), numbering
+  found[3] or '0', found[4] or '0', found[5] or '', redis.call('LRANGE', KEYS[2], skipped, -1),
+  found[9] or '0', numbering
 }`;
 
 /** KEYS: session. ARGV: node, epoch, next owner or ''. */

@@ -262,7 +262,7 @@ export interface UnhandledLimits {
 
 /** The content of a POST, and the identity that its client has presented. */
 export interface TakenBatch
-  extends SessionIdentity, UnhandledLimits, Omit<RecordedMessages, 'numbering'> {}
+  extends SessionIdentity, UnhandledLimits, Omit<RecordedMessages, 'sequence' | 'numbering'> {}
 
 /** The message of a POST of the Dart dialect, whose client says that it has this principal. */
 export interface TakenMessage extends Pick<SessionIdentity, 'principal'>, UnhandledLimits {
@@ -318,6 +318,8 @@ export interface RecordedMessages {
   acknowledged: number;
   /** Present when the client has closed the session after these messages. */
   close: SessionClose | undefined;
+  /** Present in what is read: number of the last commit. */
+  sequence?: number;
   /** Present in what is read of a session of the Dart dialect. */
   numbering?: ReadNumbering | undefined;
 }

@@ -74,6 +74,8 @@ export class Journal {
   #recordedVersion = 0;
   /** Number of the last commit. */
   #sequence: number;
+  /** Number of the last commit that the engine has confirmed. */
+  #recordedSequence: number;
   /** Callbacks of {@link whenRecorded}, with the version that they wait for. */
   #waiting: { version: number; resolve: (isRecorded: boolean) => void }[] = [];
   readonly #onHandled: (() => void)[] = [];
@@ -89,7 +91,7 @@ export class Journal {
     this.#node = node;
     this.epoch = start.epoch;
     this.expectsRepetition = start.isInterrupted;
-    this.#sequence = start.sequence;
+    this.#sequence = this.#recordedSequence = start.sequence;
     this.#log = start.log;
     this.#checkpointPosition = start.log.checkpointAt(0).position;
     this.#state = start.state;
@@ -251,6 +253,7 @@ export class Journal {
    */
   async readRecorded(maxWaiting = 0): Promise<void> {
     if (this.hasStopped()) return;
+    const sequence = this.#recordedSequence;
     let recorded;
     try {
       const { id } = this.#session;
@@ -262,7 +265,9 @@ export class Journal {
     if (recorded) this.#session.receiveRecorded(recorded);
     else this.#onNotOwner();
     // Moves the checkpoint of a session without traffic, before the engine discards broadcasts after it.
-    if (this.#node.position > this.#checkpointPosition + MAX_CHECKPOINT_AGE) this.#changed();
+    const isOld = this.#node.position > this.#checkpointPosition + MAX_CHECKPOINT_AGE;
+    const isCommitLost = recorded?.sequence !== undefined && recorded.sequence < sequence;
+    if (isOld || isCommitLost) this.#changed(); // the engine rejects a commit that does not follow the last one it has
   }
 
   /** Calls {@link readRecorded}, and ignores its errors. */
@@ -303,7 +308,12 @@ export class Journal {
   }
 
   /** The engine has recorded what {@link snapshot} returned. */
-  onRestored({ log, received }: { log: string[]; received: number }): void {
+  onRestored({
+    sequence,
+    log,
+    received,
+  }: Pick<StoredSession, 'sequence' | 'log' | 'received'>): void {
+    this.#recordedSequence = sequence;
     this.#log.onRecorded(log.length);
     this.#recordedReceived = received;
     this.#isDetached = false;
@@ -358,6 +368,7 @@ export class Journal {
     if (this.hasStopped() || result === 'restored') return;
     if (!result) return this.#onNotOwner();
     this.#recordedVersion = version;
+    this.#recordedSequence = changes.sequence;
     this.#checkpointPosition = changes.checkpoint.position;
     if (this.#state === changes.state) this.#isStateChanged = false;
     if (this.#close === changes.close) this.#isCloseChanged = false;
