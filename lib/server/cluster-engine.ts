@@ -27,13 +27,13 @@ export interface ClusterEngine {
   /** Creates a session that this node owns. Returns false if a session with this id exists. */
   open(id: string, session: NewSession): Promise<boolean>;
   /**
-   * Dart dialect: opens a session with the next epoch instead of one of this node with the same id. The messages that the
-   * engine has recorded, and that this node has not received, become the first ones of the new session. Those that wait
-   * for others stay.
+   * Dart dialect: replaces a session of this node by a new one with the same id and the next epoch. The messages that
+   * the engine has recorded, and that this node has not received, become the first ones of the new session. Messages
+   * that wait for earlier ones continue to wait.
    *
    * @param epoch of the session that is replaced.
-   * @param received number of messages that this node has received of it.
-   * @returns false if the node with this epoch is not the owner.
+   * @param received number of messages that this node has received in the session that is replaced.
+   * @returns false if this node does not own the session in this epoch.
    */
   replace(id: string, epoch: number, received: number, session: NewSession): Promise<boolean>;
   /** Returns the owner and the identity of a session, or undefined if there is no such session. */
@@ -47,7 +47,7 @@ export interface ClusterEngine {
   claim(id: string, found: SessionOwnership): Promise<StoredSession | undefined>;
   /** Writes a session of this node that the engine does not have, or has in an older state. */
   restore(id: string, session: StoredSession): Promise<void>;
-  /** Applies the changes of the owner. Returns undefined if the node with this epoch is not the owner. */
+  /** Applies the changes of the owner. Returns undefined if this node does not own the session in this epoch. */
   commit(id: string, epoch: number, changes: SessionChanges): Promise<CommitResult | undefined>;
   /** Records a POST that has reached another node than the owner, or that closes the session. Notifies the owner. */
   take(id: string, batch: TakenBatch): Promise<TakeResult>;
@@ -58,14 +58,14 @@ export interface ClusterEngine {
   takeMessage(id: string, message: TakenMessage): Promise<TakeResult>;
   /**
    * Dart dialect: makes the lowest number that waits the first one. Has no effect if the first number is known, or if
-   * the node with this epoch is not the owner.
+   * this node does not own the session in this epoch.
    */
   startNumbering(id: string, epoch: number): Promise<void>;
   /**
-   * Returns the recorded messages from number `first` on; undefined if the node with this epoch is not the owner.
+   * Returns the recorded messages from number `first` on; undefined if this node does not own the session in this epoch.
    *
-   * @param maxWaiting Dart dialect: largest number of bytes of the messages that wait for others. If there are more,
-   * only their number is returned, because the owner reads each time that a message arrives.
+   * @param maxWaiting Dart dialect: largest number of bytes of the messages that wait for earlier ones. If there are
+   * more, only their number is returned, because the owner reads each time that a message arrives.
    */
   read(
     id: string,
@@ -81,8 +81,8 @@ export interface ClusterEngine {
    */
   release(id: string, epoch: number, successor: string | undefined): Promise<void>;
   /**
-   * Deletes a session that has ended. Has no effect if the node with this epoch is not the owner, or if a session with
-   * another token has the id by now.
+   * Deletes a session that has ended. Has no effect if this node does not own the session in this epoch, or if a
+   * session with another token has the id by now.
    */
   remove(id: string, epoch: number, tokenHash: string): Promise<void>;
   /** Returns the ids of the sessions of a node. May include sessions that have another owner, or have ended. */
@@ -155,7 +155,7 @@ export interface NewSession extends SessionIdentity {
 export interface SessionOwnership extends SessionIdentity {
   /** The node that owns the session, or '' if its owner has released it. */
   owner: string;
-  /** Number of the owner, counted from 1. */
+  /** Counts the owners of the session, from 1. */
   epoch: number;
 }
 
@@ -231,7 +231,7 @@ export interface SessionChanges {
   firstMessage: number;
   /** Received messages that the engine may not have yet and that are not handled. */
   messages: string[];
-  /** Index of the first of `log`. */
+  /** Index of the first entry in `log`, counted as `logStart` of a checkpoint. */
   firstEntry: number;
   /** Entries that the engine may not have yet. */
   log: string[];
@@ -264,7 +264,7 @@ export interface UnhandledLimits {
 export interface TakenBatch
   extends SessionIdentity, UnhandledLimits, Omit<RecordedMessages, 'sequence' | 'numbering'> {}
 
-/** The message of a POST of the Dart dialect, whose client says that it has this principal. */
+/** The message of a POST of the Dart dialect, and the principal of the request, which has no token. */
 export interface TakenMessage extends Pick<SessionIdentity, 'principal'>, UnhandledLimits {
   /** The number that the client gave the message. One without a number is recorded in the order of arrival. */
   number: number | undefined;
@@ -296,7 +296,7 @@ export interface ReadNumbering extends Omit<Numbering, 'waiting'> {
  * The result of {@link ClusterEngine.take}. `received` counts the messages that all nodes have received of the client;
  * in the Dart dialect it is the number of the next message. `outcome` is one of:
  * - `taken`: all messages are recorded;
- * - `out-of-window`: messages before the first one are missing, or in the Dart dialect too many;
+ * - `out-of-window`: messages before the first one are missing; in the Dart dialect, more than may wait for them;
  * - `full`: the application has not handled enough of the messages that are recorded;
  * - `closed`: the session is closed;
  * - `unknown-session`: there is no session with this id and this identity.
@@ -376,6 +376,7 @@ export type Notification =
   | About<'released'>
   | About<'kept'>;
 
+/** A notification of this type about the session with this id. */
 interface About<Type> {
   type: Type;
   id: string;
@@ -394,6 +395,7 @@ interface ClosedOutcome extends Received<'closed'> {
 }
 
 interface ReleaseRequest extends About<'release'> {
+  /** The node that is about to claim the session. */
   claimant: string;
   /** The owner is to release it only if it has no stream. */
   isOptional: boolean;

@@ -15,7 +15,7 @@ import { RETRY_DELAY, nextDelay, wait } from './wait';
 
 /** Interval in milliseconds between two beats: each extends the lease and checks the state of the engine. */
 const BEAT_INTERVAL = 1_000;
-/** Largest number of broadcasts in one call. An engine may answer no other call in the meantime. */
+/** Largest number of broadcasts in one call, because an engine may answer no other call before it has appended them. */
 const MAX_BATCH = 1_000;
 /** Time in milliseconds without an answer of the engine, after which the node ends its event streams. */
 const MAX_SILENCE = 10_000;
@@ -39,8 +39,8 @@ export class ClusterNode implements EngineListener, JournalNode {
   /** Broadcasts of this node that are not delivered to its own sessions yet. */
   readonly #undelivered: Broadcast[] = [];
   /**
-   * Broadcasts of this node that were delivered to its own sessions since the last beat but one. Other nodes may not
-   * have read them yet; if the engine loses its data, they are appended again.
+   * Broadcasts of this node that were delivered to its own sessions within one or two intervals between beats. Other
+   * nodes may not have read them yet; if the engine loses its data, they are appended again.
    */
   readonly #recent: Broadcast[] = [];
   /** Length of {@link #recent} at the last beat. */
@@ -59,6 +59,7 @@ export class ClusterNode implements EngineListener, JournalNode {
   /** Whether the engine has not answered for {@link MAX_SILENCE}. */
   #isSilent = false;
   #isAdopting = false;
+  /** The call of {@link #recover} that is in progress. */
   #recovery: Promise<void> | undefined;
 
   constructor(engine: ClusterEngine, sessions: NodeSessions) {
@@ -100,7 +101,7 @@ export class ClusterNode implements EngineListener, JournalNode {
   /** Closes the connection to the engine. Broadcasts that the engine has not recorded are lost. */
   async stop(): Promise<void> {
     this.#isStopped = true;
-    await this.engine.stop().catch(() => {}); // the lease expires instead
+    await this.engine.stop().catch(() => {}); // the node ignores what it still receives
   }
 
   // --- The state of the engine ---------------------------------------------------------------------
@@ -111,7 +112,7 @@ export class ClusterNode implements EngineListener, JournalNode {
       try {
         const { deadNodes } = await this.#check();
         this.#forgetOldBroadcasts();
-        // Beside the beats: with thousands of sessions it may take longer than the lease.
+        // Not awaited: with thousands of sessions it may take longer than the lease, which the next beats extend.
         if (!this.#isAdopting) void this.#adopt(deadNodes);
       } catch (error) {
         this.#onFailure(error);
@@ -128,7 +129,7 @@ export class ClusterNode implements EngineListener, JournalNode {
     this.#isAdopting = true;
     const adoptFrom = async (nodeId: string) => {
       await this.#sessions.adoptFrom(nodeId);
-      this.#lastNumbers.delete(nodeId);
+      this.#lastNumbers.delete(nodeId); // it sends no more broadcasts
     };
     const adoptions = [...deadNodes.map(adoptFrom), this.#sessions.adoptUncertain()];
     const results = await Promise.allSettled(adoptions);
@@ -137,6 +138,7 @@ export class ClusterNode implements EngineListener, JournalNode {
     if (failed) this.#onFailure(failed.reason); // the next beat tries again
   }
 
+  /** Extends the lease. Restores the sessions in an engine that has lost its data, else reads missed broadcasts. */
   async #check(): Promise<EngineState> {
     const state = await this.engine.beat(this.#position);
     this.#onAnswer();
@@ -222,7 +224,7 @@ export class ClusterNode implements EngineListener, JournalNode {
       return 'restored';
     }
     if (result) return result;
-    // This node is not the owner any more, or the engine has lost the session with its data.
+    // This node is not the owner any more, or the engine has lost all sessions, and the check restores them.
     await this.untilAnswered(() => this.#check());
     return this.#state?.generation === generation ? undefined : 'restored';
   }
@@ -231,7 +233,7 @@ export class ClusterNode implements EngineListener, JournalNode {
     const generation = this.#state?.generation;
     const recorded = await this.engine.read(...call);
     if (recorded) return recorded;
-    await this.#check();
+    await this.#check(); // as in `#commit`
     if (this.#state?.generation === generation) return undefined;
     return this.engine.read(...call);
   }
@@ -313,7 +315,7 @@ export class ClusterNode implements EngineListener, JournalNode {
   onBroadcast(broadcast: PositionedBroadcast): void {
     if (this.#hasStopped() || broadcast.position <= this.#position) return;
     if (broadcast.position === this.#position + 1) this.#process(broadcast);
-    else void this.catchUp().catch(() => {}); // a publication was lost; the next beat tries again
+    else void this.catchUp().catch(() => {}); // a broadcast did not arrive here. The next beat tries again
   }
 
   /** Reads and processes the broadcasts that this node has missed. */
@@ -334,9 +336,9 @@ export class ClusterNode implements EngineListener, JournalNode {
     const { sender, number } = broadcast;
     this.#lastNumbers.set(sender, Math.max(number, this.#lastNumbers.get(sender) ?? 0));
     this.#sessions.deliverBroadcast(broadcast);
-    if (sender !== this.id || number <= this.#lastDelivered) return;
+    if (sender !== this.id || number <= this.#lastDelivered) return; // of another node, or appended again
     const delivered = this.#undelivered.splice(0, number - this.#lastDelivered);
-    for (const each of delivered) this.#recent.push(each); // too many arguments of one `push` are a RangeError
+    for (const each of delivered) this.#recent.push(each); // one `push` with too many arguments would throw
     this.#lastDelivered = number;
     this.#lastRecorded = Math.max(this.#lastRecorded, number);
     while (this.#waiting[0] && this.#waiting[0].number <= this.#lastDelivered) {
@@ -344,14 +346,14 @@ export class ClusterNode implements EngineListener, JournalNode {
     }
   }
 
-  /** Forgets what was delivered before the last beat: other nodes have had an interval to read it. */
+  /** Forgets what was delivered before the previous beat: other nodes have had an interval to read it. */
   #forgetOldBroadcasts(): void {
     if (this.#lastRecorded < this.#lastDelivered) return; // they are being appended again
     this.#recent.splice(0, this.#recentAtBeat);
     this.#recentAtBeat = this.#recent.length;
   }
 
-  /** Starts to collect the broadcasts that are processed. Returns a function that stops that, and returns them. */
+  /** Collects the broadcasts that this node processes. Returns a function that stops collecting, and returns them. */
   observeBroadcasts(): () => PositionedBroadcast[] {
     const processed: PositionedBroadcast[] = [];
     const observe = (broadcast: PositionedBroadcast) => processed.push(broadcast);
@@ -363,9 +365,9 @@ export class ClusterNode implements EngineListener, JournalNode {
   }
 
   /**
-   * Reads the broadcasts after a position, and collects those that are processed in the meantime.
+   * Reads the broadcasts after a position, and collects those that this node processes in the meantime.
    *
-   * @returns a function that stops collecting, and returns all broadcasts from there to the last one that this node has
+   * @returns a function that stops collecting, and returns all broadcasts after the position that this node has
    * processed; undefined if the engine does not have all of them any more.
    */
   async broadcastsSince(position: number): Promise<(() => PositionedBroadcast[]) | undefined> {

@@ -18,7 +18,7 @@ import { waitAtMost } from './wait';
 /** Number of broadcasts after which the checkpoint of a session is written although nothing else has changed. */
 const MAX_CHECKPOINT_AGE = 1_000;
 
-/** Number of messages, counted from the oldest one that is not handled, at which the engine is given no more of them. */
+/** While the engine keeps this many messages of a session until they are handled, the nodes record no more of them. */
 export const MAX_UNHANDLED = 65_536;
 
 /** Longest time in milliseconds that a POST waits for the engine. */
@@ -78,11 +78,12 @@ export class Journal {
   #recordedSequence: number;
   /** Callbacks of {@link whenRecorded}, with the version that they wait for. */
   #waiting: { version: number; resolve: (isRecorded: boolean) => void }[] = [];
+  /** Callbacks of {@link whenSettled}. */
   readonly #onHandled: (() => void)[] = [];
   /** Number of changes that {@link inOrder} has postponed. */
   #deferred = 0;
   #isCommitting = false;
-  /** See {@link detach}. */
+  /** Whether nothing is committed, because the whole session is written to the engine: see {@link detach}. */
   #isDetached = false;
   #isStopped = false;
 
@@ -122,7 +123,7 @@ export class Journal {
     return this.#state;
   }
 
-  /** The messages from the first one that is not handled to the last one, their size in bytes, and the first number. */
+  /** The messages from number `first` on, which is the first one that is not handled, and their size in bytes. */
   get unhandled(): { first: number; messages: readonly string[]; bytes: number } {
     return { first: this.#handled, messages: this.#unhandled, bytes: this.#unhandledBytes };
   }
@@ -146,7 +147,7 @@ export class Journal {
 
   recordMessage(message: EncodedMessage): void {
     this.#log.addMessage(message, this.#node.position);
-    this.#changed();
+    this.#markChanged();
   }
 
   /** Whether the session received a broadcast before the engine lost its data: see {@link StoredSession}. */
@@ -160,21 +161,21 @@ export class Journal {
 
   recordRoom(change: 'join' | 'leave', room: string): void {
     this.#log.addRoom(change, room, this.#node.position);
-    this.#changed();
+    this.#markChanged();
   }
 
   /** @param json '' for no state. */
   recordState(json: string): void {
     this.#state = json;
     this.#isStateChanged = true;
-    this.#changed();
+    this.#markChanged();
   }
 
   /** @param isClosed see {@link StoredClose}. */
   recordClose({ code, reason }: Close, isClosed: boolean): void {
     this.#close = { code, reason, isClosed };
     this.#isCloseChanged = true;
-    this.#changed();
+    this.#markChanged();
   }
 
   /** Records that a message of the client was received, in order. */
@@ -183,7 +184,7 @@ export class Journal {
     this.#unhandled.push(encoded);
     this.#unhandledBytes += sizeOf([encoded]);
     this.#received++;
-    this.#changed();
+    this.#markChanged();
   }
 
   /** The engine has recorded this many messages of the client, some of them possibly by other nodes. */
@@ -204,14 +205,14 @@ export class Journal {
     if (count === 0) return;
     this.#handled += count;
     this.#unhandledBytes -= sizeOf(this.#unhandled.splice(0, count));
-    this.#changed();
+    this.#markChanged();
     if (this.#handled < this.#delivered) return;
     for (const resolve of this.#onHandled.splice(0)) resolve();
   }
 
   /** Records that the client has acknowledged this many messages. */
   acknowledge(count: number): void {
-    if (this.#log.acknowledge(count)) this.#changed();
+    if (this.#log.acknowledge(count)) this.#markChanged();
   }
 
   // --- Commits -------------------------------------------------------------------------------------
@@ -236,7 +237,10 @@ export class Journal {
     return this.#delivered <= this.#recordedReceived;
   }
 
-  /** Resolves when the application has handled all delivered messages, and the engine has recorded that. */
+  /**
+   * Resolves when the application has handled all delivered messages, and the engine has recorded that. May never
+   * resolve, so that callers must limit the wait.
+   */
   async whenSettled(): Promise<void> {
     if (this.#handled < this.#delivered) {
       await new Promise<void>((resolve) => this.#onHandled.push(resolve));
@@ -264,10 +268,11 @@ export class Journal {
     if (this.hasStopped()) return;
     if (recorded) this.#session.receiveRecorded(recorded);
     else this.#onNotOwner();
-    // Moves the checkpoint of a session without traffic, before the engine discards broadcasts after it.
+    // A session without traffic moves only its checkpoint: the engine must keep all broadcasts that follow it.
     const isOld = this.#node.position > this.#checkpointPosition + MAX_CHECKPOINT_AGE;
     const isCommitLost = recorded?.sequence !== undefined && recorded.sequence < sequence;
-    if (isOld || isCommitLost) this.#changed(); // the engine rejects a commit that does not follow the last one it has
+    // The engine rejects a commit that does not follow the last one that it has.
+    if (isOld || isCommitLost) this.#markChanged();
   }
 
   /** Calls {@link readRecorded}, and ignores its errors. */
@@ -318,15 +323,15 @@ export class Journal {
     this.#recordedReceived = received;
     this.#isDetached = false;
     this.#session.onRecorded();
-    this.#changed();
+    this.#markChanged();
   }
 
-  /** Whether nothing more is recorded. A method, because it may change during an `await`. */
+  /** Whether nothing more is recorded. A method, because TypeScript assumes that a property keeps its value. */
   hasStopped(): boolean {
     return this.#isStopped;
   }
 
-  /** Commits nothing more. Those who wait in {@link whenRecorded} receive false. */
+  /** Commits nothing more. Pending calls of {@link whenRecorded} resolve with false. */
   stop(): void {
     this.#isStopped = true;
     for (const { resolve } of this.#waiting.splice(0)) resolve(false);
@@ -338,7 +343,8 @@ export class Journal {
     this.#session.onMoved();
   }
 
-  #changed(): void {
+  /** Counts a change, and commits it soon. */
+  #markChanged(): void {
     this.#version++;
     this.#scheduleCommit();
   }
@@ -362,7 +368,7 @@ export class Journal {
   async #commitOnce(): Promise<void> {
     const version = this.#version;
     const log = this.#log;
-    const changes = this.#changes();
+    const changes = this.#collectChanges();
     const isWanted = () => !this.#isStopped;
     const result = await this.#node.commit(this.#session.id, this.epoch, changes, isWanted);
     if (this.hasStopped() || result === 'restored') return;
@@ -370,6 +376,7 @@ export class Journal {
     this.#recordedVersion = version;
     this.#recordedSequence = changes.sequence;
     this.#checkpointPosition = changes.checkpoint.position;
+    // Unless the application has changed them again in the meantime.
     if (this.#state === changes.state) this.#isStateChanged = false;
     if (this.#close === changes.close) this.#isCloseChanged = false;
     log.onRecorded(changes.log.length);
@@ -378,10 +385,11 @@ export class Journal {
     const isDone = (each: { version: number }) => each.version <= version;
     for (const { resolve } of this.#waiting.filter(isDone)) resolve(true);
     this.#waiting = this.#waiting.filter((each) => !isDone(each));
-    if (result.received > this.#received) await this.tryReadRecorded();
+    if (result.received > this.#received) await this.tryReadRecorded(); // another node has recorded messages
   }
 
-  #changes(): SessionChanges {
+  /** Returns what the engine has not recorded yet. */
+  #collectChanges(): SessionChanges {
     const firstMessage = Math.max(this.#handled, this.#recordedReceived);
     const changes: SessionChanges = {
       sequence: ++this.#sequence,

@@ -13,8 +13,8 @@ import { outOfWindow, receiveBufferFull } from './request-error';
 import type { SseRequestError } from './request-error';
 import type { FlowControl } from './sse-connection';
 
-/** Number of messages in the receive buffer of a duplex session at which back-pressure is applied to the client. */
-const MAX_WAITING_MESSAGES = 1_024;
+/** Number of messages in the receive buffer at which back-pressure is applied to the client of a duplex session. */
+const MAX_BUFFERED_MESSAGES = 1_024;
 
 /** A message that is not delivered to the application yet. */
 interface QueuedMessage {
@@ -33,7 +33,7 @@ export interface ReceiverOwner {
   readonly context: AsyncResource;
   /** In a cluster: records the messages, and which of them are handled. */
   readonly journal: Journal | undefined;
-  /** All messages that arrived in order are delivered to the application. */
+  /** All messages that have arrived in order have been delivered to the application. */
   onReceiveBufferEmpty(): void;
   onOverflow(direction: 'up', bytes: number): void;
   /** A message is missing, and did not arrive within `reorderTimeout`. */
@@ -48,10 +48,10 @@ export class Receiver implements OrderedReceiver, FlowControl {
   #reorderBuffer: ReorderBuffer | undefined;
   readonly #receiveBuffer: QueuedMessage[] = [];
   #bufferedBytes = 0;
-  /** Number of messages that were delivered to the application. */
+  /** Number of messages that were delivered to the application, and number of the next one. */
   #delivered = 0;
   #isPaused = false;
-  /** Ends the wait of the one POST that waits for capacity: with false after the timeout. */
+  /** Present while a POST waits for capacity: ends the wait. False says that there was no capacity in time. */
   #continueBlockedPost: ((mayContinue: boolean) => void) | undefined;
   /** Dart dialect: limits how long a message may be missing. Created with the first message. */
   #gapTimer: GapTimer | undefined;
@@ -61,7 +61,8 @@ export class Receiver implements OrderedReceiver, FlowControl {
   constructor(session: ReceiverOwner, firstNumber: 0 | 'unknown') {
     this.#session = session;
     const { journal } = session;
-    this.#firstNumber = journal?.recordedReceived || firstNumber; // 0: nothing was received before
+    // `||`, because the first number may be unknown until a message has been received.
+    this.#firstNumber = journal?.recordedReceived || firstNumber;
     if (!journal) return;
     const { first, messages } = journal.unhandled;
     this.#delivered = first;
@@ -92,11 +93,11 @@ export class Receiver implements OrderedReceiver, FlowControl {
   get hasCapacity(): boolean {
     const { highWaterMark } = this.#session.options;
     const isBelowLimits =
-      this.#receiveBuffer.length < MAX_WAITING_MESSAGES && this.#bufferedBytes < highWaterMark;
+      this.#receiveBuffer.length < MAX_BUFFERED_MESSAGES && this.#bufferedBytes < highWaterMark;
     return isBelowLimits && this.#mayRecord;
   }
 
-  /** In a cluster: whether the engine may be given more messages, which it keeps until they are handled. */
+  /** In a cluster: whether the engine may record more messages. It keeps each until the application has handled it. */
   get #mayRecord(): boolean {
     const { journal, options } = this.#session;
     if (!journal) return true;
@@ -115,6 +116,7 @@ export class Receiver implements OrderedReceiver, FlowControl {
     throw receiveBufferFull();
   }
 
+  /** Resolves with false after one heartbeat interval, or earlier with true. */
   #blockPost(): Promise<boolean> {
     return new Promise((resolve) => {
       const { heartbeatInterval } = this.#session.options;
@@ -131,7 +133,7 @@ export class Receiver implements OrderedReceiver, FlowControl {
    * Accepts the batch of a duplex POST.
    *
    * @param size of the batch in bytes.
-   * @returns whether all messages are within the reorder window; only those are accepted.
+   * @returns whether all messages are within the reorder window. Messages outside of it are not accepted.
    */
   receiveBatch(firstNumber: number, messages: unknown[], size: number): boolean {
     const averageSize = size / messages.length;
@@ -140,12 +142,12 @@ export class Receiver implements OrderedReceiver, FlowControl {
       reorderBuffer.insert(firstNumber + index, message, averageSize),
     );
     const { journal } = this.#session;
-    if (journal) journal.expectsRepetition = false;
+    if (journal) journal.expectsRepetition = false; // the messages of this batch are marked already
     this.#deliverToApplication();
     return !results.includes('out-of-window');
   }
 
-  /** Accepts messages that another node has recorded. */
+  /** Accepts messages that the engine has recorded, from whichever node. */
   receiveEncoded(firstNumber: number, messages: EncodedMessage[]): void {
     this.receiveBatch(firstNumber, messages.map(decodeMessage), sizeOf(messages));
   }
@@ -183,7 +185,7 @@ export class Receiver implements OrderedReceiver, FlowControl {
     ));
   }
 
-  /** Receives the next message in order, from the reorder buffer. */
+  /** Adds the next message to the receive buffer. The reorder buffer calls this in the order of the numbers. */
   deliver(message: unknown, size: number): void {
     const { journal } = this.#session;
     journal?.recordReceived(message);
@@ -208,9 +210,9 @@ export class Receiver implements OrderedReceiver, FlowControl {
     this.start();
   }
 
-  /** Delivers what has arrived in order, unless the connection is paused. */
+  /** Delivers the messages that have arrived in order, unless the connection is paused. */
   start(): void {
-    // In a microtask, because the caller is about to add its `message` listener.
+    // In a microtask, because the caller has not added its `message` listener yet.
     queueMicrotask(() => this.#deliverToApplication());
   }
 
@@ -234,14 +236,16 @@ export class Receiver implements OrderedReceiver, FlowControl {
       this.#emitMessage(next);
     }
     this.#receiveBuffer.splice(0, count);
-    this.#continueIfPossible();
+    this.#continueBlockedPostIfPossible();
     if (this.isEmpty) this.#session.onReceiveBufferEmpty();
   }
 
-  #continueIfPossible(): void {
+  /** Lets the POST that waits for capacity continue, if there is capacity now. */
+  #continueBlockedPostIfPossible(): void {
     if (this.#continueBlockedPost && this.hasCapacity) this.#continueBlockedPost(true);
   }
 
+  /** Delivers a message. In a cluster it is handled when its listeners have returned and their promises are settled. */
   #emitMessage({ message, redelivered }: QueuedMessage): void {
     const { connection, context, journal } = this.#session;
     const number = this.#delivered++;
@@ -251,7 +255,7 @@ export class Receiver implements OrderedReceiver, FlowControl {
     const recordHandled = () =>
       journal.inOrder(() => {
         journal.recordHandled(number);
-        this.#continueIfPossible();
+        this.#continueBlockedPostIfPossible();
       });
     const settled = emitAndWait(context, connection, 'message', message, details);
     if (settled) void settled.then(recordHandled);
@@ -265,8 +269,8 @@ export class Receiver implements OrderedReceiver, FlowControl {
   }
 
   /**
-   * Dart dialect, whose POSTs cannot be delayed: closes the session if the application reads too slowly. Returns false
-   * then.
+   * Dart dialect: closes the session if the application reads too slowly, because back-pressure cannot be applied to
+   * the client. Returns whether the limit is kept.
    */
   checkLimit(): boolean {
     const isExceeded = this.#bufferedBytes > this.#session.options.maxBufferedAmount;
@@ -274,6 +278,7 @@ export class Receiver implements OrderedReceiver, FlowControl {
     return !isExceeded;
   }
 
+  /** Limits how long the next message may be missing while later ones wait for it. */
   #watchGap(): void {
     const reorderBuffer = this.#reorderBuffer;
     if (this.#isClosed || !reorderBuffer) return;

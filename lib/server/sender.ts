@@ -17,8 +17,8 @@ const ACK_AFTER = { messages: 2048, bytes: 256 * 1024 };
 /** `ackAfter.bytes` as a fraction of `maxBufferedAmount`: several acknowledgements are due before the limit. */
 const ACK_FRACTION = 1 / 8;
 /**
- * `ackAfter.idle`, in heartbeat intervals, on a stream and on a poll. A client that polls sends requests
- * anyway, unless its application reads slowly: then a POST shows that it is alive.
+ * `ackAfter.idle`, in heartbeat intervals, on a stream and on a poll. A client that polls shows that it is alive by its
+ * polls. If its application reads slowly, it sends none for a while, and must send a POST instead.
  */
 const CLIENT_KEEPALIVE_INTERVALS = { stream: 4, poll: 1.5 };
 /**
@@ -34,11 +34,11 @@ export interface SenderOwner {
   readonly token: string;
   /** The subprotocol, or ''. */
   readonly subprotocol: string;
-  /** Written after all messages, when the session is closing or closed. */
+  /** Present while the session is closing or closed: the close event is written after all messages. */
   readonly closeInfo: Close | undefined;
-  /** Number of messages that may be written: in a cluster, those that the engine has. */
+  /** Number of messages that may be written: all, or in a cluster those that the engine has recorded. */
   readonly released: number;
-  /** The client does not need the messages before this number any more. */
+  /** The messages before number `count` will not be written again. */
   onAcknowledged(count: number): void;
   onOverflow(direction: 'down', bytes: number): void;
   readonly lifecycle: {
@@ -53,7 +53,7 @@ export interface SenderOwner {
 export class Sender {
   readonly #session: SenderOwner;
   #buffer: SendBuffer;
-  /** Whether the client accepts messages that are not JSON. Unknown in a cluster until its first GET at this node. */
+  /** Whether the client accepts messages that are not JSON. Undefined in a cluster until its first GET at this node. */
   #acceptsBinary: boolean | undefined;
   #stream: EventStream | undefined;
   #needDrain = false;
@@ -181,8 +181,9 @@ export class Sender {
   }
 
   /**
-   * Continues on a stream: writes the handshake, then the messages after the first `sent` ones, which the
-   * client has received, and then new messages.
+   * Continues on a stream: writes the handshake, then the messages that the client lacks, and then new messages.
+   *
+   * @param counts `sent` is the number of messages that the client has received.
    */
   attach(
     stream: EventStream,
@@ -190,11 +191,11 @@ export class Sender {
     acceptsBinary = false,
   ): void {
     this.#stream = stream;
-    const mayHaveBinary = this.#acceptsBinary !== false;
+    const mayContainOtherForms = this.#acceptsBinary !== false;
     this.#acceptsBinary = acceptsBinary;
     this.#isCloseWritten = false;
-    this.#release(counts.sent);
-    if (mayHaveBinary && !acceptsBinary) this.#encodeAsJson();
+    this.#removeBefore(counts.sent);
+    if (mayContainOtherForms && !acceptsBinary) this.#encodeAsJson();
     this.#buffer.rewind();
     const { dialect, token, options, subprotocol } = this.#session;
     const handshake = dialect.handshake({
@@ -210,12 +211,12 @@ export class Sender {
     this.flush();
   }
 
-  /** Encodes the messages again that an earlier stream accepted in another form. Bytes close the session. */
+  /** Encodes all messages as JSON, because only an earlier stream accepted other forms. Bytes close the session. */
   #encodeAsJson(): void {
     const { acked } = this.#buffer;
     const messages = this.#buffer.clear(acked).decode();
     const firstBinary = messages.findIndex((message) => bytesOf(message) !== undefined);
-    if (firstBinary !== -1) messages.length = firstBinary;
+    if (firstBinary !== -1) messages.length = firstBinary; // the close event follows the messages before the bytes
     this.#buffer = new SendBuffer(acked);
     for (const message of messages) this.#buffer.push(encodeMessage(message));
     if (firstBinary !== -1) this.#failBinary();
@@ -234,7 +235,7 @@ export class Sender {
         `"ack" is ${count}, but only ${queued} messages were sent`,
       );
     }
-    this.#release(count);
+    this.#removeBefore(count);
     if (this.#needDrain) this.scheduleFlush();
   }
 
@@ -270,8 +271,9 @@ export class Sender {
       stream.write(buffer.read(WRITE_SIZE, prefixOf, end));
     }
     if (!dialect.acknowledges) this.#trimReplayBuffer();
-    if (!stream.isWritable || end < buffer.queued) return; // otherwise everything is written
+    if (!stream.isWritable || end < buffer.queued) return;
 
+    // Everything is written.
     if (closeInfo) {
       if (this.#isCloseWritten) return;
       this.#isCloseWritten = true;
@@ -283,21 +285,22 @@ export class Sender {
     }
   }
 
-  /** Releases the oldest messages written to a client that never acknowledges, above the limit. */
+  /** Dart dialect: removes the oldest written messages while they exceed `maxReplayBytes`. */
   #trimReplayBuffer(): void {
     const { maxReplayBytes } = this.#session.options;
     const buffer = this.#buffer;
     while (buffer.byteLength - buffer.unwrittenBytes > maxReplayBytes) {
-      this.#release(buffer.acked + 1);
+      this.#removeBefore(buffer.acked + 1);
     }
   }
 
-  #release(count: number): void {
+  /** Removes the messages before number `count` from the buffer. */
+  #removeBefore(count: number): void {
     this.#buffer.acknowledge(count);
     this.#session.onAcknowledged(this.#buffer.acked);
   }
 
-  /** Releases all messages. Returns those that the client did not acknowledge. */
+  /** Removes all messages. Returns those that are not acknowledged; in the Dart dialect those that are not written. */
   clear(): Discarded {
     const { acked, next } = this.#buffer;
     return this.#buffer.clear(this.#session.dialect.acknowledges ? acked : next);

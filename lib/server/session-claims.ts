@@ -20,11 +20,11 @@ import { waitAtMost } from './wait';
 /** Time in milliseconds that the owner of a session has to release it for another node. */
 export const HANDOVER_TIMEOUT = 500;
 
-/** Most sessions that are looked up again after failed calls. */
+/** Largest number of sessions that are looked up again after failed calls. */
 const MAX_UNCERTAIN = 1_000;
 
-/** What has become of the owner of a session that was asked to release it. */
-type Release = 'released' | 'kept' | 'gone' | 'unanswered';
+/** How the owner of a session has answered the request to release it. `gone`: it certainly does not exist any more. */
+type ReleaseAnswer = 'released' | 'kept' | 'gone' | 'unanswered';
 
 /** Makes this node the owner of sessions: it opens them, claims them for their clients, and adopts those of dead nodes. */
 export class SessionClaims {
@@ -34,10 +34,10 @@ export class SessionClaims {
   readonly #local: LocalSessions;
   readonly #calls: SessionCalls;
   readonly #removals: SessionRemovals;
-  /** See {@link adoptLater}. */
+  /** Ids of sessions that this node may own although it does not have them: see {@link adoptLater}. */
   readonly #uncertain = new Set<string>();
-  /** Callbacks of claims that wait for the owner's answer, by session id. */
-  readonly #releases = new Map<string, (answer: Release) => void>();
+  /** Callbacks of the calls that wait for the owner's answer, by session id. */
+  readonly #waitingForRelease = new Map<string, (answer: ReleaseAnswer) => void>();
   #isStopped = false;
 
   constructor(
@@ -74,7 +74,7 @@ export class SessionClaims {
    */
   open(init: Omit<SessionInit, 'cluster'>, replaced?: Session): Promise<Session | undefined> {
     const { id } = init;
-    // One that replaces another may be opened within a claim, for whose end it would wait.
+    // A session that replaces another one is not opened in turn: a claim of the same id may wait for its opening.
     const opening = replaced
       ? this.#open(init, replaced)
       : this.#calls.inTurn(id, () => this.#open(init, undefined));
@@ -107,7 +107,7 @@ export class SessionClaims {
     const start = { ...session, log, isInterrupted: false };
     const cluster = { node: this.#node, start, isResumed: false, isRecovered: false };
     const added = this.#local.add({ ...init, cluster });
-    if (replaced) void added.journal?.tryReadRecorded(); // what was recorded for the one before
+    if (replaced) void added.journal?.tryReadRecorded(); // messages that were recorded for the session that it replaces
     return added;
   }
 
@@ -146,26 +146,26 @@ export class SessionClaims {
       const { owner, epoch, token } = found;
       const local = this.#local.find(id);
       if (local && owner === this.#node.id && local.journal?.epoch === epoch) return local;
-      local?.onMoved();
+      local?.onMoved(); // it is out of date: the session has been claimed since
       if (!isWanted()) return undefined;
       if (this.#isStopped) throw ownerUncertain();
       if (owner === this.#node.id && this.#removals.find(id, epoch)) return undefined;
       const release = await this.#waitForRelease(owner, id, false);
       if (release === 'kept') return undefined; // it has ended
-      // From here on no other node is responsible for the session.
+      // Now this node must claim the session, even for a client that has disconnected: no other node would close it.
       const session = await this.#takeOver(id, found, token, request, release !== 'released');
-      if (session) return session; // else another node has claimed it first
+      if (session) return session; // otherwise another node has claimed it first
     }
     return undefined;
   }
 
   /**
-   * Dart dialect: makes this node the owner of a session of another one, if it has no stream there, and replaces it.
+   * Dart dialect: replaces a session of another node that has no stream there. To do so, this node becomes its owner.
    *
    * @param isWanted see {@link claim}.
    * @param replace ends the session if it has not ended, and opens another one with the same id.
-   * @returns undefined if it has a stream, or if it does not belong to the principal.
-   * @throws SseRequestError if that is uncertain.
+   * @returns undefined if the session has a stream, or if it does not belong to the principal.
+   * @throws SseRequestError if it is uncertain which node owns the session, or whether it has a stream.
    */
   async claimWithoutStream(
     { id, principal, request }: Pick<SessionInit, 'id' | 'principal' | 'request'>,
@@ -193,29 +193,37 @@ export class SessionClaims {
   }
 
   /**
-   * Gives the owner of a session time to finish what it is doing, unless it certainly does not exist any more.
+   * Asks the owner of a session to release it, and waits for the answer for `HANDOVER_TIMEOUT` at most. Does not wait
+   * if the owner certainly does not exist any more.
    *
    * @param isOptional whether the owner keeps a session that has a stream.
    */
-  async #waitForRelease(owner: string, id: string, isOptional: boolean): Promise<Release> {
+  async #waitForRelease(owner: string, id: string, isOptional: boolean): Promise<ReleaseAnswer> {
     if (owner === '') return 'released';
     if (owner === this.#node.id) return 'gone'; // an earlier attempt of this node may have claimed it and then failed
-    const answer = new Promise<Release>((resolve) => this.#releases.set(id, resolve));
+    const answer = new Promise<ReleaseAnswer>((resolve) =>
+      this.#waitingForRelease.set(id, resolve),
+    );
     try {
       const isAlive = await this.#node.requestRelease(owner, id, isOptional);
       return isAlive ? await waitAtMost(HANDOVER_TIMEOUT, answer, () => 'unanswered') : 'gone';
     } finally {
-      this.#releases.delete(id);
+      this.#waitingForRelease.delete(id);
     }
   }
 
   onReleaseAnswered(id: string, answer: 'released' | 'kept'): void {
-    const onAnswer = this.#releases.get(id);
+    const onAnswer = this.#waitingForRelease.get(id);
     if (onAnswer) onAnswer(answer);
-    else if (answer === 'released') this.adoptLater(id); // after the timeout
+    else if (answer === 'released') this.adoptLater(id); // after the timeout: the claim may have failed
   }
 
-  /** @param mayBeInterrupted see {@link JournalStart.isInterrupted}. */
+  /**
+   * Claims a session in the engine, and continues it here.
+   *
+   * @param mayBeInterrupted see {@link JournalStart.isInterrupted}.
+   * @returns undefined if the session has ended, or if another node has claimed it first.
+   */
   async #takeOver(
     id: string,
     found: SessionOwnership,
@@ -245,12 +253,12 @@ export class SessionClaims {
     if (ending && close?.isClosed) {
       session.lifecycle.restoreClosed(ending);
       if (closedByClient) session.lifecycle.release();
-      if (start.unhandled.length > 0) this.#local.onRecovered(session);
+      if (start.unhandled.length > 0) this.#local.onRecovered(session); // the application has to handle them
       return session;
     }
     for (const room of log.rooms) session.rooms.join(session.connection, room);
     this.#local.onRecovered(session);
-    void session.journal?.tryReadRecorded(); // notifications were ignored until now
+    void session.journal?.tryReadRecorded(); // this node has ignored notifications about the session until now
     const lost = { code: CloseCode.internalError, reason: 'broadcasts for the session were lost' };
     if (!getBroadcasts) session.fail(lost);
     else if (closedByClient) session.lifecycle.terminate(closedByClient);
@@ -268,7 +276,7 @@ export class SessionClaims {
     await this.#engine.forget(nodeId);
   }
 
-  /** Takes over a session of a node that has ended, one without an owner, or one of this node that it does not have. */
+  /** Takes over a session if `nodeId` owns it, if it has no owner, or if this node owns it but does not have it. */
   #adopt(id: string, nodeId: string): Promise<void> {
     return this.#calls.inTurn(id, async () => {
       const found = await this.#engine.find(id);
@@ -283,7 +291,7 @@ export class SessionClaims {
     });
   }
 
-  /** This node may own a session that it does not have, and whose client may not return. */
+  /** Looks a session up at the next beat: this node may own it without having it, and its client may not return. */
   adoptLater(id: string): void {
     if (this.#uncertain.size < MAX_UNCERTAIN) this.#uncertain.add(id);
   }
@@ -292,7 +300,7 @@ export class SessionClaims {
     if (this.#isStopped) return; // another node adopts them when the lease has expired
     // A copy, because other calls add ids during the loop.
     for (const id of [...this.#uncertain]) {
-      if (this.#calls.has(id)) continue; // the call may add it again
+      if (this.#calls.has(id)) continue; // until the next beat: the call may take it over
       this.#uncertain.delete(id);
       try {
         await this.#adopt(id, this.#node.id);

@@ -20,7 +20,7 @@ export interface LifecycleOwner {
   readonly journal: Journal | undefined;
   /** The session is closed: it sends and receives no more messages. */
   onClosed(): void;
-  /** The client cannot resume the session here any more: it has ended, or another node owns it. */
+  /** The client cannot resume the session here any more: the session has ended, or another node owns it. */
   onReleased(): void;
   /** The session is released, and `close` was emitted. */
   onEnded(): void;
@@ -89,17 +89,20 @@ export class SessionLifecycle {
     this.#closeInfo = close;
     const { journal } = this.#session;
     journal?.inOrder(() => journal.recordClose(close, false));
-    // Without a stream, the client has until `reconnectTimeout` to receive the rest.
+    // Has no effect without a stream: the client then has until `reconnectTimeout` to receive what it lacks.
     this.#sender.scheduleFlush();
   }
 
-  /** Closes the session immediately, without waiting for the client. */
+  /** Closes the session without waiting for the client. If it is closing already, its code and reason do not change. */
   terminate(close: Close): void {
     this.setClosed(this.#closeInfo ?? close);
     this.release();
   }
 
-  /** Closes the session: nothing is sent or received any more. `close` is emitted after the last received message. */
+  /**
+   * Closes the session: no message is sent or received any more. `close` is emitted after the last received message.
+   * Until {@link release}, the client can still receive the close event.
+   */
   setClosed(close: Close): void {
     if (this.isClosed) return;
     this.#readyState = SseConnection.CLOSED;
@@ -112,6 +115,7 @@ export class SessionLifecycle {
     else this.#limitWaitForListener();
   }
 
+  /** If received messages wait for a listener, emits `close` without them unless the application adds one in time. */
   #limitWaitForListener(): void {
     if (this.#receiver.isEmpty || this.#receiver.hasListener) return;
     this.#listenerDeadline = new Deadline(LISTENER_TIMEOUT, () => {
@@ -123,7 +127,7 @@ export class SessionLifecycle {
   release(): void {
     if (this.#isReleased) return;
     this.#isReleased = true;
-    if (this.#closeInfo) this.setClosed(this.#closeInfo);
+    if (this.#closeInfo) this.setClosed(this.#closeInfo); // if it was closing
     this.#reconnectDeadline?.clear();
     this.#sender.stream?.end();
     this.#session.onReleased();
@@ -131,13 +135,13 @@ export class SessionLifecycle {
   }
 
   /**
-   * Continues a session that a previous owner has closed, so that its client receives the close event, and the
-   * application the messages that it has not handled.
+   * Continues a session that a previous owner has closed: the client receives the close event, and the application
+   * receives the messages that it has not handled, and then `close`.
    */
   restoreClosed(close: Close): void {
     this.#readyState = SseConnection.CLOSED;
     this.#closeInfo = close;
-    this.#isCloseEmitted = this.#receiver.isEmpty;
+    this.#isCloseEmitted = this.#receiver.isEmpty; // without such messages, the application does not learn of it
     this.#unacknowledged = this.#sender.clear();
     this.#receiver.close();
     this.#session.onClosed();
@@ -162,7 +166,7 @@ export class SessionLifecycle {
   }
 
   /**
-   * Waits for the client, which has no stream, for `reconnectTimeout`.
+   * Waits for the client, which has no stream, for `reconnectTimeout`, and then ends the session.
    *
    * @param minimum lower bound of the timeout, in milliseconds.
    */
@@ -173,7 +177,7 @@ export class SessionLifecycle {
     const { journal } = this.#session;
     this.#reconnectDeadline = new Deadline(timeout, () => {
       if (!journal) return this.#giveUp(timeout);
-      // The client may have reconnected at another node.
+      // The client may have reconnected at another node. If the engine does not answer, waits again.
       const deadline = this.#reconnectDeadline;
       const giveUp = () => {
         if (!this.#isReleased && deadline === this.#reconnectDeadline) this.#giveUp(timeout);
@@ -203,7 +207,7 @@ export class SessionLifecycle {
     if (this.isOpen) this.#events[event]();
   }
 
-  /** Emits `close`, once, if the session is closed. Messages that are not delivered are discarded. */
+  /** Emits `close`, once, if the session is closed and has not moved. Discards messages that are not delivered. */
   emitClose(): void {
     if (this.#isCloseEmitted || !this.#closeInfo || !this.#unacknowledged) return;
     this.#isCloseEmitted = true;

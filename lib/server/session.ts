@@ -53,7 +53,7 @@ export class Session
   readonly sessionToken: SessionToken;
   readonly journal: Journal | undefined;
   readonly recordedInput: RecordedInput | undefined;
-  /** Whether this node took the session over from another one. */
+  /** Whether this node has taken over a session for which another node has recorded something. */
   readonly recovered: boolean;
   /** The asynchronous context of the request that opened the session, for the listeners of the connection. */
   readonly context = new AsyncResource('SseConnection');
@@ -63,6 +63,7 @@ export class Session
   readonly #sender: Sender;
   readonly #receiver: Receiver;
   readonly #heartbeatSlot: number;
+  /** Whether the client has had a stream before, here or at another node. */
   #wasAttached: boolean;
   /** Whether the last poll has ended after its events, and the client is expected to send the next one. */
   #isBetweenPolls = false;
@@ -121,7 +122,7 @@ export class Session
     return this.sessionToken.matches(token) && principal === this.principal;
   }
 
-  /** Number of the client's messages that may be acknowledged: in a cluster, of those that the engine has recorded. */
+  /** Number of the client's messages that may be acknowledged. In a cluster, the engine has recorded all of these. */
   get #acknowledgeable(): number {
     return this.journal?.recordedReceived ?? this.#receiver.received;
   }
@@ -139,11 +140,11 @@ export class Session
    *
    * @param received number of messages that the client has received; {@link canResume} must hold.
    * @param acceptsBinary whether the client accepts messages that are not JSON.
-   * @returns whether the client has reconnected, and not just sent its next poll.
+   * @returns whether the client has reconnected. False for its first stream, and for its next poll.
    */
   attach(stream: EventStream, received: number, acceptsBinary = false): boolean {
-    const isContinued = this.#isBetweenPolls;
-    const isReconnection = this.#wasAttached && !isContinued;
+    const isNextPoll = this.#isBetweenPolls;
+    const isReconnection = this.#wasAttached && !isNextPoll;
     this.#isBetweenPolls = false;
     this.#lastActivityAt = performance.now();
     this.lifecycle.onAttached();
@@ -152,11 +153,11 @@ export class Session
     this.#sender.attach(stream, counts, acceptsBinary);
     this.#wasAttached = true;
     if (previous) {
-      previous.destroy(); // `onStreamClosed` ignores it
+      previous.destroy(); // `onStreamClosed` ignores a stream that has been replaced
       this.lifecycle.emitIfOpen('disconnect');
     }
     if (isReconnection) this.lifecycle.emitIfOpen('reconnect');
-    if (stream.isPoll && !isContinued) this.ping(); // ends the poll: the client learns that it is connected
+    if (stream.isPoll && !isNextPoll) this.ping(); // ends the poll, so that the client learns that it is connected
     return isReconnection;
   }
 
@@ -171,12 +172,14 @@ export class Session
     const isCloseSent = this.#sender.isCloseWritten && isFinished;
     this.#isBetweenPolls = stream.isPoll && isFinished && !isCloseSent;
     if (!this.#isBetweenPolls) this.lifecycle.emitIfOpen('disconnect');
+    // A client of the Dart dialect does not answer the close event.
     if (isCloseSent && !this.dialect.acknowledges) this.lifecycle.release();
     else this.waitForClient(isCloseSent ? CLOSE_TIMEOUT : 0);
   }
 
+  /** Writes a ping, or closes the stream of a silent client. In a cluster, reads what the engine has recorded. */
   ping(): void {
-    void this.journal?.tryReadRecorded(Infinity);
+    void this.journal?.tryReadRecorded(Infinity); // a notification may have been lost
     const { stream } = this.#sender;
     if (!stream) return;
     const silence = performance.now() - this.#lastActivityAt;
@@ -196,7 +199,7 @@ export class Session
     const encoded = encodeMessage(message, this.#sender.acceptsText);
     if (!this.lifecycle.isOpen || !this.#sender.checkAccepted(encoded)) return false;
     this.inOrder((journal) => {
-      if (this.lifecycle.isClosed) return;
+      if (this.lifecycle.isClosed) return; // the change was postponed, and the session was closed in the meantime
       journal?.recordMessage(encoded);
       this.#sender.send(encoded);
     });
@@ -212,21 +215,21 @@ export class Session
     return !this.lifecycle.isOpen || this.#sender.sendPrepared(message);
   }
 
-  /** In a cluster: records a broadcast before it takes effect. Returns false if it has no effect on this session. */
+  /** In a cluster: records a broadcast before it is sent. Returns false if it must not be sent to this session. */
   recordBroadcast(broadcast: PositionedBroadcast): boolean {
     if (!this.lifecycle.isOpen || this.journal?.hasReceived(broadcast)) return false;
     this.journal?.recordBroadcast(broadcast);
     return true;
   }
 
-  /** Runs a change of the session: in a cluster, when all broadcasts that this node has sent so far are delivered. */
+  /** Runs a change of the session. In a cluster, waits until all broadcasts that this node has sent are delivered. */
   inOrder(change: (journal: Journal | undefined) => void): void {
     const { journal } = this;
     if (journal) journal.inOrder(() => change(journal));
     else change(undefined);
   }
 
-  /** Closes the session: it does not accept the message (1003), or exceeds `maxBufferedAmount` because of it (1008). */
+  /** Closes the session: its client does not accept the message (1003), or `maxBufferedAmount` is exceeded (1008). */
   failBroadcast(message: PreparedMessage): void {
     this.#sender.failBroadcast(message);
   }
@@ -235,7 +238,8 @@ export class Session
    * Handles the body of a duplex POST.
    *
    * @param size of the body in bytes.
-   * @returns undefined if the batch must be recorded with `ClusterEngine.take`, which notifies the owner.
+   * @returns undefined if the engine must record the batch with `ClusterEngine.take`: the client closes the session, or
+   * this node is not the owner any more.
    * @throws SseRequestError if the batch is not accepted.
    */
   async receiveBatch(envelope: Envelope, size: number): Promise<PostResponse | undefined> {
@@ -247,8 +251,9 @@ export class Session
       return { received: this.#receiver.received, closed: true };
     }
     this.lifecycle.rejectIfClosed();
-    if (close && journal) return undefined; // recorded first, so that no owner can lose the close
+    if (close && journal) return undefined; // the engine records the close first, so that no owner can lose it
     this.onActivity();
+    // Before it rejects the POST, this node asks the engine: another node may have recorded messages, or be the owner.
     if (this.recordedInput && (id > this.#receiver.received || ack > this.#sender.sent)) {
       await this.recordedInput.verify(id);
       if (this.lifecycle.isMoved) return undefined;
@@ -267,6 +272,7 @@ export class Session
       if (!isInWindow) throw this.#receiver.outOfWindow(id);
     }
     if (close) {
+      // Only in a single process: in a cluster, the engine records a closing POST.
       const areAllReceived = id + messages.length <= this.#receiver.received;
       if (!areAllReceived) throw this.#receiver.outOfWindow(id);
       this.lifecycle.terminate(close);
@@ -345,7 +351,7 @@ export class Session
     this.fail({ code: CloseCode.protocolError, reason });
   }
 
-  // --- The end -------------------------------------------------------------------------------------
+  // --- Closing -------------------------------------------------------------------------------------
 
   /**
    * Closes a session that cannot continue. Messages that are not written yet are discarded; the client receives the
@@ -360,7 +366,7 @@ export class Session
     else stream.destroy(); // a client that does not read receives the close event when it reconnects
   }
 
-  /** @param minimum lower bound of the timeout, in milliseconds. */
+  /** Waits for the next stream or poll of the client. @param minimum lower bound of the timeout, in milliseconds. */
   waitForClient(minimum = 0): void {
     const interval = this.#isBetweenPolls ? idleInterval(this.options, true) : 0;
     const pollTimeout = MISSED_INTERVALS * interval;
