@@ -9,10 +9,11 @@ import type {
   StoredSession,
 } from './cluster-engine';
 import type { JournalNode, JournalStart } from './journal-node';
-import { encodeMessage, sizeOf } from './message';
+import { encodeMessage } from './message';
 import { engineUnavailable } from './request-error';
 import { isRepeated } from './session-log';
 import type { SessionLog } from './session-log';
+import { UnhandledMessages } from './unhandled-messages';
 import { waitAtMost } from './wait';
 
 /** Number of broadcasts after which the checkpoint of a session is written although nothing else has changed. */
@@ -55,18 +56,11 @@ export class Journal {
 
   /** See {@link StoredSession}. */
   #lastNumbers: StoredSession['lastNumbers'];
+  /** The received messages that the application has not handled. */
+  readonly unhandled: UnhandledMessages;
   #received: number;
   /** Number of received messages that the engine has recorded. */
   #recordedReceived: number;
-  /** All messages before this number are handled. */
-  #handled: number;
-  /** The messages from number `#handled` on. */
-  readonly #unhandled: EncodedMessage[];
-  #unhandledBytes: number;
-  /** Number of messages that were delivered to the application. */
-  #delivered: number;
-  /** Numbers of handled messages that follow a message that is not handled. */
-  readonly #handledEarly = new Set<number>();
 
   /** Number of changes so far. */
   #version = 0;
@@ -78,8 +72,6 @@ export class Journal {
   #recordedSequence: number;
   /** Callbacks of {@link whenRecorded}, with the version that they wait for. */
   #waiting: { version: number; resolve: (isRecorded: boolean) => void }[] = [];
-  /** Callbacks of {@link whenSettled}. */
-  readonly #onHandled: (() => void)[] = [];
   /** Number of changes that {@link inOrder} has postponed. */
   #deferred = 0;
   #isCommitting = false;
@@ -97,9 +89,7 @@ export class Journal {
     this.#checkpointPosition = start.log.checkpointAt(0).position;
     this.#state = start.state;
     this.#received = this.#recordedReceived = start.received;
-    this.#handled = this.#delivered = start.handled;
-    this.#unhandled = [...start.unhandled];
-    this.#unhandledBytes = sizeOf(start.unhandled);
+    this.unhandled = new UnhandledMessages(start.handled, start.unhandled);
     this.#lastNumbers = start.lastNumbers;
   }
 
@@ -121,11 +111,6 @@ export class Journal {
   /** `connection.state` as JSON, '' for none. */
   get state(): string {
     return this.#state;
-  }
-
-  /** The messages from number `first` on, which is the first one that is not handled, and their size in bytes. */
-  get unhandled(): { first: number; messages: readonly string[]; bytes: number } {
-    return { first: this.#handled, messages: this.#unhandled, bytes: this.#unhandledBytes };
   }
 
   // --- Changes -------------------------------------------------------------------------------------
@@ -180,9 +165,7 @@ export class Journal {
 
   /** Records that a message of the client was received, in order. */
   recordReceived(message: unknown): void {
-    const encoded = encodeMessage(message);
-    this.#unhandled.push(encoded);
-    this.#unhandledBytes += sizeOf([encoded]);
+    this.unhandled.push(encodeMessage(message));
     this.#received++;
     this.#markChanged();
   }
@@ -192,22 +175,9 @@ export class Journal {
     this.#recordedReceived = Math.max(this.#recordedReceived, received);
   }
 
-  /** A message is about to be delivered to the application. */
-  onDelivered(number: number): void {
-    this.#delivered = number + 1;
-  }
-
   /** Records that the application has handled a message. */
   recordHandled(number: number): void {
-    this.#handledEarly.add(number);
-    let count = 0;
-    while (this.#handledEarly.delete(this.#handled + count)) count++;
-    if (count === 0) return;
-    this.#handled += count;
-    this.#unhandledBytes -= sizeOf(this.#unhandled.splice(0, count));
-    this.#markChanged();
-    if (this.#handled < this.#delivered) return;
-    for (const resolve of this.#onHandled.splice(0)) resolve();
+    if (this.unhandled.onHandled(number)) this.#markChanged();
   }
 
   /** Records that the client has acknowledged this many messages. */
@@ -234,7 +204,7 @@ export class Journal {
 
   /** Whether the engine has recorded all messages that were delivered to the application. */
   get isEveryDeliveryRecorded(): boolean {
-    return this.#delivered <= this.#recordedReceived;
+    return this.unhandled.delivered <= this.#recordedReceived;
   }
 
   /**
@@ -242,9 +212,7 @@ export class Journal {
    * resolve, so that callers must limit the wait.
    */
   async whenSettled(): Promise<void> {
-    if (this.#handled < this.#delivered) {
-      await new Promise<void>((resolve) => this.#onHandled.push(resolve));
-    }
+    await this.unhandled.whenHandled();
     await this.whenRecorded();
   }
 
@@ -303,8 +271,8 @@ export class Journal {
       checkpoint: this.#log.checkpointAt(this.#node.position),
       log: this.#log.unrecorded.log,
       received: this.#received,
-      handled: this.#handled,
-      unhandled: [...this.#unhandled],
+      handled: this.unhandled.first,
+      unhandled: [...this.unhandled.messages],
       state: this.#state,
       close: this.#close,
       closedByClient: undefined,
@@ -390,13 +358,14 @@ export class Journal {
 
   /** Returns what the engine has not recorded yet. */
   #collectChanges(): SessionChanges {
-    const firstMessage = Math.max(this.#handled, this.#recordedReceived);
+    const { first: handled, messages } = this.unhandled;
+    const firstMessage = Math.max(handled, this.#recordedReceived);
     const changes: SessionChanges = {
       sequence: ++this.#sequence,
       received: this.#received,
-      handled: this.#handled,
+      handled,
       firstMessage,
-      messages: this.#unhandled.slice(firstMessage - this.#handled),
+      messages: messages.slice(firstMessage - handled),
       ...this.#log.unrecorded,
       checkpoint: this.#log.checkpointAt(this.#node.position),
     };

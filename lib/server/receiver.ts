@@ -251,7 +251,7 @@ export class Receiver implements OrderedReceiver, FlowControl {
     const number = this.#delivered++;
     const details = { number, redelivered };
     if (!journal) return emit(connection, 'message', message, details);
-    journal.onDelivered(number);
+    journal.unhandled.onDelivered(number);
     const recordHandled = () =>
       journal.inOrder(() => {
         journal.recordHandled(number);
