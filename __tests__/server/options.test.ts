@@ -84,6 +84,12 @@ describe('resolveOptions', () => {
     expect(create({ [name]: Infinity })).toThrow(RangeError);
   });
 
+  it('rejects a maxPayload that is not an integer, because clients would reject the hello event', () => {
+    expect(create({ maxPayload: 1000.5 })).toThrow(
+      new RangeError('option "maxPayload" must be an integer, not 1000.5'),
+    );
+  });
+
   it.each<[string, unknown, string]>([
     ['heartbeat', 1000, 'unknown option "heartbeat": the options are reconnectTimeout, '],
     ['authorize', true, 'option "authorize" must be a function, not boolean'],

@@ -68,7 +68,11 @@ describe('parseStreamRequest', () => {
 
   it('reads from sseBinary=1 that the client accepts binary messages', () => {
     expect(parse('sseClientId=a&sseProtocol=2&sseBinary=1').acceptsBinary).toBe(true);
-    expect(() => parse('sseClientId=a&sseBinary=0')).toThrow('"sseBinary" must be 1');
+    expect(() => parse('sseClientId=a&sseProtocol=2&sseBinary=0')).toThrow('"sseBinary" must be 1');
+  });
+
+  it('ignores sseBinary=1 in the Dart dialect, whose clients understand only JSON', () => {
+    expect(parse('sseClientId=a&sseBinary=1').acceptsBinary).toBe(false);
   });
 
   it.each(['0', 'true', ''])('rejects ssePoll=%s', (value) => {

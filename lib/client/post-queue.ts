@@ -146,7 +146,7 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
   /** Sends one batch. Returns undefined if there was progress. */
   async function post(open: Hello): Promise<Failure | undefined> {
     const { first } = buffer;
-    const maxBytes = isUnloading ? KEEPALIVE_LIMIT : Math.min(open.maxPayload, batchLimit);
+    const maxBytes = Math.min(open.maxPayload, isUnloading ? KEEPALIVE_LIMIT : batchLimit);
     const batch = buffer.batch(maxBytes);
     const messages = batch.map(({ json }) => json).join();
     const binary = batch.flatMap(({ isBinary }, index) => (isBinary ? index : [])).join();

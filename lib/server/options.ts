@@ -24,7 +24,8 @@ export interface SseOptions<Req extends IncomingMessage = IncomingMessage> {
 
   /**
    * Largest client message in bytes of JSON, and largest sum of a batch. A POST that exceeds it is rejected
-   * with 413. The duplex client learns the limit when it connects. Range: 1 to 536,870,912 bytes.
+   * with 413. The duplex client learns the limit when it connects. Range: 1 to 536,870,912
+   * bytes, an integer.
    * @default 262_144
    */
   maxPayload?: number;
@@ -250,6 +251,10 @@ function resolveNumbers(
     }
     if (!(value >= min && value <= max)) {
       throw new RangeError(`option "${name}" must be from ${min} to ${max}, not ${value}`);
+    }
+    // Clients accept only an integer in `hello`.
+    if (name === 'maxPayload' && !Number.isInteger(value)) {
+      throw new RangeError(`option "maxPayload" must be an integer, not ${value}`);
     }
     return value;
   };

@@ -53,7 +53,7 @@ export function parseStreamRequest(
     id: parseId(query),
     dialect,
     isPoll: parseFlag(query, POLL),
-    acceptsBinary: parseFlag(query, BINARY),
+    acceptsBinary: dialect === duplexDialect && parseFlag(query, BINARY),
     hasLastEventId: lastEventId !== undefined,
     subprotocols: parseSubprotocols(headers[SUBPROTOCOLS_HEADER.toLowerCase()]),
     resumption: typeof lastEventId === 'string' ? parseLastEventId(lastEventId) : undefined,
