@@ -22,6 +22,8 @@ export type * from './engine-data';
  *
  * Each method rejects if the database does not answer; the outcome of the call is then unknown, and the caller
  * may repeat it. All methods that change a session are therefore idempotent.
+ *
+ * @group Cluster engine
  */
 export interface ClusterEngine {
   /**
@@ -120,7 +122,11 @@ export interface ClusterEngine {
   notify(nodeId: string, notification: Notification): Promise<boolean>;
 }
 
-/** Callbacks of an engine. Calls may be missing: a node then learns the same later, from its regular reads. */
+/**
+ * Callbacks of an engine. Calls may be missing: a node then learns the same later, from its regular reads.
+ *
+ * @group Cluster engine
+ */
 export interface EngineListener {
   /** A broadcast was appended. */
   onBroadcast(broadcast: PositionedBroadcast): void;
@@ -128,7 +134,11 @@ export interface EngineListener {
   onNotification(notification: Notification): void;
 }
 
-/** The state of an engine. */
+/**
+ * The state of an engine.
+ *
+ * @group Cluster engine
+ */
 export interface EngineState {
   /** Id of the generation. It changes when the engine has lost its data. */
   generation: string;

@@ -1,7 +1,11 @@
 /** What the nodes of a cluster give to `ClusterEngine` and receive from it. */
 import type { EncodedMessage } from '../protocol/message';
 
-/** The part of a session that never changes. */
+/**
+ * The part of a session that never changes.
+ *
+ * @group Cluster engine
+ */
 export interface SessionIdentity {
   /** The dialect of its client. */
   dialect: 'dart' | 'duplex';
@@ -11,7 +15,11 @@ export interface SessionIdentity {
   principal: string | undefined;
 }
 
-/** A session that is opened. */
+/**
+ * A session that is opened.
+ *
+ * @group Cluster engine
+ */
 export interface NewSession extends SessionIdentity {
   /** The subprotocol that the application has chosen, or ''. */
   subprotocol: string;
@@ -24,7 +32,11 @@ export interface NewSession extends SessionIdentity {
   firstNumber: 0 | 'unknown';
 }
 
-/** The owner and the identity of a session. */
+/**
+ * The owner and the identity of a session.
+ *
+ * @group Cluster engine
+ */
 export interface SessionOwnership extends SessionIdentity {
   /** The node that owns the session, or '' if its owner has released it. */
   owner: string;
@@ -35,6 +47,8 @@ export interface SessionOwnership extends SessionIdentity {
 /**
  * Where the log of a session begins: the client has acknowledged everything before. A new owner restores the rest
  * from the broadcasts after `position` and the entries of the log.
+ *
+ * @group Cluster engine
  */
 export interface Checkpoint {
   /** Number of messages that the client has acknowledged. */
@@ -47,13 +61,21 @@ export interface Checkpoint {
   logStart: number;
 }
 
-/** The close of a session by the server, as the engine stores it. */
+/**
+ * The close of a session by the server, as the engine stores it.
+ *
+ * @group Cluster engine
+ */
 export interface StoredClose extends SessionClose {
   /** Whether the session is closed, and not only closing: its client receives only the close event. */
   isClosed: boolean;
 }
 
-/** A close code and reason. */
+/**
+ * A close code and reason.
+ *
+ * @group Cluster engine
+ */
 export interface SessionClose {
   /** The close code. */
   code: number;
@@ -61,7 +83,11 @@ export interface SessionClose {
   reason: string;
 }
 
-/** What a new owner needs to continue a session. */
+/**
+ * What a new owner needs to continue a session.
+ *
+ * @group Cluster engine
+ */
 export interface StoredSession extends Omit<SessionOwnership, 'owner'> {
   /** Number of the last commit, counted over all owners from 1. 0 if nothing was committed. */
   sequence: number;
@@ -92,7 +118,11 @@ export interface StoredSession extends Omit<SessionOwnership, 'owner'> {
   lastNumbers: Record<string, number> | undefined;
 }
 
-/** What the owner of a session has changed since its last commit. */
+/**
+ * What the owner of a session has changed since its last commit.
+ *
+ * @group Cluster engine
+ */
 export interface SessionChanges {
   /** Number of this commit, counted over all owners. An older commit that arrives late has no effect. */
   sequence: number;
@@ -116,7 +146,11 @@ export interface SessionChanges {
   close?: StoredClose | undefined;
 }
 
-/** The result of a commit. */
+/**
+ * The result of a commit.
+ *
+ * @group Cluster engine
+ */
 export interface CommitResult {
   /**
    * Number of messages of the client that all nodes together have received. -1 if the commit had no effect because the
@@ -125,7 +159,11 @@ export interface CommitResult {
   received: number;
 }
 
-/** If the messages that the engine keeps until they are handled have reached one of these limits, the result is `full`. */
+/**
+ * If the messages that the engine keeps until they are handled have reached one of these limits, the result is `full`.
+ *
+ * @group Cluster engine
+ */
 export interface UnhandledLimits {
   /** No more messages are recorded while the engine keeps this many of the session. */
   maxUnhandled: number;
@@ -133,11 +171,19 @@ export interface UnhandledLimits {
   maxBytes: number;
 }
 
-/** The content of a POST, and the identity that its client has presented. */
+/**
+ * The content of a POST, and the identity that its client has presented.
+ *
+ * @group Cluster engine
+ */
 export interface TakenBatch
   extends SessionIdentity, UnhandledLimits, Omit<RecordedMessages, 'sequence' | 'numbering'> {}
 
-/** The message of a POST of the Dart dialect, and the principal of the request, which has no token. */
+/**
+ * The message of a POST of the Dart dialect, and the principal of the request, which has no token.
+ *
+ * @group Cluster engine
+ */
 export interface TakenMessage extends Pick<SessionIdentity, 'principal'>, UnhandledLimits {
   /** The number that the client gave the message. One without a number is recorded in the order of arrival. */
   number: number | undefined;
@@ -147,7 +193,11 @@ export interface TakenMessage extends Pick<SessionIdentity, 'principal'>, Unhand
   reorderWindow: number;
 }
 
-/** Dart dialect: how far the engine has recorded the client's messages. */
+/**
+ * Dart dialect: how far the engine has recorded the client's messages.
+ *
+ * @group Cluster engine
+ */
 export interface Numbering {
   /** The lowest number that is accepted. */
   first: number;
@@ -157,7 +207,11 @@ export interface Numbering {
   waiting: Record<string, string>;
 }
 
-/** A {@link Numbering} as it is read. */
+/**
+ * A {@link Numbering} as it is read.
+ *
+ * @group Cluster engine
+ */
 export interface ReadNumbering extends Omit<Numbering, 'waiting'> {
   /** Number of messages that wait. */
   waitingCount: number;
@@ -173,6 +227,8 @@ export interface ReadNumbering extends Omit<Numbering, 'waiting'> {
  * - `full`: the application has not handled enough of the messages that are recorded;
  * - `closed`: the session is closed;
  * - `unknown-session`: there is no session with this id and this identity.
+ *
+ * @group Cluster engine
  */
 export type TakeResult =
   | Received<'taken'>
@@ -181,7 +237,11 @@ export type TakeResult =
   | ClosedOutcome
   | Outcome<'unknown-session'>;
 
-/** What a POST contains, or what the engine has recorded. */
+/**
+ * What a POST contains, or what the engine has recorded.
+ *
+ * @group Cluster engine
+ */
 export interface RecordedMessages {
   /** Number of the first message. */
   first: number;
@@ -200,6 +260,8 @@ export interface RecordedMessages {
 /**
  * A message for sessions of all nodes, or the order to close them. It is for the sessions that match all conditions
  * that are present.
+ *
+ * @group Cluster engine
  */
 export interface Broadcast {
   /** The message, encoded. */
@@ -214,7 +276,11 @@ export interface Broadcast {
   except?: string;
 }
 
-/** The end of the log of broadcasts, from a position on. */
+/**
+ * The end of the log of broadcasts, from a position on.
+ *
+ * @group Cluster engine
+ */
 export interface BroadcastRange {
   /** As in {@link EngineState}. */
   generation: string;
@@ -224,7 +290,11 @@ export interface BroadcastRange {
   broadcasts: PositionedBroadcast[];
 }
 
-/** A broadcast in the log of all nodes. */
+/**
+ * A broadcast in the log of all nodes.
+ *
+ * @group Cluster engine
+ */
 export interface PositionedBroadcast extends Broadcast {
   /** Number of the broadcast, counted over all nodes. */
   position: number;
@@ -241,6 +311,8 @@ export interface PositionedBroadcast extends Broadcast {
  * - `release`: another node is about to claim it;
  * - `released`: its owner has released it for that node;
  * - `kept`: its owner keeps it, because it has a stream, or has ended and is about to be deleted.
+ *
+ * @group Cluster engine
  */
 export type Notification =
   | (About<'taken'> & RecordedMessages)
