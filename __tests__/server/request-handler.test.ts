@@ -101,6 +101,27 @@ describe('RequestHandler', () => {
       expect(messages).toEqual([['x']]);
     });
 
+    it.each(['&sseProtocol=2', ''])(
+      'opens one session for simultaneous GETs with the same id, and rejects the others with 409 (%j)',
+      async (query) => {
+        let allow = (_: boolean) => {};
+        const isAllowed = new Promise<boolean>((resolve) => (allow = resolve));
+        let waiting = 0;
+        const { sse, url, connections } = await openChannel({
+          authorize: () => {
+            waiting++;
+            return isAllowed;
+          },
+        });
+        const streams = [1, 2, 3].map(() => openStream(`${addressOf(url, 'a')}${query}`));
+        await waitFor(() => waiting === 3);
+        allow(true);
+        const statuses = (await Promise.all(streams)).map(({ status }) => status);
+        expect(statuses.sort()).toEqual([200, 409, 409]);
+        expect([connections.length, sse.stats().connections]).toEqual([1, 1]);
+      },
+    );
+
     it.each([
       ['connected', false],
       ['disconnected', true],

@@ -135,7 +135,8 @@ export class RequestHandler {
       isPoll
         ? new PollStream(response, owner, dialect.headers)
         : openEventStream(response, owner, dialect.headers);
-    const session = await this.#findForStream(streamRequest, principal, request, response);
+    const finding = this.#findForStream(streamRequest, principal, request, response);
+    const session = finding instanceof Promise ? await finding : finding;
     if (this.#isOver(response)) {
       if (session && !session.connected) session.waitForClient();
       return;
@@ -169,8 +170,11 @@ export class RequestHandler {
     const token = new SessionToken();
     const init: SessionInit = { id, token, dialect, principal, subprotocol, request, firstNumber };
     if (session) terminateReplaced(session);
+    const opening = this.#registry.open(init, session);
     const opened =
-      (await this.#registry.open(init, session)) ?? (await this.#openInstead(init, response));
+      opening instanceof Promise
+        ? ((await opening) ?? (await this.#openInstead(init, response)))
+        : opening;
     if (!opened) throw sessionConflict(id);
     const close = { code: CloseCode.internalError, reason: 'the response cannot be written' };
     if (this.#isOver(response)) return opened.lifecycle.terminate(close);
@@ -194,28 +198,35 @@ export class RequestHandler {
     return response.headersSent || isAborted(response);
   }
 
-  /** Returns the session with the id of the request. In a cluster this node first claims it. */
-  async #findForStream(
+  /**
+   * Returns the session with the id of the request. In a cluster this node first claims it.
+   *
+   * @returns a promise only in a cluster. In a single process, nothing may happen between the search for a session and
+   * the opening of a new one: two simultaneous requests with the same id would both open one.
+   */
+  #findForStream(
     { id, dialect, resumption }: StreamRequest,
     principal: string | undefined,
     request: IncomingMessage,
     response: ServerResponse,
-  ): Promise<Session | undefined> {
+  ): Promise<Session | undefined> | Session | undefined {
     const { cluster } = this.#registry;
     if (!cluster || !resumption) return this.#registry.find(id);
     const proof = { token: resumption.token, principal, dialect: dialect.name };
-    const claimed = await cluster.claims.claim(id, proof, request, () => !isAborted(response));
-    if (claimed) return claimed;
-    const own = this.#registry.find(id);
-    // One with this token is not in the engine any more; one with another token may be replaced.
-    return own?.authenticates(resumption.token, principal) ? undefined : own;
+    const claiming = cluster.claims.claim(id, proof, request, () => !isAborted(response));
+    return claiming.then((claimed) => {
+      if (claimed) return claimed;
+      const own = this.#registry.find(id);
+      // One with this token is not in the engine any more; one with another token may be replaced.
+      return own?.authenticates(resumption.token, principal) ? undefined : own;
+    });
   }
 
   /** Dart dialect, in a cluster: opens a session instead of one that another node has, and that has no stream. */
   async #openInstead(init: SessionInit, response: ServerResponse): Promise<Session | undefined> {
     if (init.dialect !== dartDialect) return undefined;
     const isWanted = () => !isAborted(response);
-    return this.#registry.cluster?.claims.claimWithoutStream(init, isWanted, (session) => {
+    return this.#registry.cluster?.claims.claimWithoutStream(init, isWanted, async (session) => {
       terminateReplaced(session);
       return this.#registry.open({ ...init, firstNumber: 'unknown' }, session);
     });

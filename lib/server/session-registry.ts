@@ -98,14 +98,17 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
   }
 
   /**
-   * Opens a session. Returns undefined if, in a cluster, another node has one with this id.
+   * Opens a session.
    *
    * @param replaced a session of this node with the same id, which has been closed.
+   * @returns a promise only in a cluster. It resolves with undefined if another node has a session with this id.
    */
-  async open(init: SessionInit, replaced?: Session): Promise<Session | undefined> {
-    const session = this.cluster ? await this.cluster.claims.open(init, replaced) : this.add(init);
-    if (session) this.counts.opened++;
-    return session;
+  open(init: SessionInit, replaced?: Session): Promise<Session | undefined> | Session {
+    const count = <Opened extends Session | undefined>(session: Opened): Opened => {
+      if (session) this.counts.opened++;
+      return session;
+    };
+    return this.cluster?.claims.open(init, replaced).then(count) ?? count(this.add(init));
   }
 
   add(init: SessionInit): Session {
