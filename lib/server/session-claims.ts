@@ -89,7 +89,7 @@ export class SessionClaims {
     const { id, dialect, token, principal, subprotocol = '', firstNumber } = init;
     await this.#lookup.whenReady();
     const { position } = this.#node;
-    const stopObserving = this.#node.observeBroadcasts();
+    const stopObserving = this.#node.broadcasts.observe();
     const identity = { dialect: dialect.name, tokenHash: token.hash, principal };
     const opened = { ...identity, subprotocol, position, firstNumber };
     const session = createStoredSession(opened, (replaced?.journal?.epoch ?? 0) + 1);
@@ -233,7 +233,7 @@ export class SessionClaims {
   ): Promise<Session | undefined> {
     const stored = await this.#engine.claim(id, found);
     if (!stored) return undefined;
-    const getBroadcasts = await this.#node.broadcastsSince(stored.checkpoint.position);
+    const getBroadcasts = await this.#node.broadcasts.since(stored.checkpoint.position);
     const log = SessionLog.restore(id, stored, getBroadcasts?.() ?? []);
     const { principal, subprotocol, close, closedByClient } = stored;
     // In the Dart dialect every message is recorded before it is delivered.
