@@ -159,6 +159,110 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect(() => sse.session('a').close(1006)).toThrow(RangeError);
     });
 
+    it('close a session after the broadcasts and the messages that were sent before', async () => {
+      const results: unknown[] = [];
+      const nodes = await startNodes(1, (connection) => {
+        connection.join('room');
+        connection.on('message', () => {
+          nodes[0]!.sse.to('room').send('broadcast');
+          connection.send('message');
+          connection.close(4001, 'done');
+          results.push(connection.readyState, connection.send('late'));
+        });
+        connection.on('close', (code, reason, { unacknowledged }) => {
+          results.push([code, reason, unacknowledged]);
+        });
+      });
+      nodes[0]!.engine.delay = () => 20; // the broadcast arrives after the end of the turn
+      const client = connect(nodes, { get: 0, post: 0 });
+      const messages = messagesOf(client);
+      const closed = next(client, 'close');
+      client.send('go');
+      const { code, reason, wasClean } = await closed;
+      expect([messages, code, reason, wasClean]).toEqual([
+        ['broadcast', 'message'],
+        4001,
+        'done',
+        true,
+      ]);
+      await waitFor(() => results.length === 3);
+      expect(results).toEqual([2, false, [4001, 'done', []]]);
+    });
+
+    it('number the messages of a session that is closing in the same way after it has moved', async () => {
+      const nodes = await startNodes(2);
+      const [first, second] = nodes as [FaultyNode, FaultyNode];
+      const { token, stream } = await openDuplex(first.url, 'a');
+      const [connection] = first.connections as [NodeConnection];
+      let isCloseRecorded = false;
+      const { commit } = first.engine;
+      first.engine.commit = async (...values) => {
+        const result = await commit(...values);
+        isCloseRecorded ||= values[2].close !== undefined;
+        return result;
+      };
+      first.engine.delay = () => 20;
+      first.sse.broadcast('broadcast');
+      connection.send('message');
+      connection.close(4001, 'done');
+      expect(await stream.takeData()).toBe('broadcast');
+      expect(await stream.takeData()).toBe('message');
+      await waitFor(() => isCloseRecorded);
+      first.kill();
+      const resumed = await openStream(`${addressOf(second.url, 'a')}&sseProtocol=2`, {
+        'Last-Event-ID': `${token}.2`,
+      });
+      await resumed.takeData(); // hello
+      expect(await resumed.takeData()).toEqual({ code: 4001, reason: 'done' });
+    });
+
+    it('close all sessions of a node after the broadcasts that were sent before', async () => {
+      const closes: unknown[] = [];
+      const [node] = (await startNodes(1, (connection) => {
+        connection.on('close', (code, _reason, { unacknowledged }) => {
+          closes.push([connection.id, code, unacknowledged]);
+        });
+      })) as [FaultyNode];
+      const connected = await openDuplex(node.url, 'connected');
+      const away = await openDuplex(node.url, 'away');
+      away.stream.cut();
+      await waitFor(() => !node.connections[1]!.connected);
+      node.engine.delay = () => 20;
+      node.sse.broadcast('last');
+      const closing = node.sse.close(1001);
+      expect(await connected.stream.takeData()).toBe('last');
+      const end = (await connected.stream.takeData()) as { code: number; reason: string };
+      expect(end).toEqual({ code: 1001, reason: '' });
+      await connected.post({ ack: 1, close: end });
+      await closing;
+      expect(closes).toEqual([
+        ['away', 1001, ['last']],
+        ['connected', 1001, []],
+      ]);
+    });
+
+    it('send nothing to a session after a broadcast that closes it', async () => {
+      const closes: unknown[] = [];
+      const [node] = (await startNodes(1, (connection) => {
+        connection.join('room');
+        connection.on('close', (code, _reason, { unacknowledged }) => {
+          closes.push([code, unacknowledged]);
+        });
+      })) as [FaultyNode];
+      const { stream, post: send } = await openDuplex(node.url, 'a');
+      const [connection] = node.connections as [NodeConnection];
+      connection.send('before');
+      expect(await stream.takeData()).toBe('before');
+      node.sse.to('room').close(4001, 'signed out');
+      connection.close(4002, 'late');
+      node.sse.broadcast('late');
+      const end = (await stream.takeData()) as { code: number; reason: string };
+      expect(end).toEqual({ code: 4001, reason: 'signed out' });
+      await send({ ack: 1, close: end });
+      await waitFor(() => closes.length === 1);
+      expect(closes).toEqual([[4001, []]]);
+    });
+
     it('close a session whose node is killed before it has recorded the close', async () => {
       const nodes = await startNodes(2, (connection) => connection.join('all'));
       const [first, second] = nodes as [FaultyNode, FaultyNode];

@@ -51,7 +51,10 @@ function createSender(options: SseOptions = {}, dialect = duplexDialect) {
     onOverflow: (direction: string, bytes: number) => owner.overflows.push([direction, bytes]),
     onDrain: () => owner.drains++,
     closes: [] as Close[],
-    lifecycle: { close: (close: Close) => void owner.closes.push(close) },
+    lifecycle: {
+      close: (close: Close) => void owner.closes.push(close),
+      closeAfterQueued: (close: Close) => void owner.closes.push(close),
+    },
   };
   const sender = new Sender(owner);
   const attach = (received = 0) => {

@@ -34,7 +34,7 @@ export interface SenderOwner {
   readonly token: string;
   /** The subprotocol, or ''. */
   readonly subprotocol: string;
-  /** Present while the session is closing or closed: the close event is written after all messages. */
+  /** Present when no more messages are sent: the close event is written after those that are queued. */
   readonly closeInfo: Close | undefined;
   /** Number of messages that may be written: all, or in a cluster those that the engine has recorded. */
   readonly released: number;
@@ -42,8 +42,10 @@ export interface SenderOwner {
   onAcknowledged(count: number): void;
   onOverflow(direction: 'down', bytes: number): void;
   readonly lifecycle: {
-    /** Closes the session after the messages that were sent. */
+    /** Closes the session after everything that was sent. */
     close(close: Close): void;
+    /** Closes the session after the messages that are queued. */
+    closeAfterQueued(close: Close): void;
   };
   /** After `send` returned false: more may be sent. */
   onDrain(): void;
@@ -124,7 +126,7 @@ export class Sender {
     if (!this.#session.dialect.acknowledges) {
       throw new TypeError('cannot send: a client of the Dart dialect accepts only JSON');
     }
-    this.#failBinary();
+    this.#session.lifecycle.close(binaryNotAccepted());
     return false;
   }
 
@@ -132,9 +134,9 @@ export class Sender {
     return this.#acceptsBinary !== false || message.isJson;
   }
 
+  /** The next message in the order of sending is not accepted, so that none can follow. */
   #failBinary(): void {
-    const reason = 'the client does not accept binary messages';
-    this.#session.lifecycle.close({ code: CloseCode.unsupportedData, reason });
+    this.#session.lifecycle.closeAfterQueued(binaryNotAccepted());
   }
 
   /** Queues a message. Returns whether more may be sent before `onDrain`. */
@@ -305,6 +307,11 @@ export class Sender {
     const { acked, next } = this.#buffer;
     return this.#buffer.clear(this.#session.dialect.acknowledges ? acked : next);
   }
+}
+
+function binaryNotAccepted(): Close {
+  const reason = 'the client does not accept binary messages';
+  return { code: CloseCode.unsupportedData, reason };
 }
 
 /** Senders with something to write in this turn of the event loop. */

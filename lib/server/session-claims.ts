@@ -262,7 +262,7 @@ export class SessionClaims {
     const lost = { code: CloseCode.internalError, reason: 'broadcasts for the session were lost' };
     if (!getBroadcasts) session.fail(lost);
     else if (closedByClient) session.lifecycle.terminate(closedByClient);
-    else if (ending) session.lifecycle.close(ending);
+    else if (ending) session.lifecycle.closeAfterQueued(ending);
     return session;
   }
 

@@ -18,6 +18,8 @@ const LISTENER_TIMEOUT = 30_000;
 export interface LifecycleOwner {
   readonly options: ResolvedOptions;
   readonly journal: Journal | undefined;
+  /** Runs a change of the session. In a cluster, waits until all broadcasts that this node has sent are delivered. */
+  inOrder(change: () => void): void;
   /** The session is closed: it sends and receives no more messages. */
   onClosed(): void;
   /** The client cannot resume the session here any more: the session has ended, or another node owns it. */
@@ -34,6 +36,8 @@ export class SessionLifecycle {
   readonly #events: SessionEvents;
   #readyState: ReadyState = SseConnection.OPEN;
   #closeInfo: Close | undefined;
+  /** Whether nothing is sent any more, but the close event. */
+  #isCloseDue = false;
   #isReleased = false;
   #isMoved = false;
   #isCloseEmitted = false;
@@ -63,9 +67,17 @@ export class SessionLifecycle {
     return this.#readyState === SseConnection.CLOSED;
   }
 
-  /** The close code and reason, while the session is closing or closed. */
-  get closeInfo(): Close | undefined {
-    return this.#closeInfo;
+  /**
+   * Whether the session sends messages: until it is closing or closed, and in a cluster until what was sent before the
+   * close is delivered.
+   */
+  get isSending(): boolean {
+    return !this.isClosed && !this.#isCloseDue;
+  }
+
+  /** The close code and reason, as soon as all messages before the close are queued. */
+  get dueClose(): Close | undefined {
+    return this.isSending ? undefined : this.#closeInfo;
   }
 
   /** Whether the client cannot resume the session here any more. */
@@ -82,13 +94,24 @@ export class SessionLifecycle {
     return this.#isCloseEmitted;
   }
 
-  /** Closes the session after the messages that were sent: the client receives them, then the close event. */
+  /**
+   * Closes the session after everything that was sent, in a cluster also after the broadcasts of this node: the client
+   * receives it, then the close event.
+   */
   close(close: Close): void {
     if (!this.isOpen) return;
     this.#readyState = SseConnection.CLOSING;
     this.#closeInfo = close;
-    const { journal } = this.#session;
-    journal?.inOrder(() => journal.recordClose(close, false));
+    this.#session.inOrder(() => this.closeAfterQueued(close));
+  }
+
+  /** Closes the session after the messages that are queued: the client receives them, then the close event. */
+  closeAfterQueued(close: Close): void {
+    if (!this.isSending) return;
+    this.#readyState = SseConnection.CLOSING;
+    this.#closeInfo = close;
+    this.#isCloseDue = true;
+    this.#session.journal?.recordClose(close, false);
     // Has no effect without a stream: the client then has until `reconnectTimeout` to receive what it lacks.
     this.#sender.scheduleFlush();
   }

@@ -214,7 +214,8 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
       (each) => matches(broadcast, each.id, inRoom) && each.recordBroadcast(broadcast),
     );
     if (message !== undefined) this.#sendToAll(message, sessions);
-    if (close) for (const { lifecycle } of sessions) lifecycle.close(close);
+    // No later broadcast reaches them, although earlier changes of a session may still be postponed.
+    if (close) for (const { lifecycle } of sessions) lifecycle.closeAfterQueued(close);
   }
 
   #sendToAll(message: EncodedMessage, sessions: Iterable<Session>): void {
@@ -240,8 +241,10 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
       ? { code, reason, retry: this.options.reconnectJitter }
       : { code, reason };
     for (const session of [...this.#sessions.values()]) {
-      if (session.connected) session.lifecycle.close(close);
-      else session.lifecycle.terminate(close);
+      session.lifecycle.close(close);
+      session.inOrder(() => {
+        if (!session.connected) session.lifecycle.terminate(close);
+      });
     }
     await this.#whenEmpty(this.options.drainTimeout);
     for (const session of [...this.#sessions.values()]) session.lifecycle.terminate(close);

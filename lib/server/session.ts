@@ -100,9 +100,8 @@ export class Session
     return this.#sender.stream !== undefined || this.#isBetweenPolls;
   }
 
-  /** The close code and reason, while the session is closing or closed. */
   get closeInfo(): Close | undefined {
-    return this.lifecycle.closeInfo;
+    return this.lifecycle.dueClose;
   }
 
   get bufferedAmount(): number {
@@ -199,7 +198,7 @@ export class Session
     const encoded = encodeMessage(message, this.#sender.acceptsText);
     if (!this.lifecycle.isOpen || !this.#sender.checkAccepted(encoded)) return false;
     this.inOrder((journal) => {
-      if (this.lifecycle.isClosed) return; // the change was postponed, and the session was closed in the meantime
+      if (!this.lifecycle.isSending) return; // the change was postponed, and the session was closed in the meantime
       journal?.recordMessage(encoded);
       this.#sender.send(encoded);
     });
@@ -207,17 +206,17 @@ export class Session
   }
 
   /**
-   * Sends a message that is sent to other sessions as well. Has no effect if the session is not open.
+   * Sends a message that is sent to other sessions as well. Has no effect if the session sends nothing any more.
    *
    * @returns false if {@link failBroadcast} must be called, which closes the session.
    */
   sendPrepared(message: PreparedMessage): boolean {
-    return !this.lifecycle.isOpen || this.#sender.sendPrepared(message);
+    return !this.lifecycle.isSending || this.#sender.sendPrepared(message);
   }
 
   /** In a cluster: records a broadcast before it is sent. Returns false if it must not be sent to this session. */
   recordBroadcast(broadcast: PositionedBroadcast): boolean {
-    if (!this.lifecycle.isOpen || this.journal?.hasReceived(broadcast)) return false;
+    if (!this.lifecycle.isSending || this.journal?.hasReceived(broadcast)) return false;
     this.journal?.recordBroadcast(broadcast);
     return true;
   }
