@@ -1,8 +1,11 @@
-import { eventsOf, next, openClient } from '../helpers/client';
+import type { SseOptions } from '../../lib/index';
+import { addressOf, openDuplex } from '../helpers/channel';
+import { eventsOf, messagesOf, next, openClient } from '../helpers/client';
 import { startNode, stopNode } from '../helpers/cluster';
 import type { NodeConnection } from '../helpers/cluster';
 import { createFaultyEngine } from '../helpers/faulty-engine';
 import { startFaultyNode } from '../helpers/faulty-nodes';
+import { openStream } from '../helpers/http';
 import { MemoryEngine, MemoryStore } from '../helpers/memory-engine';
 import { onTestFinished } from '../helpers/on-test-finished';
 import { waitFor } from '../helpers/wait-for';
@@ -56,4 +59,79 @@ it('A node that is closed while the engine does not answer releases its sessions
   connection.send('x'); // waits for the engine
   await node.sse.close();
   expect(moved).toEqual(['moved']);
+});
+
+describe('Messages that are sent after a broadcast that the engine has not recorded', () => {
+  /** Starts a node whose engine records no broadcasts until `answer` is called. */
+  async function startWithoutBroadcasts(options: SseOptions = {}) {
+    const engine = createFaultyEngine(new MemoryEngine(new MemoryStore()));
+    const node = await startNode(engine, { reconnectJitter: 1, ...options });
+    const answer = () => void (engine.fault = () => 'none');
+    onTestFinished(async () => {
+      answer();
+      await stopNode(node);
+      await node.sse.close();
+    });
+    engine.fault = (method) => (method === 'broadcast' ? 'lose' : 'none');
+    return { node, answer };
+  }
+
+  it('are counted until they are written, and "drain" follows', async () => {
+    const { node, answer } = await startWithoutBroadcasts({ highWaterMark: 50 });
+    const client = openClient(node.url);
+    const messages = messagesOf(client);
+    await next(client, 'open');
+    const [connection] = node.connections as [NodeConnection];
+    let drains = 0;
+    connection.on('drain', () => drains++);
+    node.sse.broadcast('first');
+    const size = `data: 'second\n\n`.length;
+    expect(connection.send('second')).toBe(true);
+    expect([connection.bufferedAmount, connection.unacknowledgedAmount]).toEqual([size, size]);
+    expect(connection.send('x'.repeat(50))).toBe(false);
+    expect([node.sse.stats().bufferedAmount > 50, drains]).toEqual([true, 0]);
+    answer();
+    await waitFor(() => drains === 1);
+    await waitFor(() => messages.length === 3);
+    expect(connection.bufferedAmount).toBe(0);
+  });
+
+  it('close the session if they exceed maxBufferedAmount, and are then unacknowledged', async () => {
+    const { node } = await startWithoutBroadcasts({ maxBufferedAmount: 100 });
+    const { stream } = await openDuplex(node.url);
+    const [connection] = node.connections as [NodeConnection];
+    const closes: unknown[] = [];
+    connection.on('close', (code, _reason, { unacknowledged }) => {
+      closes.push([code, unacknowledged]);
+    });
+    node.sse.broadcast('first');
+    const long = 'x'.repeat(100);
+    expect([connection.send('second'), connection.send(long)]).toEqual([true, false]);
+    expect(closes).toEqual([[1008, ['second', long]]]);
+    expect(await stream.takeData()).toMatchObject({ code: 1008 });
+    expect(connection.bufferedAmount).toBe(0);
+  });
+
+  it('are sent as JSON if the client has come back without accepting other forms, and bytes close the session', async () => {
+    const { node, answer } = await startWithoutBroadcasts();
+    const address = `${addressOf(node.url, 'a')}&sseProtocol=2`;
+    const binary = await openStream(`${address}&sseBinary=1`);
+    const { token } = (await binary.takeData()) as { token: string };
+    const [connection] = node.connections as [NodeConnection];
+    const closes: unknown[] = [];
+    connection.on('close', (code, _reason, { unacknowledged }) => {
+      closes.push([code, unacknowledged]);
+    });
+    node.sse.broadcast('first');
+    for (const each of ['text', Uint8Array.of(1), 'last']) connection.send(each);
+    const json = await openStream(address, { 'Last-Event-ID': `${token}.0` });
+    await json.takeData(); // hello
+    answer();
+    for (const each of ['first', 'text']) expect(await json.takeData()).toBe(each);
+    expect(await json.takeData()).toMatchObject({ code: 1003 });
+    json.cut();
+    void node.sse.close(1001);
+    await waitFor(() => closes.length === 1);
+    expect(closes).toEqual([[1003, ['first', 'text', Buffer.of(1), 'last']]]);
+  });
 });

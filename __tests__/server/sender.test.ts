@@ -43,6 +43,7 @@ function createSender(options: SseOptions = {}, dialect = duplexDialect) {
     token: 'T',
     subprotocol: '',
     closeInfo: undefined as SenderOwner['closeInfo'],
+    journal: undefined,
     released: Infinity,
     acknowledged: 0,
     overflows: [] as unknown[],

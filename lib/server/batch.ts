@@ -75,7 +75,8 @@ export class Batch {
   }
 }
 
-function eventSize(message: EncodedMessage): number {
+/** Returns the size in bytes of the event of a message. */
+export function eventSize(message: EncodedMessage): number {
   return DATA_PREFIX.length + Buffer.byteLength(message) + EVENT_END.length;
 }
 

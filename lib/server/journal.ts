@@ -115,13 +115,18 @@ export class Journal {
 
   // --- Changes -------------------------------------------------------------------------------------
 
+  /** Whether {@link inOrder} runs a change at once. */
+  get isInOrder(): boolean {
+    return this.#node.hasDeliveredOwnBroadcasts;
+  }
+
   /**
    * Runs a change of the session after all broadcasts that this node has sent so far are delivered, so that clients see
    * the application's messages in the order of its calls. Until then nothing is committed: a change that a listener has
    * made must be part of the commit that records its message as handled.
    */
   inOrder(change: () => void): void {
-    if (this.#node.hasDeliveredOwnBroadcasts) return change();
+    if (this.isInOrder) return change();
     this.#deferred++;
     this.#node.afterOwnBroadcasts(() => {
       this.#deferred--;

@@ -2,11 +2,12 @@ import { CloseCode } from '../protocol/close-code';
 import { bytesOf, isJson } from '../protocol/message';
 import type { EncodedMessage } from '../protocol/message';
 import type { Close, Hello } from '../protocol/wire';
-import { WRITE_SIZE } from './batch';
+import { WRITE_SIZE, eventSize } from './batch';
 import type { PreparedMessage } from './batch';
 import type { Dialect } from './dialect';
 import type { EventStream } from './event-stream';
-import { encodeMessage } from './message';
+import type { Journal } from './journal';
+import { decodeMessage, encodeMessage } from './message';
 import type { ResolvedOptions } from './options';
 import { SseRequestError } from './request-error';
 import { SendBuffer } from './send-buffer';
@@ -36,6 +37,8 @@ export interface SenderOwner {
   readonly subprotocol: string;
   /** Present when no more messages are sent: the close event is written after those that are queued. */
   readonly closeInfo: Close | undefined;
+  /** In a cluster: records the messages. */
+  readonly journal: Journal | undefined;
   /** Number of messages that may be written: all, or in a cluster those that the engine has recorded. */
   readonly released: number;
   /** The messages before number `count` will not be written again. */
@@ -58,6 +61,9 @@ export class Sender {
   /** Whether the client accepts messages that are not JSON. Undefined in a cluster until its first GET at this node. */
   #acceptsBinary: boolean | undefined;
   #stream: EventStream | undefined;
+  /** In a cluster: messages that wait until the broadcasts that were sent before are delivered, in order. */
+  readonly #postponed = new Set<{ message: EncodedMessage }>();
+  #postponedBytes = 0;
   #needDrain = false;
   #isFlushScheduled = false;
   #isCloseWritten = false;
@@ -103,17 +109,14 @@ export class Sender {
 
   /** Bytes that no socket has accepted. */
   get bufferedAmount(): number {
-    return this.#buffer.unwrittenBytes + (this.#stream?.writableLength ?? 0);
+    const { unwrittenBytes } = this.#buffer;
+    return unwrittenBytes + this.#postponedBytes + (this.#stream?.writableLength ?? 0);
   }
 
   get unacknowledgedAmount(): number {
     const { byteLength, unwrittenBytes } = this.#buffer;
-    return this.#session.dialect.acknowledges ? byteLength : unwrittenBytes;
-  }
-
-  /** Whether the last `send` returned false, and `onDrain` has not been called since. */
-  get needsDrain(): boolean {
-    return this.#needDrain;
+    const queued = this.#session.dialect.acknowledges ? byteLength : unwrittenBytes;
+    return queued + this.#postponedBytes;
   }
 
   /**
@@ -122,12 +125,16 @@ export class Sender {
    * @throws TypeError if the message is not JSON and the client uses the Dart dialect.
    */
   checkAccepted(message: EncodedMessage): boolean {
-    if (this.#acceptsBinary !== false || isJson(message)) return true;
+    if (this.#acceptsEncoded(message)) return true;
     if (!this.#session.dialect.acknowledges) {
       throw new TypeError('cannot send: a client of the Dart dialect accepts only JSON');
     }
     this.#session.lifecycle.close(binaryNotAccepted());
     return false;
+  }
+
+  #acceptsEncoded(message: EncodedMessage): boolean {
+    return this.#acceptsBinary !== false || isJson(message);
   }
 
   #accepts(message: PreparedMessage): boolean {
@@ -139,13 +146,40 @@ export class Sender {
     this.#session.lifecycle.closeAfterQueued(binaryNotAccepted());
   }
 
-  /** Queues a message. Returns whether more may be sent before `onDrain`. */
+  /**
+   * Queues a message, in a cluster after the broadcasts that this node has sent before. Returns whether more may be sent
+   * before `onDrain`.
+   */
   send(message: EncodedMessage): boolean {
-    this.#buffer.push(message);
+    const { journal } = this.#session;
+    if (!journal || journal.isInOrder) this.#queue(message);
+    else this.#postpone(message, journal);
     const hasFailed = this.failIfOverflowing();
     if (!hasFailed) this.scheduleFlush();
     if (hasFailed || !this.#isBelowLimits) this.#needDrain = true;
     return !this.#needDrain;
+  }
+
+  #queue(message: EncodedMessage): void {
+    this.#session.journal?.recordMessage(message);
+    this.#buffer.push(message);
+  }
+
+  #postpone(message: EncodedMessage, journal: Journal): void {
+    const entry = { message };
+    this.#postponed.add(entry);
+    this.#postponedBytes += eventSize(message);
+    journal.inOrder(() => {
+      // After the close, the message remains unacknowledged.
+      if (this.#session.closeInfo || !this.#postponed.has(entry)) return;
+      const isAccepted = this.#acceptsEncoded(message);
+      if (!isAccepted && bytesOf(decodeMessage(message))) return this.#failBinary();
+      this.#postponed.delete(entry);
+      this.#postponedBytes -= eventSize(message);
+      // If not accepted, the client has come back on a stream that accepts only JSON.
+      this.#queue(isAccepted ? message : encodeMessage(decodeMessage(message)));
+      this.scheduleFlush();
+    });
   }
 
   /** Queues a message that is sent to other sessions as well. Returns false if {@link failBroadcast} must be called. */
@@ -281,7 +315,7 @@ export class Sender {
       this.#isCloseWritten = true;
       stream.write(Buffer.from(dialect.close(closeInfo)));
       stream.end();
-    } else if (this.#needDrain && this.#isBelowDrainLimit) {
+    } else if (this.#needDrain && this.#postponed.size === 0 && this.#isBelowDrainLimit) {
       this.#needDrain = false;
       this.#session.onDrain();
     }
@@ -305,7 +339,14 @@ export class Sender {
   /** Removes all messages. Returns those that are not acknowledged; in the Dart dialect those that are not written. */
   clear(): Discarded {
     const { acked, next } = this.#buffer;
-    return this.#buffer.clear(this.#session.dialect.acknowledges ? acked : next);
+    const queued = this.#buffer.clear(this.#session.dialect.acknowledges ? acked : next);
+    const postponed = [...this.#postponed];
+    this.#postponed.clear();
+    this.#postponedBytes = 0;
+    return {
+      length: queued.length + postponed.length,
+      decode: () => [...queued.decode(), ...postponed.map(({ message }) => decodeMessage(message))],
+    };
   }
 }
 

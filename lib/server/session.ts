@@ -197,12 +197,7 @@ export class Session
   send(message: unknown): boolean {
     const encoded = encodeMessage(message, this.#sender.acceptsText);
     if (!this.lifecycle.isOpen || !this.#sender.checkAccepted(encoded)) return false;
-    this.inOrder((journal) => {
-      if (!this.lifecycle.isSending) return; // the change was postponed, and the session was closed in the meantime
-      journal?.recordMessage(encoded);
-      this.#sender.send(encoded);
-    });
-    return !this.#sender.needsDrain;
+    return this.#sender.send(encoded);
   }
 
   /**
