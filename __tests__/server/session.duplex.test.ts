@@ -1,4 +1,5 @@
 import { openChannel, openDuplex, record } from '../helpers/channel';
+import type { Connection } from '../helpers/channel';
 import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
 import { onTestFinished } from '../helpers/on-test-finished';
 import { waitFor } from '../helpers/wait-for';
@@ -661,6 +662,32 @@ describe('Session in the duplex dialect, closed by the server', () => {
     jest.advanceTimersByTime(1);
     expect(closes).toHaveLength(1);
   });
+
+  it.each([
+    ['is closing', (connection: Connection) => connection.close(4000, 'done')],
+    ['has failed', (connection: Connection) => connection.send('x'.repeat(1_000))],
+  ])(
+    'ends a session that %s after twice reconnectTimeout, although its client reconnects and does not answer',
+    async (_, end) => {
+      const { client, connection } = await openOne({
+        reconnectTimeout: 20_000,
+        maxBufferedAmount: 1_000,
+      });
+      useFakeTimeouts();
+      end(connection);
+      await client.stream.ended;
+      for (let i = 0; i < 3; i++) {
+        await waitFor(() => !connection.connected);
+        jest.advanceTimersByTime(13_000);
+        const stream = await client.resume(0);
+        expect(stream.status).toBe(200);
+        await stream.ended;
+      }
+      await waitFor(() => !connection.connected);
+      jest.advanceTimersByTime(1_000);
+      expect((await client.resume(0)).status).toBe(404);
+    },
+  );
 
   it('ends after 1008 with the close of the client', async () => {
     const { client, connection } = await openOne({ maxBufferedAmount: 10 });

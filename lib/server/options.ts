@@ -160,7 +160,7 @@ export interface ResolvedOptions extends Record<NumericOption, number> {
 }
 
 /** Maximum delay of a Node timer; a larger value fires immediately. */
-const MAX_TIMEOUT = 2 ** 31 - 1;
+export const MAX_TIMEOUT = 2 ** 31 - 1;
 
 const NUMERIC_OPTIONS = {
   reconnectTimeout: { default: 30_000, min: 0, max: MAX_TIMEOUT },

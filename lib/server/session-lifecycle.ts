@@ -2,6 +2,7 @@ import { CloseCode } from '../protocol/close-code';
 import type { Close } from '../protocol/wire';
 import { Deadline } from './deadline';
 import type { Journal } from './journal';
+import { MAX_TIMEOUT } from './options';
 import type { ResolvedOptions } from './options';
 import type { Receiver } from './receiver';
 import { sessionClosed, unknownSession } from './request-error';
@@ -10,6 +11,9 @@ import type { Sender } from './sender';
 import type { SessionEvents } from './session-events';
 import { SseConnection } from './sse-connection';
 import type { ReadyState } from './sse-connection';
+
+/** Shortest time in milliseconds that a client has to answer the close event. */
+export const CLOSE_TIMEOUT = 5_000;
 
 /** Time in milliseconds that an application has to add a `message` listener to a closed connection. */
 const LISTENER_TIMEOUT = 30_000;
@@ -45,6 +49,8 @@ export class SessionLifecycle {
   #unacknowledged: Discarded | undefined;
   /** Runs while no stream is attached. */
   #reconnectDeadline: Deadline | undefined;
+  /** Runs from the close to the end of the session. */
+  #closeDeadline: Deadline | undefined;
   /** Runs while a closed session has messages and the application has no listener for them. */
   #listenerDeadline: Deadline | undefined;
 
@@ -112,8 +118,20 @@ export class SessionLifecycle {
     this.#closeInfo = close;
     this.#isCloseDue = true;
     this.#session.journal?.recordClose(close, false);
+    this.#limitClosing(close);
     // Has no effect without a stream: the client then has until `reconnectTimeout` to receive what it lacks.
     this.#sender.scheduleFlush();
+  }
+
+  /**
+   * Limits how long the session is closing: the client has some time to receive what it lacks, and the same time to
+   * answer. Otherwise a client that does not answer, but reconnects and sends messages, would keep the session.
+   */
+  #limitClosing(close: Close): void {
+    const timeout = 2 * Math.max(this.#session.options.reconnectTimeout, CLOSE_TIMEOUT);
+    this.#closeDeadline ??= new Deadline(Math.min(timeout, MAX_TIMEOUT), () =>
+      this.terminate(close),
+    );
   }
 
   /** Closes the session without waiting for the client. If it is closing already, its code and reason do not change. */
@@ -133,6 +151,7 @@ export class SessionLifecycle {
     this.#session.journal?.recordClose(close, true);
     this.#unacknowledged = this.#sender.clear();
     this.#receiver.close();
+    if (!this.#isReleased) this.#limitClosing(close);
     this.#session.onClosed();
     if (this.#receiver.isEmpty) this.emitClose();
     else this.#limitWaitForListener();
@@ -152,6 +171,7 @@ export class SessionLifecycle {
     this.#isReleased = true;
     if (this.#closeInfo) this.setClosed(this.#closeInfo); // if it was closing
     this.#reconnectDeadline?.clear();
+    this.#closeDeadline?.clear();
     this.#sender.stream?.end();
     this.#session.onReleased();
     if (this.#isCloseEmitted) this.#session.onEnded();
@@ -178,6 +198,7 @@ export class SessionLifecycle {
     this.#isReleased = true;
     this.#readyState = SseConnection.CLOSED;
     this.#reconnectDeadline?.clear();
+    this.#closeDeadline?.clear();
     const { stream } = this.#sender;
     this.#sender.clear();
     this.#receiver.close();
@@ -198,15 +219,18 @@ export class SessionLifecycle {
     this.#reconnectDeadline?.clear();
     if (timeout === 0) return this.#giveUp(timeout);
     const { journal } = this.#session;
-    this.#reconnectDeadline = new Deadline(timeout, () => {
+    const deadline = new Deadline(timeout, () => {
       if (!journal) return this.#giveUp(timeout);
-      // The client may have reconnected at another node. If the engine does not answer, waits again.
-      const deadline = this.#reconnectDeadline;
-      const giveUp = () => {
-        if (!this.#isReleased && deadline === this.#reconnectDeadline) this.#giveUp(timeout);
+      // The client may have reconnected at another node, or here in the meantime.
+      const ifStillWaiting = (action: () => void) => () => {
+        if (!this.#isReleased && deadline === this.#reconnectDeadline) action();
       };
-      void journal.readRecorded().then(giveUp, () => this.waitForClient(minimum));
+      void journal.readRecorded().then(
+        ifStillWaiting(() => this.#giveUp(timeout)),
+        ifStillWaiting(() => this.waitForClient(minimum)), // the engine does not answer
+      );
     });
+    this.#reconnectDeadline = deadline;
   }
 
   #giveUp(timeout: number): void {

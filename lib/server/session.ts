@@ -19,15 +19,12 @@ import type { Rooms } from './rooms';
 import { Sender, idleInterval } from './sender';
 import type { SenderOwner } from './sender';
 import { SessionEvents } from './session-events';
-import { SessionLifecycle } from './session-lifecycle';
+import { CLOSE_TIMEOUT, SessionLifecycle } from './session-lifecycle';
 import type { LifecycleOwner } from './session-lifecycle';
 import type { SessionInit, SessionOwner } from './session-owner';
 import type { SessionToken } from './session-token';
 import { SseConnection } from './sse-connection';
 import type { ConnectionSession, FlowControl } from './sse-connection';
-
-/** Shortest time in milliseconds that a client has to answer the close event. */
-const CLOSE_TIMEOUT = 5_000;
 
 /**
  * The session of one client: its state, its token, and the streams that carry it one after another.
