@@ -433,6 +433,67 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       await expectDeliveredOnce();
     });
 
+    it('close the session of a client that polls and does not return', async () => {
+      const closes: unknown[] = [];
+      const [node] = await startNodes(
+        1,
+        (connection) => connection.on('close', (code) => closes.push(code)),
+        { heartbeatInterval: 50, reconnectTimeout: 100 },
+      );
+      const poll = await openStream(`${addressOf(node!.url, 'a')}&sseProtocol=2&ssePoll=1`);
+      expect(await poll.ended).toBe('ended');
+      await waitFor(() => closes.length === 1);
+      expect(closes).toEqual([1006]);
+    });
+
+    it('end the stream of a client that sends nothing for too long', async () => {
+      const [node] = await startNodes(1, () => {}, { heartbeatInterval: 20 });
+      const { stream } = await openDuplex(node!.url, 'a');
+      await stream.ended;
+      await waitFor(() => !node!.connections[0]!.connected);
+      expect(node!.connections[0]!.readyState).toBe(1);
+    });
+
+    it('keep the stream of a client whose POSTs reach another node', async () => {
+      const nodes = await startNodes(2, () => {}, { heartbeatInterval: 20 });
+      const { stream, token } = await openDuplex(nodes[0]!.url, 'a');
+      const body = JSON.stringify({ token, id: 0, ack: 0, messages: [] });
+      for (let i = 0; i < 20; i++) {
+        await sleep(20);
+        expect((await post(addressOf(nodes[1]!.url, 'a'), body)).status).toBe(200);
+      }
+      expect(nodes[0]!.connections[0]!.connected).toBe(true);
+      stream.cut();
+    });
+
+    it('deliver no message after the close of a session that has exceeded a limit', async () => {
+      const log: unknown[] = [];
+      const nodes = await startNodes(
+        2,
+        (connection) => {
+          connection.on('message', (message) => log.push(message));
+          connection.on('close', (code) => log.push(code));
+        },
+        { maxBufferedAmount: 100 },
+      );
+      const { token } = await openDuplex(nodes[0]!.url, 'a');
+      const { engine } = nodes[0]!;
+      const commits: (() => void)[] = [];
+      const { commit } = engine;
+      engine.commit = async (...values) => {
+        await new Promise<void>((resolve) => commits.push(resolve));
+        return commit.apply(engine, values);
+      };
+      nodes[0]!.connections[0]!.send('x'.repeat(200));
+      expect(log).toEqual([1008]);
+      const body = JSON.stringify({ token, id: 0, ack: 0, messages: ['late'] });
+      expect((await post(addressOf(nodes[1]!.url, 'a'), body)).status).toBe(200);
+      engine.commit = commit;
+      for (const resolve of commits) resolve();
+      await sleep(50);
+      expect(log).toEqual([1008]);
+    });
+
     it('keep a session of a client that reconnects while it is written into a new engine', async () => {
       const [node] = (await startNodes(1, echo)) as [FaultyNode];
       const { token } = await openDuplex(node.url, 'a');

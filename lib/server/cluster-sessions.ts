@@ -36,7 +36,7 @@ export class ClusterSessions implements NodeSessions {
   // --- Notifications -------------------------------------------------------------------------------
 
   onTaken(id: string, recorded: RecordedMessages): void {
-    this.#local.find(id)?.receiveRecorded(recorded);
+    this.#local.find(id)?.recordedInput?.onTaken(recorded);
   }
 
   onRecorded(id: string): void {

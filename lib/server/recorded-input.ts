@@ -70,11 +70,25 @@ export class RecordedInput implements GapTimerOwner {
     return this.#session.options.reorderTimeout;
   }
 
+  /** Another node has recorded a POST of the client. */
+  onTaken(recorded: RecordedMessages): void {
+    if (!this.#session.lifecycle.isReleased) this.#session.onActivity();
+    this.receive(recorded);
+  }
+
+  /** Receives what the engine has recorded. */
   receive({ first, messages, acknowledged, close, numbering }: RecordedMessages): void {
     const { lifecycle } = this.#session;
-    if (lifecycle.isReleased || (numbering && lifecycle.isClosed)) return;
-    this.#session.onActivity();
-    this.#sender.acknowledge(Math.min(acknowledged, this.#sender.written));
+    if (lifecycle.isReleased) return;
+    if (lifecycle.isClosed) {
+      if (close) lifecycle.terminate(close); // messages are not delivered after `close`
+      return;
+    }
+    const acknowledgedWritten = Math.min(acknowledged, this.#sender.written);
+    // The notification of a POST may have been lost.
+    const isFromClient = messages.length > 0 || acknowledgedWritten > this.#sender.oldest;
+    if (isFromClient) this.#session.onActivity();
+    this.#sender.acknowledge(acknowledgedWritten);
     if (first > this.#receiver.received) {
       return void this.verify(first).catch(() => {}); // the next heartbeat tries again
     }
@@ -106,6 +120,7 @@ export class RecordedInput implements GapTimerOwner {
 
   /** Reads what was recorded, until the engine answers. One call at a time: several notifications need only one more. */
   async onNotified(): Promise<void> {
+    if (!this.#session.lifecycle.isReleased) this.#session.onActivity();
     this.#isNotified = true;
     if (this.#isReading) return;
     this.#isReading = true;
