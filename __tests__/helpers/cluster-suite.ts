@@ -494,6 +494,61 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect(log).toEqual([1008]);
     });
 
+    it('acknowledge nothing that the engine has not recorded when the client answers a close', async () => {
+      const received: unknown[] = [];
+      const [node] = (await startNodes(
+        1,
+        (connection) => connection.on('message', (message) => received.push(message)),
+        { maxBufferedAmount: 100 },
+      )) as [FaultyNode];
+      const client = await openDuplex(node.url, 'a');
+      node.engine.fault = (method) => (method === 'commit' ? 'lose' : 'none');
+      const rejected = client.post({ messages: ['a'] });
+      await waitFor(() => received.length === 1);
+      node.connections[0]!.send('x'.repeat(200)); // exceeds the limit
+      const answer = await client.post({ messages: ['a'], close: { code: 1008, reason: '' } });
+      expect([answer.status, answer.json]).toEqual([200, { received: 0, closed: true }]);
+      node.engine.fault = () => 'none';
+      await rejected;
+    });
+
+    it('end the stream, and fail the sink, of a connection whose session has moved', async () => {
+      const nodes = await startNodes(2, () => {}, { highWaterMark: 1 });
+      const route = { get: 0, post: 0 };
+      const client = connect(nodes, route);
+      await next(client, 'open');
+      const [connection] = nodes[0]!.connections as [NodeConnection];
+      const reading = connection.stream.getReader().read();
+      const writer = connection.sink.getWriter();
+      nodes[0]!.engine.fault = (method) => (method === 'commit' ? 'lose' : 'none');
+      const writing = writer.write('waits for "drain"');
+      route.get = route.post = 1;
+      nodes[0]!.server.closeAllConnections();
+      await next(client, 'reconnect');
+      expect(await reading).toEqual({ done: true, value: undefined });
+      await writing;
+      await expect(writer.closed).rejects.toThrow('the session has moved to another node');
+    });
+
+    it('leave no room with a connection that was closed before its join took effect', async () => {
+      const [node] = (await startNodes(1)) as [FaultyNode];
+      const client = connect([node], { get: 0, post: 0 });
+      await next(client, 'open');
+      const [connection] = node.connections as [NodeConnection];
+      node.engine.fault = (method) => (method === 'broadcast' ? 'lose' : 'none');
+      node.sse.broadcast('first');
+      connection.join('board'); // takes effect after the broadcast
+      const closed = next(client, 'close');
+      client.close();
+      await closed;
+      const other = connect([node], { get: 0, post: 0 });
+      const messages = messagesOf(other);
+      await next(other, 'open');
+      node.engine.fault = () => 'none';
+      await waitFor(() => messages.length === 1);
+      expect([connection.readyState, connection.rooms]).toEqual([3, []]);
+    });
+
     it('keep a session of a client that reconnects while it is written into a new engine', async () => {
       const [node] = (await startNodes(1, echo)) as [FaultyNode];
       const { token } = await openDuplex(node.url, 'a');

@@ -239,7 +239,7 @@ export class Session
     if (close && this.lifecycle.isClosed) {
       // The client answers the close event. The response tells it which messages were accepted.
       this.lifecycle.release();
-      return { received: this.#receiver.received, closed: true };
+      return { received: this.#acknowledgeable, closed: true };
     }
     this.lifecycle.rejectIfClosed();
     if (close && journal) return undefined; // the engine records the close first, so that no owner can lose it

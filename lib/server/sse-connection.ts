@@ -39,6 +39,8 @@ export interface ConnectionLifecycle {
   readonly readyState: ReadyState;
   /** Whether `close` was emitted, after which there are no more messages. */
   readonly isCloseEmitted: boolean;
+  /** Whether another node owns the session. */
+  readonly isMoved: boolean;
   close(close: Close): void;
 }
 
@@ -222,6 +224,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
   #changeRoom(change: 'join' | 'leave', room: string): void {
     const { rooms } = this.#session;
     this.#session.inOrder((journal) => {
+      if (this.readyState === SseConnection.CLOSED) return; // it has left its rooms, before a postponed `join`
       if (rooms[change](this.#asMember, room)) journal?.recordRoom(change, room);
     });
   }
@@ -264,8 +267,8 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
   }
 
   /**
-   * A ReadableStream of the client's messages. It ends with the session, after the last message. While
-   * nobody reads, back-pressure is applied to the client. Cancelling it closes the connection.
+   * A ReadableStream of the client's messages. It ends with the session, after the last message, and in a cluster when
+   * the session moves to another node. While nobody reads, back-pressure is applied to the client. Cancelling it closes the connection.
    */
   get stream(): ReadableStream<Incoming> {
     return (this.#stream ??= this.#openStream());
@@ -273,7 +276,8 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
 
   /**
    * A WritableStream to the client. `write()` resolves when the connection can accept more data.
-   * Closing or aborting the stream closes the connection; when the connection closes, the stream errors.
+   * Closing or aborting the stream closes the connection. When the connection closes, or emits `moved`, the stream
+   * errors.
    */
   get sink(): WritableStream<Outgoing> {
     return (this.#sink ??= this.#openSink());
@@ -301,14 +305,16 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
     return new ReadableStream<Incoming>(
       {
         start: (controller) => {
-          if (this.#session.lifecycle.isCloseEmitted) return controller.close();
+          const { isCloseEmitted, isMoved } = this.#session.lifecycle;
+          if (isCloseEmitted || isMoved) return controller.close();
           const onMessage = (message: Incoming) => {
             controller.enqueue(message);
             if ((controller.desiredSize ?? 0) <= 0) this.pause();
           };
-          const onClose = () => controller.close();
-          this.on('message', onMessage).on('close', onClose);
-          removeListeners = () => this.off('message', onMessage).off('close', onClose);
+          const onEnd = () => controller.close();
+          this.on('message', onMessage).on('close', onEnd).on('moved', onEnd);
+          removeListeners = () =>
+            this.off('message', onMessage).off('close', onEnd).off('moved', onEnd);
         },
         pull: () => this.resume(),
         cancel: (reason) => {
@@ -325,35 +331,41 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
   #openSink(): WritableStream<Outgoing> {
     return new WritableStream<Outgoing>({
       start: (controller) => {
-        const fail = () => controller.error(connectionClosed());
-        if (this.readyState === SseConnection.CLOSED) fail();
+        const fail = () => controller.error(this.#endError());
         // One turn later, so that a pipe from `stream`, which ends now, ends without an error.
-        else this.on('close', () => setImmediate(fail));
+        const failLater = () => setImmediate(fail);
+        if (this.readyState === SseConnection.CLOSED) fail();
+        else this.on('close', failLater).on('moved', failLater);
       },
       write: (message) => {
         if (this.send(message)) return undefined;
         // The connection closed before, or because of this message, which exceeded `maxBufferedAmount`.
-        if (this.readyState !== SseConnection.OPEN) throw connectionClosed();
+        if (this.readyState !== SseConnection.OPEN) throw this.#endError();
         return new Promise<void>((resolve) => {
           const settle = () => {
-            this.off('drain', settle).off('close', settle);
+            this.off('drain', settle).off('close', settle).off('moved', settle);
             resolve();
           };
-          this.on('drain', settle).on('close', settle);
+          this.on('drain', settle).on('close', settle).on('moved', settle);
         });
       },
       close: () => this.close(),
       abort: (reason) => this.close(CloseCode.normal, toCloseReason(reason)),
     });
   }
+
+  /** Returns the error of a message that is written to {@link sink} after the end. */
+  #endError(): Error {
+    return new Error(
+      this.#session.lifecycle.isMoved
+        ? 'the session has moved to another node: send at the connection that is emitted there'
+        : 'the connection is closed: check readyState, or listen for "close"',
+    );
+  }
 }
 
 /** Listener of a connection whose reader has cancelled the stream. */
 function discard(): void {}
-
-function connectionClosed(): Error {
-  return new Error('the connection is closed: check readyState, or listen for "close"');
-}
 
 /** The reason that a Web Stream was cancelled or aborted with, cut to what a close reason may hold. */
 function toCloseReason(reason: unknown): string {
