@@ -28,6 +28,7 @@ import type { Session } from './session';
 import type { SessionInit } from './session-owner';
 import type { SessionRegistry } from './session-registry';
 import { SessionToken } from './session-token';
+import { nextTurn } from './wait';
 
 /** Seconds after which a client that was rejected for lack of capacity should try again. */
 const RETRY_AFTER = 5;
@@ -127,6 +128,7 @@ export class RequestHandler {
     request: IncomingMessage,
     response: ServerResponse,
   ): Promise<void> {
+    await nextTurn(); // a framework may be about to answer the request itself
     const principal = this.#policy.allowsAnyone ? undefined : await this.#policy.authorize(request);
     if (this.#isOver(response)) return;
 

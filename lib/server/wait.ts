@@ -11,6 +11,11 @@ export function wait(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds).unref());
 }
 
+/** Resolves in the next turn of the event loop. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 /**
  * Resolves or rejects as `promise` does, or after a number of milliseconds as `onTimeout` does. Does not keep the
  * process alive.
