@@ -140,13 +140,11 @@ export class Journal {
     this.#markChanged();
   }
 
-  /** Whether the session received a broadcast before the engine lost its data: see {@link StoredSession}. */
-  hasReceived(broadcast: PositionedBroadcast): boolean {
-    return isRepeated(broadcast, this.#lastNumbers);
-  }
-
-  recordBroadcast(broadcast: PositionedBroadcast): void {
+  /** Returns false if the session received the broadcast before the engine lost its data: see {@link StoredSession}. */
+  recordBroadcast(broadcast: PositionedBroadcast): boolean {
+    if (isRepeated(broadcast, this.#lastNumbers)) return false;
     this.#log.addBroadcast(broadcast);
+    return true;
   }
 
   recordRoom(change: 'join' | 'leave', room: string): void {

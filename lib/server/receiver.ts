@@ -119,13 +119,13 @@ export class Receiver implements OrderedReceiver, FlowControl {
   /** Resolves with false after one heartbeat interval, or earlier with true. */
   #blockPost(): Promise<boolean> {
     return new Promise((resolve) => {
-      const { heartbeatInterval } = this.#session.options;
-      const timer = setTimeout(() => this.#continueBlockedPost?.(false), heartbeatInterval).unref();
-      this.#continueBlockedPost = (mayContinue) => {
+      const end = (mayContinue: boolean) => {
         clearTimeout(timer);
         this.#continueBlockedPost = undefined;
         resolve(mayContinue);
       };
+      const timer = setTimeout(end, this.#session.options.heartbeatInterval, false).unref();
+      this.#continueBlockedPost = end;
     });
   }
 

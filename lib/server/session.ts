@@ -138,7 +138,7 @@ export class Session
    * @param acceptsBinary whether the client accepts messages that are not JSON.
    * @returns whether the client has reconnected. False for its first stream, and for its next poll.
    */
-  attach(stream: EventStream, received: number, acceptsBinary = false): boolean {
+  attach(stream: EventStream, received: number, acceptsBinary: boolean): boolean {
     const isNextPoll = this.#isBetweenPolls;
     const isReconnection = this.#wasAttached && !isNextPoll;
     this.#isBetweenPolls = false;
@@ -157,8 +157,8 @@ export class Session
     return isReconnection;
   }
 
-  onStreamDrained(stream: EventStream): void {
-    if (stream === this.#sender.stream) this.#sender.flush();
+  onStreamDrained(): void {
+    this.#sender.flush(); // does no harm if it was a previous stream
   }
 
   onStreamClosed(stream: EventStream, isFinished: boolean): void {
@@ -208,9 +208,7 @@ export class Session
 
   /** In a cluster: records a broadcast before it is sent. Returns false if it must not be sent to this session. */
   recordBroadcast(broadcast: PositionedBroadcast): boolean {
-    if (!this.lifecycle.isSending || this.journal?.hasReceived(broadcast)) return false;
-    this.journal?.recordBroadcast(broadcast);
-    return true;
+    return this.lifecycle.isSending && this.journal?.recordBroadcast(broadcast) === true;
   }
 
   /** Runs a change of the session. In a cluster, waits until all broadcasts that this node has sent are delivered. */
@@ -314,7 +312,7 @@ export class Session
   }
 
   onReceiveBufferEmpty(): void {
-    if (this.lifecycle.isClosed) this.lifecycle.emitClose();
+    this.lifecycle.emitClose();
   }
 
   onDrain(): void {
