@@ -731,6 +731,57 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       ]);
     });
 
+    it('record for the next owner of a session a POST that waits at the previous one', async () => {
+      const received: unknown[] = [];
+      const nodes = await startNodes(
+        2,
+        (connection, node) => {
+          if (node === nodes[0]) return; // nobody listens here
+          connection.on('message', (message) => received.push(message));
+        },
+        { highWaterMark: 1 },
+      );
+      const { token, post: send } = await openDuplex(nodes[0]!.url, 'a');
+      await send({ messages: ['a'] });
+      const waiting = send({ id: 1, messages: ['b'] });
+      await sleep(50);
+      await openStream(`${addressOf(nodes[1]!.url, 'a')}&sseProtocol=2`, {
+        'Last-Event-ID': `${token}.0`,
+      });
+      expect((await waiting).json).toEqual({ received: 2 });
+      await waitFor(() => received.length === 2);
+      expect(received).toEqual(['a', 'b']);
+    });
+
+    it.each([
+      ['follows messages', { id: 1, ack: 0 }],
+      ['acknowledges a message', { id: 0, ack: 1 }],
+    ])(
+      'record for the owner of a session a POST that %s that the previous owner does not know',
+      async (_, counts) => {
+        const received: unknown[] = [];
+        const nodes = await startNodes(2, (connection) => {
+          connection.on('message', (message) => received.push(message));
+        });
+        const [first, second] = nodes as [FaultyNode, FaultyNode];
+        const { token, post: sendToFirst } = await openDuplex(first.url, 'a');
+        first.engine.isPublished = () => false; // it does not learn that it has lost the session
+        const stream = await openStream(`${addressOf(second.url, 'a')}&sseProtocol=2`, {
+          'Last-Event-ID': `${token}.0`,
+        });
+        await stream.take(); // hello
+        second.connections[0]!.send('to the client');
+        await stream.take();
+        const before = new Array<string>(counts.id).fill('before');
+        const body = JSON.stringify({ token, id: 0, ack: 0, messages: before });
+        await post(addressOf(second.url, 'a'), body);
+        const reply = await sendToFirst({ ...counts, messages: ['x'] });
+        expect([reply.status, reply.json]).toEqual([200, { received: counts.id + 1 }]);
+        await waitFor(() => received.length === counts.id + 1);
+        expect(received).toEqual([...before, 'x']);
+      },
+    );
+
     it('wait for an asynchronous listener before they hand a session over', async () => {
       const log: string[] = [];
       const nodes = await startNodes(2, (connection, node) => {
@@ -754,17 +805,23 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect([messages, log]).toEqual([['0 has handled a'], ['0 begins a']]);
     });
 
-    it('close the sessions of a node that was shut down if their clients do not return', async () => {
+    it('close the sessions of a node that was shut down if their clients do not return, and report what these have not acknowledged', async () => {
       const closes: unknown[] = [];
       const nodes = await startNodes(
         2,
-        (connection) => connection.on('close', (code) => closes.push(code)),
+        (connection) =>
+          connection.on('close', (code, _, { unacknowledged }) => {
+            closes.push([code, unacknowledged]);
+          }),
         { reconnectTimeout: 100, reconnectJitter: 1 },
       );
-      await openDuplex(nodes[0]!.url, 'a');
+      const { stream, post: send } = await openDuplex(nodes[0]!.url, 'a');
+      for (const message of ['a', 'b']) nodes[0]!.connections[0]!.send(message);
+      expect([await stream.takeData(), await stream.takeData()]).toEqual(['a', 'b']);
+      await send({ ack: 1 });
       await nodes[0]!.sse.close();
       await waitFor(() => closes.length === 1, 10_000);
-      expect(closes).toEqual([1006]);
+      expect(closes).toEqual([[1006, ['b']]]);
       await waitForAsync(async () => (await source().countSessions()) === 0);
     }, 15_000);
 
@@ -951,6 +1008,19 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       await waitForAsync(async () => (await source().countSessions()) === 0);
     });
 
+    it('send nothing that follows a broadcast which exceeds the limit of a session', async () => {
+      const [node] = (await startNodes(1, undefined, { maxBufferedAmount: 1_000 })) as [FaultyNode];
+      const { stream, resume } = await openDuplex(node.url, 'a');
+      const [connection] = node.connections as [NodeConnection];
+      node.sse.broadcast('x'.repeat(2_000));
+      expect(connection.send('late')).toBe(true); // the broadcast is not delivered yet
+      await stream.ended;
+      expect(connection.readyState).toBe(3);
+      const resumed = await resume(0);
+      await resumed.takeData(); // hello
+      expect(await resumed.takeData()).toMatchObject({ code: 1008 });
+    });
+
     it('reject POSTs for an application that does not read', async () => {
       const nodes = await startNodes(2, undefined, { maxBufferedAmount: 1_000 });
       const { token } = await openDuplex(nodes[0]!.url, 'a');
@@ -990,6 +1060,25 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect((await delayed).json).toEqual({ received: 2 });
       expect((await send(1, 2, ['elsewhere'])).json).toEqual({ received: 3 });
       await waitFor(() => log.length === 3);
+    });
+
+    it('do not read from the engine for a POST that follows what its node knows', async () => {
+      const [node] = (await startNodes(1, echo)) as [FaultyNode];
+      const { stream, post: send } = await openDuplex(node.url, 'a');
+      await send({ messages: ['a'] });
+      await stream.takeData();
+      const calls: string[] = [];
+      node.engine.onApplied = (method) => calls.push(method);
+      await send({ id: 1, ack: 1, messages: ['b'] });
+      expect(calls).toContain('commit');
+      expect(calls).not.toContain('read');
+    });
+
+    it('reject at the owner of a session an acknowledgement of messages that were not sent', async () => {
+      const [node] = (await startNodes(1)) as [FaultyNode];
+      const client = await openDuplex(node.url, 'a');
+      expect((await client.post({ ack: 1 })).status).toBe(400);
+      expect(node.connections[0]!.readyState).toBe(1);
     });
 
     it('close a session with 1011 if acknowledged messages are missing', async () => {

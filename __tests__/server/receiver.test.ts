@@ -192,6 +192,26 @@ describe('Receiver', () => {
       for (let i = 0; i < 3; i++) receiver.receiveBatch(i, ['a'], 10);
       expect(receiver.hasCapacity).toBe(true);
     });
+
+    it.each([
+      [65_535, 999, true],
+      [65_536, 0, false],
+      [1, 1_000, false],
+    ])(
+      'in a cluster, if %i messages with %i bytes are not handled, there is capacity: %s',
+      (...row) => {
+        const [count, bytes, expected] = row;
+        const { owner } = createReceiver({ maxBufferedAmount: 1_000 });
+        const journal = {
+          recordedReceived: 0,
+          unhandled: { first: 0, messages: [] as string[], bytes },
+        };
+        const session = { ...owner, journal: journal as unknown as Journal };
+        const receiver = new Receiver(session, 0);
+        journal.unhandled.messages = new Array<string>(count).fill('1');
+        expect(receiver.hasCapacity).toBe(expected);
+      },
+    );
   });
 
   describe('waitForCapacity', () => {
@@ -218,26 +238,6 @@ describe('Receiver', () => {
       message: 'the application does not read its messages fast enough: send the batch again later',
       headers: expect.objectContaining({ 'Retry-After': '1' }) as object,
     }) as Error;
-
-    it.each([
-      [65_535, 999, true],
-      [65_536, 0, false],
-      [1, 1_000, false],
-    ])(
-      'in a cluster, if %i messages with %i bytes are not handled, there is capacity: %s',
-      (...row) => {
-        const [count, bytes, expected] = row;
-        const { owner } = createReceiver({ maxBufferedAmount: 1_000 });
-        const journal = {
-          recordedReceived: 0,
-          unhandled: { first: 0, messages: [] as string[], bytes },
-        };
-        const session = { ...owner, journal: journal as unknown as Journal };
-        const receiver = new Receiver(session, 0);
-        journal.unhandled.messages = new Array<string>(count).fill('1');
-        expect(receiver.hasCapacity).toBe(expected);
-      },
-    );
 
     it('continues when the application has read', async () => {
       const { receiver, outcome } = await createBlocked();

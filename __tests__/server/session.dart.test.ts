@@ -238,6 +238,11 @@ describe('Session in the Dart dialect, opened with the Last-Event-ID of an unkno
     expect((await send(2, 'c')).json).toEqual({ received: 3 });
   });
 
+  it('counts no messages before the first one with a number', async () => {
+    const { send } = await openReturned();
+    expect((await send(undefined, 'x')).json).toEqual({ received: 0 });
+  });
+
   it('starts after a rejected message that had the lowest number', async () => {
     const { send, url, messages } = await openReturned();
     await post(addressOf(url, 'a', 7), '{');
