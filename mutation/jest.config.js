@@ -9,6 +9,6 @@ module.exports = {
   rootDir: `${__dirname}/..`,
   testEnvironment: require.resolve('./fail-fast-environment'),
   // A mutation that prevents an event then fails a test, which is faster than a timeout of Stryker.
-  testTimeout: 1_500,
+  testTimeout: 1_000 + Number(process.env.WAIT_LIMIT),
   testMatch: ['<rootDir>/mutation/layer.test.js'],
 };

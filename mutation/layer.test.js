@@ -9,4 +9,6 @@ const layers = require('./layers');
 const folder = join(__dirname, '../__tests__');
 const { tests } = layers[process.env.LAYER];
 const files = readdirSync(folder, { recursive: true }).map((file) => file.replaceAll('\\', '/'));
-for (const file of files.filter((each) => tests.test(each))) require(join(folder, file));
+for (const pattern of tests) {
+  for (const file of files.filter((each) => pattern.test(each))) require(join(folder, file));
+}

@@ -26,7 +26,10 @@ for (const layer of chosen) {
   const { status } = spawnSync(
     'npx',
     ['-y', ...packages, 'stryker', 'run', 'mutation/stryker.config.mjs'],
-    { stdio: 'inherit', env: { ...process.env, LAYER: layer, WAIT_LIMIT: '500' } },
+    {
+      stdio: 'inherit',
+      env: { ...process.env, LAYER: layer, WAIT_LIMIT: String(layers[layer].waitLimit) },
+    },
   );
   if (status !== 0) process.exitCode = 1;
 }
