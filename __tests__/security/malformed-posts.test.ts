@@ -264,6 +264,26 @@ describe.each<Dialect>(['dart', 'duplex'])('A session of the %s dialect', (diale
   });
 });
 
+describe.each([
+  ['dart', 501],
+  ['duplex', 499],
+] as const)('A session of the %s dialect', (dialect, levels) => {
+  it(`rejects a message nested ${levels} levels deep or more with 400 and stays open`, async () => {
+    const { peer, sendMalformed, sendNext, expectIntact } = await openOne(dialect);
+    const deep = [arrays(levels), arrays(4_900), objects(levels), `[0,${objects(levels - 1)},0]`];
+    for (const [index, message] of deep.entries()) {
+      const body = peer.next('deep').body.replace('"deep"', message);
+      const { status, text } = await sendMalformed({ body });
+      expect([status, JSON.parse(text)]).toMatchObject([
+        400,
+        { code: 'bad-request', message: expect.stringContaining('more than 500 levels') as string },
+      ]);
+      expect(await sendNext(index)).toBe(200);
+    }
+    expectIntact(deep.length);
+  });
+});
+
 describe('A duplex session', () => {
   const replaced =
     (field: string) =>
@@ -444,14 +464,35 @@ describe('An unusual but valid POST', () => {
     expect(delivered).toEqual([['x']]);
   });
 
-  it('with a value nested 4,000 deep is accepted in both dialects', async () => {
-    const deep = `${'['.repeat(4_000)}${']'.repeat(4_000)}`;
-    for (const dialect of ['dart', 'duplex'] as const) {
+  it.each([
+    ['dart', 500],
+    ['duplex', 498], // the envelope and its list of messages are two levels
+  ] as const)(
+    'of the %s dialect with a message nested %i levels deep is accepted',
+    async (dialect, levels) => {
       const { peer, send, delivered } = await openOne(dialect);
       const parts = peer.next('deep');
-      const body = parts.body.replace('"deep"', deep);
+      const body = parts.body.replace('"deep"', arrays(levels));
       expect((await send({ ...parts, body })).status).toBe(200);
-      expect(JSON.stringify(delivered[0]![0])).toBe(deep);
+      expect(JSON.stringify(delivered[0]![0])).toBe(arrays(levels));
+    },
+  );
+
+  it('with a string that contains many brackets is accepted in both dialects', async () => {
+    for (const dialect of ['dart', 'duplex'] as const) {
+      const { peer, send, delivered } = await openOne(dialect);
+      expect((await send(peer.next(arrays(4_000)))).status).toBe(200);
+      expect(delivered).toEqual([[arrays(4_000)]]);
     }
   });
 });
+
+/** Returns the JSON of arrays that are nested so many levels deep. */
+function arrays(levels: number): string {
+  return '['.repeat(levels) + ']'.repeat(levels);
+}
+
+/** Returns the JSON of objects that are nested so many levels deep. */
+function objects(levels: number): string {
+  return '{"a":'.repeat(levels) + '0' + '}'.repeat(levels);
+}

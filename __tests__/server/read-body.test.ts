@@ -14,12 +14,16 @@ const LIMIT = 100;
 const TIMEOUT = 5_000;
 
 /** Responds with what was read, or with the error. */
-async function reader(...before: RequestHandler[]): Promise<string> {
+function reader(...before: RequestHandler[]): Promise<string> {
+  return readerUpTo(LIMIT, ...before);
+}
+
+async function readerUpTo(limit: number, ...before: RequestHandler[]): Promise<string> {
   const app = express();
   if (before.length > 0) app.use(...before);
   app.post('/', async (request, response) => {
     try {
-      response.json(await readJsonBody(request, LIMIT, TIMEOUT));
+      response.json(await readJsonBody(request, limit, TIMEOUT));
     } catch (error) {
       const { status, body, headers } = error as SseRequestError;
       sendJson(response, status, body, headers);
@@ -179,6 +183,29 @@ describe('readJsonBody', () => {
       expect((await post(url, ofSize(LIMIT))).status).toBe(200);
       const { status, json } = await post(url, ofSize(LIMIT + 1));
       expect([status, json]).toEqual([413, tooLarge]);
+    });
+  });
+
+  describe('with a nested body', () => {
+    const ofDepth = (levels: number) => '['.repeat(levels) + ']'.repeat(levels);
+
+    it.each<[string, ...RequestHandler[]]>([
+      ['no body parser'],
+      ['express.text()', express.text()],
+      ['express.raw()', express.raw({ type: '*/*' })],
+      ['express.json()', express.json({ type: '*/*' })],
+    ])('accepts up to 500 levels after %s, also in chunks', async (_, ...before) => {
+      const url = await readerUpTo(100_000, ...before);
+      for (const [levels, expected] of [
+        [500, 200],
+        [501, 400],
+        [20_000, 400],
+      ] as const) {
+        expect((await post(url, ofDepth(levels))).status).toBe(expected);
+        const { sent, responded } = upload(url, { 'Content-Type': 'text/plain' });
+        sent.end(ofDepth(levels));
+        expect((await responded).statusCode).toBe(expected);
+      }
     });
   });
 

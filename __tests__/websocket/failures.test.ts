@@ -59,6 +59,23 @@ describe('SseWebSocket', () => {
     expect(sockets).toHaveLength(1);
   });
 
+  it('closes with an error when a message of the server is nested too deep for JSON.stringify', async () => {
+    const { fetch, next } = scriptFetch();
+    const { events } = openSocket('ws://channel.example/sse', { fetch });
+    const ackAfter = { messages: 3, bytes: 1_000_000, idle: 4_000 };
+    const stream = (await next('GET')).hello({ ackAfter });
+    stream.write(`data: ${'['.repeat(100_000)}${']'.repeat(100_000)}\n\n`);
+    const post = await next('POST');
+    expect(post.body).toMatchObject({ close: { code: 1003 } });
+    post.answer(200, { received: 0 });
+    await waitFor(() => events.length === 3);
+    expect(events).toEqual([
+      'open',
+      'RangeError: Maximum call stack size exceeded',
+      [1003, '', true],
+    ]);
+  });
+
   it('closes with 1006 when the server has lost the session', async () => {
     const { fetch, next } = scriptFetch();
     const { events } = openSocket('ws://channel.example/sse', { fetch });

@@ -8,6 +8,7 @@ import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import type { EventStream, EventStreamOwner } from './event-stream';
 import { Deadline } from './deadline';
+import { checkNesting } from './nesting';
 import { SseRequestError } from './request-error';
 
 /** A response of HTTP/1.1, or of HTTP/2 in Node's compatibility API, which has a stream of its own. */
@@ -330,6 +331,7 @@ function parsedBody(request: MaybeParsedRequest): Buffer | ParsedBody {
       : bytes.length === declared;
     if (isText) return bytes;
   }
+  checkNesting(body); // before `JSON.stringify`, which would throw
   // A chunked body declares no length.
   const size = Number.isNaN(declared) ? Buffer.byteLength(JSON.stringify(body)) : declared;
   return { value: body, size };

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { checkNesting } from './nesting';
 import { readBody } from './node-http';
 import { SseRequestError } from './request-error';
 
@@ -33,7 +34,11 @@ export async function readJsonBody(
   const body = await readBody(request, limit, timeout);
   const size = Buffer.isBuffer(body) ? body.length : body.size;
   if (size > limit) throw contentTooLarge(maxPayload);
-  return Buffer.isBuffer(body) ? { value: parseJson(decodeUtf8(body)), size } : body;
+  if (!Buffer.isBuffer(body)) return body;
+  const text = decodeUtf8(body);
+  const value = parseJson(text);
+  checkNesting(value, text.length);
+  return { value, size };
 }
 
 function checkMediaType({ headers }: IncomingMessage): void {

@@ -269,8 +269,13 @@ export class SseWebSocket extends WebSocketTarget {
   #onMessage(message: unknown): void {
     if (this.#readyState !== OPEN) return;
     const isBytes = bytesOf(message) !== undefined;
-    // An application that does not use `sse-duplex/ws` may send any JSON value.
-    let data = isBytes || typeof message === 'string' ? message : JSON.stringify(message);
+    let data = message;
+    try {
+      // An application that does not use `sse-duplex/ws` may send any JSON value.
+      if (!isBytes && typeof message !== 'string') data = JSON.stringify(message);
+    } catch (error) {
+      return this.#fail(String(error), CloseCode.unsupportedData); // it is nested too deep
+    }
     if (isBytes && this.#binaryType === 'blob') data = new Blob([message as ArrayBuffer]);
     this.dispatchEvent(new MessageEvent('message', { data, origin: this.#url.origin }));
   }
