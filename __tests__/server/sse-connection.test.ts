@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { once } from 'node:events';
+import type { EventEmitter } from 'node:events';
 import { SseConnection } from '../../lib/index';
 import { openChannel, openDuplex, record } from '../helpers/channel';
 import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
@@ -171,6 +172,36 @@ describe('SseConnection', () => {
       connection.resume();
       await turn();
       expect(messages.flat()).toEqual([1, 2]);
+    });
+
+    it.each([
+      ['all listeners were removed', []],
+      ['all listeners of the event "newListener" were removed', ['newListener']],
+    ] as const)('delivers what it has kept, and then emits close, after %s', async (_, events) => {
+      const { client, connection } = await openOne();
+      await client.post({ messages: [1, 2] });
+      expect(connection.removeAllListeners(...events)).toBe(connection);
+      const messages = record(connection, 'message');
+      const closes = record(connection, 'close');
+      await turn();
+      expect(messages.flat()).toEqual([1, 2]);
+      await client.post({ id: 2, messages: [], ...CLOSE });
+      expect(closes).toHaveLength(1);
+    });
+
+    it('forgets exactly the listeners that removeAllListeners has removed', async () => {
+      const { client, connection } = await openOne();
+      const first = record(connection, 'message');
+      const removed = jest.fn();
+      (connection as EventEmitter).on('removeListener', removed);
+      const closes = record(connection, 'close');
+      connection.removeAllListeners('message');
+      const second = record(connection, 'message');
+      await client.post({ messages: [1], ...CLOSE });
+      expect([first, second.flat(), closes.length]).toEqual([[], [1], 1]);
+      expect(removed).toHaveBeenCalledTimes(1);
+      connection.removeAllListeners();
+      expect(connection.listenerCount('message')).toBe(0);
     });
 
     it('delivers no messages after close to an application that added its listener after 30 s', async () => {

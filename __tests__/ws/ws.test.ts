@@ -493,6 +493,16 @@ describe('A server of sse-duplex/ws', () => {
     expect(await once(socket, 'message')).toEqual([Buffer.from('early'), false]);
   });
 
+  it('keeps messages until there is a listener, also after removeAllListeners', async () => {
+    const { connect } = await startSse();
+    const { client, socket } = await connect();
+    client.send('early');
+    const acknowledged = () => client.bufferedAmount === 0;
+    await waitFor(acknowledged);
+    expect(socket.removeAllListeners()).toBe(socket);
+    expect(await once(socket, 'message')).toEqual([Buffer.from('early'), false]);
+  });
+
   it('calls the callback of send when more may be sent', async () => {
     const { connect } = await startSse();
     const { client, socket } = await connect();

@@ -95,8 +95,26 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
     this.#session = session;
     if (state !== '') this.#state = JSON.parse(state);
     this.request = request;
-    // `newListener` is an event of EventEmitter itself, which the type of this emitter omits.
-    EventEmitter.prototype.on.call(this, 'newListener', SseConnection.#onNewListener);
+    this.#watchListeners();
+  }
+
+  /**
+   * Removes all listeners of an event, or of all events. Messages are then kept until there is a `message` listener.
+   *
+   * @returns this connection.
+   */
+  override removeAllListeners(...event: [event?: string | symbol]): this {
+    super.removeAllListeners(...event);
+    this.#watchListeners();
+    return this;
+  }
+
+  /** `newListener` is an event of EventEmitter itself, which the type of this emitter omits. */
+  #watchListeners(): void {
+    const listener = SseConnection.#onNewListener;
+    const listeners = EventEmitter.prototype.listeners.call(this, 'newListener');
+    if (!listeners.includes(listener))
+      EventEmitter.prototype.on.call(this, 'newListener', listener);
   }
 
   /**

@@ -87,10 +87,30 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
       this.#settle(this.#notOpen());
       if (!this.#isTerminated) this.emit('close', code, Buffer.from(reason));
     });
-    // The connection keeps the messages until the first listener is added.
-    EventEmitter.prototype.on.call(this, 'newListener', (event: string) => {
-      if (event === 'message' && !this.#isReading) this.#read();
-    });
+    this.#watchListeners();
+  }
+
+  /**
+   * Removes all listeners of an event, or of all events.
+   *
+   * @returns this socket.
+   */
+  override removeAllListeners(...event: [event?: string | symbol]): this {
+    super.removeAllListeners(...event);
+    this.#watchListeners();
+    return this;
+  }
+
+  /** Waits for the first `message` listener. Until then the connection keeps the messages. */
+  #watchListeners(): void {
+    const listener = SseServerSocket.#onNewListener;
+    const listeners = EventEmitter.prototype.listeners.call(this, 'newListener');
+    if (!listeners.includes(listener))
+      EventEmitter.prototype.on.call(this, 'newListener', listener);
+  }
+
+  static #onNewListener(this: SseServerSocket, event: string): void {
+    if (event === 'message' && !this.#isReading) this.#read();
   }
 
   /** The state: 1 (OPEN), 2 (CLOSING) or 3 (CLOSED). */
