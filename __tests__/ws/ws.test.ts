@@ -8,7 +8,7 @@ import { WebSocket, WebSocketServer } from 'ws';
 import { createSseMiddleware } from '../../lib/index';
 import { SseWebSocket } from '../../lib/websocket/index';
 import { SseWebSocketServer } from '../../lib/ws/index';
-import type { SseWebSocketServerOptions } from '../../lib/ws/index';
+import type { SseServerSocket, SseWebSocketServerOptions } from '../../lib/ws/index';
 import { onTestFinished } from '../helpers/on-test-finished';
 import { waitFor } from '../helpers/wait-for';
 
@@ -502,6 +502,36 @@ describe('A server of sse-duplex/ws', () => {
     expect(socket.removeAllListeners()).toBe(socket);
     expect(await once(socket, 'message')).toEqual([Buffer.from('early'), false]);
   });
+
+  it.each([
+    ['with a listener', true],
+    ['without a listener', false],
+  ])(
+    'is closing until the messages before the close are read, and can be terminated, %s',
+    async (_, hasListener) => {
+      const { wss, connect } = await startSse();
+      const { client, socket } = await connect();
+      const { connection } = socket as unknown as SseServerSocket;
+      const messages: unknown[] = [];
+      if (hasListener) socket.on('message', (message) => messages.push(message));
+      const closes: unknown[] = [];
+      socket.on('close', (...values) => closes.push(values));
+      socket.pause();
+      client.send('unread');
+      client.close();
+      await closeOf(client);
+      expect([socket.readyState, closes, wss.clients.size]).toEqual([2, [], 1]);
+      const ended = once(connection, 'close');
+      const closed = new Promise((resolve) => wss.close(resolve));
+      socket.terminate();
+      socket.terminate();
+      expect(socket.readyState).toBe(2);
+      await closed;
+      await ended;
+      expect([socket.readyState, wss.clients.size, messages]).toEqual([3, 0, []]);
+      expect(closes).toEqual([[1006, Buffer.alloc(0)]]);
+    },
+  );
 
   it('calls the callback of send when more may be sent', async () => {
     const { connect } = await startSse();

@@ -53,7 +53,7 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
   static readonly CONNECTING = CONNECTING;
   /** `readyState` while the connection is open, also while its event stream is lost: 1. */
   static readonly OPEN = OPEN;
-  /** `readyState` after `close()`: 2. */
+  /** `readyState` after `close()` or `terminate()`, or after the client has closed: 2. */
   static readonly CLOSING = CLOSING;
   /** `readyState` after `close` was emitted: 3. */
   static readonly CLOSED = CLOSED;
@@ -73,6 +73,8 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
 
   #isPaused = false;
   #isTerminated = false;
+  /** Whether `close` was emitted. */
+  #isClosed = false;
   #isReading = false;
   /** Callbacks of `send` that wait for `drain`. */
   readonly #waiting: SendCallback[] = [];
@@ -84,8 +86,7 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
     this.connection = connection;
     connection.on('drain', () => this.#settle());
     connection.on('close', (code, reason) => {
-      this.#settle(this.#notOpen());
-      if (!this.#isTerminated) this.emit('close', code, Buffer.from(reason));
+      if (!this.#isTerminated) this.#onClosed(code, reason);
     });
     this.#watchListeners();
   }
@@ -113,9 +114,13 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
     if (event === 'message' && !this.#isReading) this.#read();
   }
 
-  /** The state: 1 (OPEN), 2 (CLOSING) or 3 (CLOSED). */
+  /**
+   * The state: 1 (OPEN), 2 (CLOSING) or 3 (CLOSED). CLOSING lasts until `close` is emitted, which is after the messages
+   * that the client has sent before.
+   */
   get readyState(): 0 | 1 | 2 | 3 {
-    return this.#isTerminated ? CLOSED : this.connection.readyState;
+    if (this.#isClosed) return CLOSED;
+    return this.connection.readyState === OPEN ? OPEN : CLOSING;
   }
 
   /** The subprotocol that `handleProtocols` has chosen, or ''. */
@@ -219,10 +224,13 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
 
   /** Closes the socket at once, with code 1006. The client receives the code 1001 when it is connected. */
   terminate(): void {
-    if (this.readyState === CLOSED) return;
+    if (this.#isTerminated || this.#isClosed) return;
     this.#isTerminated = true;
     this.connection.close(CloseCode.goingAway);
-    process.nextTick(() => this.emit('close', CloseCode.abnormal, Buffer.alloc(0)));
+    // Discards the messages that wait. The connection ends after them.
+    if (!this.#isReading) this.#read();
+    this.connection.resume();
+    process.nextTick(() => this.#onClosed(CloseCode.abnormal, ''));
   }
 
   /** Pauses the delivery of messages; back-pressure is applied to the client. */
@@ -307,6 +315,12 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
   #convert(bytes: Buffer): Buffer | ArrayBuffer | Buffer[] {
     if (this.binaryType === 'fragments') return [bytes];
     return this.binaryType === 'arraybuffer' ? Uint8Array.from(bytes).buffer : bytes;
+  }
+
+  #onClosed(code: number, reason: string): void {
+    this.#isClosed = true;
+    this.#settle(this.#notOpen());
+    this.emit('close', code, Buffer.from(reason));
   }
 
   #settle(error?: Error): void {
