@@ -461,6 +461,26 @@ describe('A server of sse-duplex/ws', () => {
     expect(closes).toEqual([[1012, 'moved to another node']]);
   });
 
+  it('closes the socket of a session that moves to another node with code 1012', async () => {
+    const sse = new EventEmitter();
+    const wss = new SseWebSocketServer(sse as never);
+    const connection = Object.assign(new EventEmitter(), { readyState: 1, send: () => false });
+    sse.emit('connection', connection, {});
+    const [socket] = wss.clients;
+    const calls: unknown[] = [];
+    socket!.on('close', (code, reason) => calls.push([code, String(reason), socket!.readyState]));
+    socket!.send('x', (error) => calls.push(error?.message));
+    const closed = new Promise((resolve) => wss.close(resolve));
+    connection.readyState = 3;
+    connection.emit('moved');
+    await closed;
+    expect(calls).toEqual([
+      'the socket is not open: readyState 3 (CLOSED)',
+      [1012, 'moved to another node', 3],
+    ]);
+    expect(wss.clients.size).toBe(0);
+  });
+
   it('has handlers for all types of events', async () => {
     const { connect } = await startSse();
     const { socket } = await connect();

@@ -44,6 +44,8 @@ export interface SseServerSocketEvents {
 
 /** Largest size in bytes of the data of a ping [RFC 6455 §5.5]. */
 const MAX_PING_SIZE = 125;
+/** Reason of the close of a session that moves to another node. */
+export const MOVED = 'moved to another node';
 const READY_STATES = ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED'] as const;
 const [CONNECTING, OPEN, CLOSING, CLOSED] = [0, 1, 2, 3] as const;
 
@@ -88,6 +90,8 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
     connection.on('close', (code, reason) => {
       if (!this.#isTerminated) this.#onClosed(code, reason);
     });
+    // The library's state of the connection is in the memory of this node.
+    connection.on('moved', () => this.#onClosed(CloseCode.serviceRestart, MOVED));
     this.#watchListeners();
   }
 
@@ -318,6 +322,7 @@ export class SseServerSocket extends EventEmitter<SseServerSocketEvents> {
   }
 
   #onClosed(code: number, reason: string): void {
+    if (this.#isClosed) return; // a terminated one may move in the same turn
     this.#isClosed = true;
     this.#settle(this.#notOpen());
     this.emit('close', code, Buffer.from(reason));

@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { CloseCode } from '../protocol/close-code';
 import type { SseMiddleware } from '../server/create-sse-middleware';
-import { SseServerSocket } from './socket';
+import { MOVED, SseServerSocket } from './socket';
 import type { AnyConnection } from './socket';
 
 /** Options of {@link SseWebSocketServer}. */
@@ -76,7 +76,7 @@ export class SseWebSocketServer<Req extends IncomingMessage = IncomingMessage> e
   #onConnection(connection: AnyConnection, request: Req): void {
     // The library's state of the connection was in the memory of the other node.
     if (connection.recovered) {
-      return connection.close(CloseCode.serviceRestart, 'moved to another node');
+      return connection.close(CloseCode.serviceRestart, MOVED);
     }
     if (this.#isClosed) return connection.close(CloseCode.goingAway);
     const socket = new SseServerSocket(connection);
