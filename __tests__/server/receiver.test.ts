@@ -332,6 +332,14 @@ describe('Receiver', () => {
       expect(overflows).toEqual([['up', 11]]);
     });
 
+    it('reports no overflow at 65,536 unread messages, and one above it', () => {
+      const { receive, overflows } = createReceiver();
+      for (let number = 0; number < 65_536; number++) receive(number, 2);
+      expect(overflows).toEqual([]);
+      receive(65_536, 2);
+      expect(overflows).toEqual([['up', 131_074]]);
+    });
+
     it('starts no gap timer when it reports an overflow', () => {
       const { receive, overflows } = createReceiver({ maxBufferedAmount: 10 });
       receive(0, 11);

@@ -129,7 +129,11 @@ describe('Session in the Dart dialect, receiving', () => {
     await turn();
     expect(messages).toHaveLength(2);
     expect(closes).toEqual([
-      [1008, 'more than 100 bytes unread (option "maxBufferedAmount")', { unacknowledged: [] }],
+      [
+        1008,
+        'more than 100 bytes or 65536 messages unread (option "maxBufferedAmount")',
+        { unacknowledged: [] },
+      ],
     ]);
   });
 });

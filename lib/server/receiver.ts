@@ -16,6 +16,12 @@ import type { FlowControl } from './sse-connection';
 /** Number of messages in the receive buffer at which back-pressure is applied to the client of a duplex session. */
 const MAX_BUFFERED_MESSAGES = 1_024;
 
+/**
+ * Largest number of messages in the receive buffer of a session of the Dart dialect, because a small message takes more
+ * memory than its bytes. In a cluster the limit of the engine is reached first.
+ */
+export const MAX_UNREAD = MAX_UNHANDLED;
+
 /** A message that is not delivered to the application yet. */
 interface QueuedMessage {
   message: unknown;
@@ -262,7 +268,7 @@ export class Receiver implements OrderedReceiver, FlowControl {
     else recordHandled();
   }
 
-  /** Dart dialect: delivers messages, and limits how many bytes wait and how long a message may be missing. */
+  /** Dart dialect: delivers messages, and limits how much waits and how long a message may be missing. */
   #deliverAndCheckLimits(): void {
     this.#deliverToApplication();
     if (this.checkLimit()) this.#watchGap();
@@ -273,7 +279,9 @@ export class Receiver implements OrderedReceiver, FlowControl {
    * the client. Returns whether the limit is kept.
    */
   checkLimit(): boolean {
-    const isExceeded = this.#bufferedBytes > this.#session.options.maxBufferedAmount;
+    const isExceeded =
+      this.#receiveBuffer.length > MAX_UNREAD ||
+      this.#bufferedBytes > this.#session.options.maxBufferedAmount;
     if (isExceeded) this.#session.onOverflow('up', this.#bufferedBytes);
     return !isExceeded;
   }

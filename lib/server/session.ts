@@ -11,7 +11,7 @@ import { Journal } from './journal';
 import type { JournalOwner } from './journal';
 import { encodeMessage } from './message';
 import type { ResolvedOptions } from './options';
-import { Receiver } from './receiver';
+import { MAX_UNREAD, Receiver } from './receiver';
 import type { ReceiverOwner } from './receiver';
 import { RecordedInput } from './recorded-input';
 import type { RecordedInputOwner } from './recorded-input';
@@ -329,7 +329,7 @@ export class Session
 
   onOverflow(direction: 'down' | 'up', bytes: number): void {
     this.#events.overflow(direction, bytes);
-    const kind = direction === 'down' ? 'unacknowledged' : 'unread';
+    const kind = direction === 'down' ? 'unacknowledged' : `or ${MAX_UNREAD} messages unread`;
     const reason = `more than ${this.options.maxBufferedAmount} bytes ${kind} (option "maxBufferedAmount")`;
     this.fail({ code: CloseCode.policyViolation, reason });
   }
