@@ -7,7 +7,8 @@ import type {
   OutgoingHttpHeaders,
   ServerResponse,
 } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { connect as connectSocket } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { EventStream } from '../../lib/server/event-stream';
 import {
   discardBody,
@@ -190,6 +191,77 @@ describe('openEventStream', () => {
     stream.end();
     await waitFor(() => calls.length > 0);
     expect(calls).toEqual([['closed', stream, true]]);
+  });
+
+  describe('behind the response to an earlier request on the same connection', () => {
+    /** Serves streams, all of which have to wait for the response to `/first`. */
+    async function serveWaitingStreams(count: number) {
+      const owner = recordingOwner();
+      const streams: EventStream[] = [];
+      const responses: ServerResponse[] = [];
+      const sockets = new Set<Socket>();
+      const { origin } = await listen((request, response) => {
+        sockets.add(request.socket);
+        responses.push(response);
+        if (request.url !== '/first') streams.push(openEventStream(response, owner, {}));
+      });
+      const { hostname, port } = new URL(origin);
+      const client = connectSocket(Number(port), hostname);
+      onTestFinished(() => client.destroy());
+      const paths = ['/first', ...Array.from({ length: count }, () => '/stream')];
+      client.write(paths.map((path) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`).join(''));
+      await waitFor(() => streams.length === count);
+      expect(sockets.size).toBe(1);
+      const [socket] = sockets;
+      return { client, streams, responses, calls: owner.calls, socket: socket! };
+    }
+
+    it('reports once, as unfinished, that the client disconnected', async () => {
+      const { client, streams, responses, calls } = await serveWaitingStreams(2);
+      streams[0]!.write(CHUNK);
+      streams[1]!.end();
+      client.destroy();
+      await waitFor(() => calls.length >= 2);
+      expect(calls).toEqual(streams.map((stream) => ['closed', stream, false]));
+      expect(streams.map(({ isWritable }) => isWritable)).toEqual([false, false]);
+      expect(responses.map(isAborted)).toEqual([true, true, true]);
+      for (const stream of streams) stream.destroy();
+      await turn();
+      expect(calls).toHaveLength(2);
+    });
+
+    it('reports its own end once, before its turn comes', async () => {
+      const { client, streams, responses, calls } = await serveWaitingStreams(1);
+      const [stream] = streams;
+      stream!.destroy();
+      expect([stream!.isWritable, stream!.write(CHUNK), calls]).toEqual([false, false, []]);
+      await turn();
+      expect(calls).toEqual([['closed', stream, false]]);
+      const isClosed = once(client, 'close');
+      client.resume();
+      responses[0]!.end();
+      await isClosed;
+      expect(calls).toHaveLength(1);
+    });
+
+    it('reports as unfinished a stream whose client disconnected before it received the end', async () => {
+      const { client, streams, responses, calls } = await serveWaitingStreams(1);
+      streams[0]!.write(CHUNK);
+      streams[0]!.end();
+      client.once('data', () => client.destroy());
+      responses[0]!.end();
+      await waitFor(() => calls.length > 0);
+      expect(calls).toEqual([['closed', streams[0], false]]);
+    });
+
+    it('is aborted as soon as the socket is destroyed, and shares one listener on it with others', async () => {
+      const { streams, responses, calls, socket } = await serveWaitingStreams(20);
+      expect(socket.listenerCount('close')).toBeLessThan(10); // Node warns of more
+      socket.destroy();
+      expect(responses.slice(1).every(isAborted)).toBe(true);
+      await waitFor(() => calls.length >= 20);
+      expect(calls).toEqual(streams.map((stream) => ['closed', stream, false]));
+    });
   });
 
   describe('over HTTP/2', () => {

@@ -1,11 +1,15 @@
+import { once } from 'node:events';
 import { Agent } from 'node:http';
+import { connect } from 'node:net';
 import { SseConnection } from '../../lib/index';
 import { SseRequestError } from '../../lib/server/request-error';
 import { addressOf, openChannel, openDuplex, record } from '../helpers/channel';
 import type { Connection } from '../helpers/channel';
+import { turn } from '../helpers/fake-timeouts';
 import { openStream, post, sendRequest } from '../helpers/http';
 import type { RawStream } from '../helpers/http';
 import { onTestFinished } from '../helpers/on-test-finished';
+import { composeRequest } from '../helpers/pipeline';
 import { waitFor } from '../helpers/wait-for';
 import { exchange } from '../security/raw-socket';
 
@@ -90,6 +94,71 @@ describe('RequestHandler', () => {
       await openStream(addressOf(url, id));
       expect(sse.connections.get(id)).toBe(connections[0]);
       expect((await post(addressOf(url, id, 0), '1')).status).toBe(200);
+    });
+
+    describe('behind the response to an earlier request on the same connection', () => {
+      const TARGETS = {
+        duplex: addressOf('/sse', 'b') + '&sseProtocol=2',
+        dart: addressOf('/sse', 'b'),
+      };
+
+      /** Opens a stream, and sends a second GET on its connection. */
+      async function pipelineTwo(url: string, target: string) {
+        const { hostname, port } = new URL(url);
+        const socket = connect(Number(port), hostname);
+        onTestFinished(() => socket.destroy());
+        const first = `${addressOf('/sse', 'a')}&sseProtocol=2`;
+        socket.write(composeRequest('GET', first) + composeRequest('GET', target));
+        await once(socket, 'data');
+        return socket;
+      }
+
+      it.each(Object.entries(TARGETS))(
+        'ends the session of a %s stream whose client has disconnected',
+        async (_, target) => {
+          const { url, sse, connections } = await openChannel({ reconnectTimeout: 0 });
+          const socket = await pipelineTwo(url, target);
+          await waitFor(() => connections.length === 2);
+          const closes = connections.map((connection) => record(connection, 'close'));
+          socket.destroy();
+          await waitFor(() => sse.stats().connections === 0);
+          const close = [1006, 'the client did not reconnect within 0 ms', expect.anything()];
+          expect(closes).toEqual([[close], [close]]);
+        },
+      );
+
+      it('waits for the client of a poll that has disconnected', async () => {
+        const { url, connections } = await openChannel();
+        const target = `${TARGETS.duplex}&ssePoll=1`;
+        const { text } = await sendRequest(url.replace('/sse', target));
+        const { token } = JSON.parse(/^data: (.*)$/m.exec(text)![1]!) as { token: string };
+        const [connection] = connections;
+        const disconnects = record(connection!, 'disconnect');
+        const { hostname, port } = new URL(url);
+        const socket = connect(Number(port), hostname);
+        const first = `${addressOf('/sse', 'a')}&sseProtocol=2`;
+        const resumption = { 'Last-Event-ID': `${token}.0` };
+        socket.write(composeRequest('GET', first) + composeRequest('GET', target, resumption));
+        await waitFor(() => connection!.bufferedAmount > 0);
+        socket.destroy();
+        await waitFor(() => disconnects.length > 0);
+        expect(connection!.connected).toBe(false);
+      });
+
+      it('opens no session for a client that left before `authorize` settled', async () => {
+        let settle = (_isAllowed: boolean) => {};
+        const { url, sse, connections } = await openChannel({
+          authorize: ({ url: target }) =>
+            target !== TARGETS.duplex || new Promise<boolean>((resolve) => (settle = resolve)),
+        });
+        const socket = await pipelineTwo(url, TARGETS.duplex);
+        const disconnects = record(connections[0]!, 'disconnect');
+        socket.destroy();
+        await waitFor(() => disconnects.length > 0);
+        settle(true);
+        await turn();
+        expect(sse.stats().opened).toBe(1);
+      });
     });
 
     it("decodes + in a session id as a space, as Dart's client relies on, in a GET and in a POST [dart]", async () => {

@@ -44,7 +44,7 @@ const EVENT_STREAM_HEADERS = {
 
 /** Whether the client of a response has disconnected. */
 export function isAborted(response: ServerResponse): boolean {
-  return stateOf(response).destroyed;
+  return stateOf(response).destroyed || socketOfWaiting(response)?.destroyed === true;
 }
 
 /** Whether an error says that other code has already responded to the request. */
@@ -81,10 +81,45 @@ export function sendEventStream(
   response.end(events);
 }
 
-/** Calls `onClosed` when a response is closed, by either side. Its errors are ignored. */
+/** The socket of a response that waits for an earlier one on it. Node assigns it later. Other runtimes may lack `req`. */
+function socketOfWaiting({ socket, stream, req }: MaybeHttp2Response): Socket | undefined {
+  return socket || stream ? undefined : (req as IncomingMessage | undefined)?.socket;
+}
+
+/** What to call when a socket is closed, for each response that waited for an earlier one when it began. */
+const closeListeners = new WeakMap<Socket, Map<ServerResponse, () => void>>();
+
+/**
+ * Calls `onClosed` once, when a response is closed, by either side. Its errors are ignored.
+ *
+ * Node emits no `close` for a response that still waits for an earlier one when their socket is closed.
+ */
 export function onResponseClosed(response: ServerResponse, onClosed: () => void): void {
-  response.on('close', onClosed);
   response.on('error', ignoreError);
+  const socket = socketOfWaiting(response);
+  const listeners = socket && closeListenersOf(socket);
+  const onClose = () => {
+    if (!listeners || listeners.delete(response)) onClosed();
+  };
+  listeners?.set(response, onClose);
+  response.once('close', onClose);
+}
+
+/** One listener for all responses, because Node would warn of more than ten. */
+function closeListenersOf(socket: Socket): Map<ServerResponse, () => void> {
+  const existing = closeListeners.get(socket);
+  if (existing) return existing;
+  const listeners = new Map<ServerResponse, () => void>();
+  closeListeners.set(socket, listeners);
+  socket.once('close', () => listeners.forEach((onClose) => onClose()));
+  return listeners;
+}
+
+/** Closes a response. One that waits for an earlier one is closed for its owner, and for the client when its turn comes. */
+export function destroyResponse(response: ServerResponse): void {
+  response.destroy();
+  const socket = socketOfWaiting(response);
+  if (socket) process.nextTick(() => closeListeners.get(socket)?.get(response)?.());
 }
 
 class ResponseStream implements EventStream {
@@ -136,16 +171,17 @@ class ResponseStream implements EventStream {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     const { socket, stream } = this.#response;
+    const connection = socket ?? socketOfWaiting(this.#response);
     this.#response.on('finish', () => {
       // Node emits `finish` for an aborted response as well.
-      this.#isFinished = !(stream ? stream.rstCode !== 0 : socket?.destroyed);
+      this.#isFinished = !(stream ? stream.rstCode !== 0 : connection?.destroyed);
     });
     this.#response.end();
   }
 
   destroy(): void {
     this.#isOpen = false;
-    this.#response.destroy();
+    destroyResponse(this.#response);
   }
 }
 

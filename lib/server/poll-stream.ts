@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { EventStream, EventStreamOwner } from './event-stream';
-import { isAborted, onResponseClosed, sendEventStream } from './node-http';
+import { destroyResponse, isAborted, onResponseClosed, sendEventStream } from './node-http';
 
 /** Size in bytes at which a response accepts no more events. The rest waits for the next poll. */
 const MAX_SIZE = 256 * 1024;
@@ -56,7 +56,7 @@ export class PollStream implements EventStream {
 
   destroy(): void {
     this.#isOpen = false;
-    this.#response.destroy();
+    destroyResponse(this.#response);
   }
 
   #close(isFinished: boolean): void {
