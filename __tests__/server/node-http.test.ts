@@ -90,6 +90,31 @@ describe('openEventStream', () => {
     expect(seen).toEqual(['data: 1\n\n']);
   });
 
+  it.each(['write', 'end'] as const)(
+    'closes the response, and emits a warning, if a %s() that other middleware has replaced throws',
+    async (method) => {
+      const emitWarning = jest.spyOn(process, 'emitWarning').mockImplementation(() => {});
+      onTestFinished(() => emitWarning.mockRestore());
+      const error = new Error('from the middleware');
+      const owner = recordingOwner();
+      let stream!: EventStream;
+      const { origin } = await listen((_, response) => {
+        const throwing = () => {
+          throw error;
+        };
+        Object.assign(response, { write: response.write.bind(response), [method]: throwing });
+        stream = openEventStream(response, owner, {});
+        expect(() => stream.write(Buffer.from(':\n\n'))).not.toThrow();
+        expect(() => stream.end()).not.toThrow();
+        expect(stream.isWritable).toBe(false);
+      });
+      await sendRequest(origin).catch(() => {});
+      await waitFor(() => owner.calls.length > 0);
+      expect(owner.calls).toEqual([['closed', stream, false]]);
+      expect(emitWarning.mock.calls).toEqual([[error]]);
+    },
+  );
+
   it('waits for the response to an earlier request on the same connection', async () => {
     const streams: EventStream[] = [];
     const { origin } = await listen(({ url }, response) => {

@@ -2,13 +2,15 @@ import { EventEmitter } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { PollStream } from '../../lib/server/poll-stream';
 import { Agent } from 'node:http';
-import { addressOf, openChannel, record } from '../helpers/channel';
+import { addressOf, listen, openChannel, record } from '../helpers/channel';
 import type { Channel, Connection, HelloData } from '../helpers/channel';
 import { useFakeTimeouts } from '../helpers/fake-timeouts';
 import { openStream, post, sendRequest } from '../helpers/http';
 import type { Reply } from '../helpers/http';
 import { onTestFinished } from '../helpers/on-test-finished';
+import { composeRequest } from '../helpers/pipeline';
 import { waitFor } from '../helpers/wait-for';
+import { exchange } from '../security/raw-socket';
 
 /** A client that polls, without `SseClient`. */
 interface Poller extends Channel {
@@ -282,23 +284,70 @@ describe('A session whose client polls', () => {
 });
 
 describe('PollStream', () => {
-  it('accepts nothing after its end, and ends once', () => {
-    const sent: unknown[] = [];
-    const response = Object.assign(new EventEmitter(), {
-      destroyed: false,
-      writeHead: () => response,
-      end: (body: Buffer) => sent.push(body.toString()),
-    }) as unknown as ServerResponse;
+  function recordingOwner() {
     const closed: unknown[] = [];
-    const owner = {
+    return {
+      closed,
       onStreamDrained() {},
       onStreamClosed: (_: unknown, isFinished: boolean) => closed.push(isFinished),
     };
+  }
+
+  function fakeResponse(methods: object): ServerResponse {
+    const response = Object.assign(new EventEmitter(), { destroyed: false, ...methods });
+    return response as unknown as ServerResponse;
+  }
+
+  it('accepts nothing after its end, and ends once', () => {
+    const sent: unknown[] = [];
+    const response = fakeResponse({
+      writeHead() {},
+      end: (body: Buffer) => sent.push(body.toString()),
+    });
+    const owner = recordingOwner();
     const stream = new PollStream(response, owner, {});
     expect(stream.write(Buffer.from('a'))).toBe(true);
     stream.end();
     expect(stream.write(Buffer.from('b'))).toBe(false);
     stream.end();
-    expect([sent, closed, stream.isWritable]).toEqual([['a'], [true], false]);
+    expect([sent, owner.closed, stream.isWritable]).toEqual([['a'], [true], false]);
+  });
+
+  it('is closed as unfinished if other code has answered the poll, and leaves that response alone', async () => {
+    const owner = recordingOwner();
+    const responses: ServerResponse[] = [];
+    const { origin } = await listen(({ url }, response) => {
+      responses.push(response);
+      if (url === '/first') return;
+      const stream = new PollStream(response, owner, {});
+      stream.write(Buffer.from('a'));
+      response.writeHead(503).end('timeout');
+      expect(() => stream.end()).not.toThrow();
+      responses[0]!.end();
+    });
+    const last = 'GET /poll HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n';
+    const text = await exchange(origin, composeRequest('GET', '/first') + last);
+    expect(text).toMatch(/HTTP\/1\.1 200 OK[^]*HTTP\/1\.1 503 [^]*timeout/);
+    expect(owner.closed).toEqual([false]);
+  });
+
+  it('closes the response, and emits a warning, if a method that other middleware has replaced throws', () => {
+    const emitWarning = jest.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    onTestFinished(() => emitWarning.mockRestore());
+    const error = new Error('from the middleware');
+    const destroy = jest.fn();
+    const response = fakeResponse({
+      destroy,
+      writeHead() {
+        throw error;
+      },
+    });
+    const owner = recordingOwner();
+    const stream = new PollStream(response, owner, {});
+    stream.write(Buffer.from('a'));
+    expect(() => stream.end()).not.toThrow();
+    expect([owner.closed, stream.isWritable, stream.writableLength]).toEqual([[false], false, 0]);
+    expect(destroy).toHaveBeenCalledTimes(1);
+    expect(emitWarning.mock.calls).toEqual([[error]]);
   });
 });

@@ -122,6 +122,12 @@ export function destroyResponse(response: ServerResponse): void {
   if (socket) process.nextTick(() => closeListeners.get(socket)?.get(response)?.());
 }
 
+/** Closes a response after an unexpected exception, for example of a method that other middleware has replaced. */
+export function abandonResponse(response: ServerResponse, error: unknown): void {
+  process.emitWarning(error instanceof Error ? error : String(error));
+  destroyResponse(response);
+}
+
 class ResponseStream implements EventStream {
   readonly isPoll = false;
   readonly #response: MaybeHttp2Response;
@@ -156,7 +162,14 @@ class ResponseStream implements EventStream {
 
   write(chunk: Buffer): boolean {
     if (!this.#isOpen || this.#state.destroyed) return false;
-    const acceptsMore = this.#writable.write(chunk);
+    let acceptsMore: boolean;
+    try {
+      acceptsMore = this.#writable.write(chunk);
+    } catch (error) {
+      this.#isOpen = false;
+      abandonResponse(this.#response, error);
+      return false;
+    }
     if (!acceptsMore && !this.#isWaitingForDrain) {
       this.#isWaitingForDrain = true;
       this.#state.once('drain', () => {
@@ -176,7 +189,11 @@ class ResponseStream implements EventStream {
       // Node emits `finish` for an aborted response as well.
       this.#isFinished = !(stream ? stream.rstCode !== 0 : connection?.destroyed);
     });
-    this.#response.end();
+    try {
+      this.#response.end();
+    } catch (error) {
+      abandonResponse(this.#response, error);
+    }
   }
 
   destroy(): void {
@@ -266,10 +283,7 @@ export function interceptRequests(
   const emit = server.emit.bind(server);
   server.emit = (event: string | symbol, ...values: [IncomingMessage, ServerResponse]): boolean => {
     const [request, response] = values;
-    const onError = (error: unknown) => {
-      process.emitWarning(error instanceof Error ? error : String(error));
-      response.destroy();
-    };
+    const onError = (error: unknown) => abandonResponse(response, error);
     return (event === 'request' && serve(request, response, onError)) || emit(event, ...values);
   };
 }

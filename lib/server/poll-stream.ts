@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { EventStream, EventStreamOwner } from './event-stream';
-import { destroyResponse, isAborted, onResponseClosed, sendEventStream } from './node-http';
+import { abandonResponse, destroyResponse, isAborted } from './node-http';
+import { onResponseClosed, sendEventStream } from './node-http';
 
 /** Size in bytes at which a response accepts no more events. The rest waits for the next poll. */
 const MAX_SIZE = 256 * 1024;
@@ -48,10 +49,22 @@ export class PollStream implements EventStream {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     if (isAborted(this.#response)) return; // `close` follows
-    sendEventStream(this.#response, Buffer.concat(this.#chunks), this.#headers);
+    const isSent = this.#send();
     this.#chunks.length = 0;
     this.#size = 0;
-    this.#close(true);
+    this.#close(isSent);
+  }
+
+  /** @returns false if other code has answered the poll, or the response cannot be written. */
+  #send(): boolean {
+    if (this.#response.headersSent) return false;
+    try {
+      sendEventStream(this.#response, Buffer.concat(this.#chunks), this.#headers);
+      return true;
+    } catch (error) {
+      abandonResponse(this.#response, error);
+      return false;
+    }
   }
 
   destroy(): void {
