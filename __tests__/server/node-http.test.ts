@@ -1,14 +1,9 @@
-import { request as httpRequest } from 'node:http';
+import { IncomingMessage, request as httpRequest } from 'node:http';
 import { connect, constants, createServer } from 'node:http2';
 import { EventEmitter, once } from 'node:events';
-import type {
-  ClientRequest,
-  IncomingMessage,
-  OutgoingHttpHeaders,
-  ServerResponse,
-} from 'node:http';
-import { connect as connectSocket } from 'node:net';
-import type { AddressInfo, Socket } from 'node:net';
+import type { ClientRequest, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import { Socket, connect as connectSocket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import type { EventStream } from '../../lib/server/event-stream';
 import {
   discardBody,
@@ -537,6 +532,49 @@ describe('readBody', () => {
       code: 'bad-request',
       message: 'the connection closed before the end of the request body',
     });
+  });
+
+  describe('of a request that other code decodes', () => {
+    /** Reads the body of a request whose encoding is set before. */
+    async function readEncoded(encoding: BufferEncoding, limit: number, text: string) {
+      let value: unknown;
+      const { origin } = await listen((request, response) => {
+        request.setEncoding(encoding);
+        void Promise.resolve(readBody(request, limit, TIMEOUT))
+          .catch((error: unknown) => error)
+          .then((body) => {
+            value = body;
+            response.end('{}');
+          });
+      });
+      await post(origin, text);
+      return value;
+    }
+
+    it.each(['utf8', 'base64', 'hex', 'utf16le'] as const)(
+      'returns the bytes of the body (%s)',
+      async (encoding) => {
+        for (const length of [1, 200_001]) {
+          const text = `"${'ü'.repeat(length)}"`;
+          const body = await readEncoded(encoding, 1_000_000, text);
+          expect([Buffer.isBuffer(body), String(body)]).toEqual([true, text]);
+        }
+      },
+    );
+
+    it('limits the bytes of the body', async () => {
+      const text = 'ü'.repeat(60);
+      expect(await readEncoded('utf8', 119, text)).toHaveLength(120);
+    });
+  });
+
+  it('rejects with the exception if other code emits chunks that are not bytes', async () => {
+    const request = new IncomingMessage(new Socket());
+    const reading = readBody(request, 100, TIMEOUT);
+    request.emit('data', { length: 1 });
+    request.emit('data', { length: 1 });
+    request.emit('end');
+    await expect(reading).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_TYPE' });
   });
 
   it('reads a body that arrived before it was read', async () => {

@@ -8,7 +8,8 @@ import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import type { EventStream, EventStreamOwner } from './event-stream';
 import { Deadline } from './deadline';
-import { checkNesting } from './nesting';
+import { parsedBody } from './parsed-body';
+import type { ParsedBody } from './parsed-body';
 import { SseRequestError } from './request-error';
 
 /** A response of HTTP/1.1, or of HTTP/2 in Node's compatibility API, which has a stream of its own. */
@@ -20,9 +21,6 @@ type MaybeHttp2Response = ServerResponse & {
 type MaybeHttp2Request = IncomingMessage & {
   readonly stream?: Readable & { readonly aborted: boolean };
 };
-
-/** A request whose body may have been read by a body parser. */
-type MaybeParsedRequest = IncomingMessage & { body?: unknown };
 
 /** Returns a request without headers, for a session that continues without a request of its client. */
 export function createPlaceholderRequest(): IncomingMessage {
@@ -294,13 +292,6 @@ export function hostOf({ headers }: IncomingMessage): string {
   return headers.host ?? (typeof authority === 'string' ? authority : '');
 }
 
-/** A body that a body parser ahead of this package has parsed. */
-export interface ParsedBody {
-  value: unknown;
-  /** In bytes of JSON. */
-  size: number;
-}
-
 /** The body was cut off before its end. The client may send it again. */
 export class IncompleteBodyError extends SseRequestError {
   constructor() {
@@ -321,10 +312,15 @@ export function readBody(
   limit: number,
   timeout: number,
 ): Promise<Buffer> | Buffer | ParsedBody {
-  return request.readableDidRead ? parsedBody(request) : receiveBody(request, limit, timeout);
+  if (request.readableDidRead) return parsedBody(request);
+  return receiveChunks(request, limit, timeout).then(joinChunks);
 }
 
-function receiveBody(request: MaybeHttp2Request, limit: number, timeout: number): Promise<Buffer> {
+function receiveChunks(
+  request: MaybeHttp2Request,
+  limit: number,
+  timeout: number,
+): Promise<Buffer[]> {
   // `close` was emitted before, and what had arrived is lost.
   if (request.destroyed || request.stream?.aborted)
     return Promise.reject(new IncompleteBodyError());
@@ -341,16 +337,14 @@ function receiveBody(request: MaybeHttp2Request, limit: number, timeout: number)
       deadline.clear();
       action();
     };
-    const onEnd = () => {
-      const [first] = chunks;
-      settle(() => resolve(first && chunks.length === 1 ? first : Buffer.concat(chunks)));
-    };
+    const onEnd = () => settle(() => resolve(chunks));
     const deadline = new Deadline(timeout, () => {
       const message = `the request body did not arrive within ${timeout} ms (option "bodyTimeout")`;
       settle(() => reject(new SseRequestError('request-timeout', message)));
     });
-    request.on('data', (chunk: Buffer) => {
+    request.on('data', (data: Buffer | string) => {
       if (isSettled) return;
+      const chunk = typeof data === 'string' ? encodeChunk(data, request) : data;
       size += chunk.length;
       chunks.push(chunk);
       if (size > limit) onEnd();
@@ -361,30 +355,14 @@ function receiveBody(request: MaybeHttp2Request, limit: number, timeout: number)
   });
 }
 
-/** Returns what a body parser ahead of this package left. */
-function parsedBody(request: MaybeParsedRequest): Buffer | ParsedBody {
-  const { body, headers } = request;
-  if (Buffer.isBuffer(body)) return body;
-  if (body === undefined) {
-    throw new SseRequestError(
-      'bad-request',
-      'a middleware ahead of sse-duplex read the request body and left nothing: mount sse-duplex before it',
-    );
-  }
-  const declared = Number(headers['content-length'] ?? NaN);
-  if (typeof body === 'string') {
-    // express.text() leaves the JSON text, whose size is the declared one; express.json() leaves the
-    // string that the JSON represents.
-    const bytes = Buffer.from(body);
-    const isText = Number.isNaN(declared)
-      ? !/json/i.test(headers['content-type'] ?? '')
-      : bytes.length === declared;
-    if (isText) return bytes;
-  }
-  checkNesting(body); // before `JSON.stringify`, which would throw
-  // A chunked body declares no length.
-  const size = Number.isNaN(declared) ? Buffer.byteLength(JSON.stringify(body)) : declared;
-  return { value: body, size };
+function joinChunks(chunks: Buffer[]): Buffer {
+  const [first] = chunks;
+  return first && chunks.length === 1 ? first : Buffer.concat(chunks);
+}
+
+/** Returns the bytes of a chunk that is text, because other code has called `setEncoding`. */
+function encodeChunk(chunk: string, { readableEncoding }: IncomingMessage): Buffer {
+  return Buffer.from(chunk, readableEncoding ?? 'utf8');
 }
 
 /**
