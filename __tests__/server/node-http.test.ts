@@ -183,6 +183,31 @@ describe('openEventStream', () => {
     expect(calls).toEqual([['closed', stream, false]]);
   });
 
+  it('closes a stream whose client does not read its end within 5 s', async () => {
+    const { client, stream, calls } = await serveStream();
+    client.pause();
+    while (stream.write(CHUNK));
+    useFakeTimeouts();
+    stream.end();
+    jest.advanceTimersByTime(4_999);
+    await turn();
+    expect(calls).toEqual([]);
+    jest.advanceTimersByTime(1);
+    await waitFor(() => calls.length > 0);
+    expect(calls).toEqual([['closed', stream, false]]);
+    client.resume();
+    await client.ended;
+  });
+
+  it('has no timer after its end was received', async () => {
+    const { client, stream, calls } = await serveStream();
+    useFakeTimeouts();
+    stream.end();
+    expect(await client.ended).toBe('ended');
+    await waitFor(() => calls.length > 0);
+    expect(jest.getTimerCount()).toBe(0);
+  });
+
   it('writes nothing in the tick in which the stream is destroyed', async () => {
     const { client, stream, calls } = await serveStream();
     stream.destroy();
@@ -274,6 +299,18 @@ describe('openEventStream', () => {
       expect(calls).toEqual([['closed', streams[0], false]]);
     });
 
+    it('is closed if its turn does not come within 5 s of its end', async () => {
+      const { streams, calls } = await serveWaitingStreams(1);
+      useFakeTimeouts();
+      streams[0]!.end();
+      jest.advanceTimersByTime(4_999);
+      await turn();
+      expect(calls).toEqual([]);
+      jest.advanceTimersByTime(1);
+      await waitFor(() => calls.length > 0);
+      expect(calls).toEqual([['closed', streams[0], false]]);
+    });
+
     it('is aborted as soon as the socket is destroyed, and shares one listener on it with others', async () => {
       const { streams, responses, calls, socket } = await serveWaitingStreams(20);
       expect(socket.listenerCount('close')).toBeLessThan(10); // Node warns of more
@@ -315,6 +352,18 @@ describe('openEventStream', () => {
       request.close(constants.NGHTTP2_CANCEL);
       await waitFor(() => calls.length > 0);
       expect(calls).toEqual([['closed', stream, false]]);
+    });
+
+    it('closes a stream whose client does not read its end within 5 s', async () => {
+      const { request, stream, calls } = await serveHttp2Stream();
+      request.pause();
+      while (stream.write(CHUNK));
+      useFakeTimeouts();
+      stream.end();
+      jest.advanceTimersByTime(5_000);
+      await waitFor(() => calls.length > 0);
+      expect(calls).toEqual([['closed', stream, false]]);
+      expect(jest.getTimerCount()).toBe(0);
     });
 
     it('reports as finished a stream whose end was sent', async () => {

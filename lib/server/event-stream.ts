@@ -11,7 +11,7 @@ export interface EventStream {
   readonly isWritable: boolean;
   /** Bytes that are buffered in this process, as `Writable.writableLength`. */
   readonly writableLength: number;
-  /** Ends the stream after everything that was written. */
+  /** Ends the stream after everything that was written. A stream is closed if its client does not receive this in time. */
   end(): void;
   /** Closes the stream immediately and discards what is buffered. */
   destroy(): void;

@@ -126,6 +126,9 @@ export function abandonResponse(response: ServerResponse, error: unknown): void 
   destroyResponse(response);
 }
 
+/** Time in milliseconds that a client has to receive the rest of a stream after its end. */
+const END_TIMEOUT = 5_000;
+
 class ResponseStream implements EventStream {
   readonly isPoll = false;
   readonly #response: MaybeHttp2Response;
@@ -137,6 +140,7 @@ class ResponseStream implements EventStream {
   #isWaitingForDrain = false;
   #isOpen = true;
   #isFinished = false;
+  #endDeadline: Deadline | undefined;
 
   constructor(response: ServerResponse, owner: EventStreamOwner, headers: Record<string, string>) {
     this.#response = response;
@@ -145,6 +149,7 @@ class ResponseStream implements EventStream {
     this.#state = this.#writable === response ? stateOf(response) : this.#writable;
     onResponseClosed(response, () => {
       this.#isOpen = false;
+      this.#endDeadline?.clear();
       owner.onStreamClosed(this, this.#isFinished);
     });
   }
@@ -181,11 +186,15 @@ class ResponseStream implements EventStream {
   end(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
+    // The session may not exist any more, so that nothing else would close the response to a client that does not read.
+    this.#endDeadline = new Deadline(END_TIMEOUT, () => this.destroy());
     const { socket, stream } = this.#response;
     const connection = socket ?? socketOfWaiting(this.#response);
     this.#response.on('finish', () => {
       // Node emits `finish` for an aborted response as well.
-      this.#isFinished = !(stream ? stream.rstCode !== 0 : connection?.destroyed);
+      this.#isFinished = stream
+        ? stream.writableFinished && stream.rstCode === 0
+        : !connection?.destroyed;
     });
     try {
       this.#response.end();
