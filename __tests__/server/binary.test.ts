@@ -99,6 +99,23 @@ describe('A session whose client accepts binary messages on one stream, and not 
     expect(await next.takeData()).toBe('text');
     expect(await next.takeData()).toMatchObject({ code: 1003 });
   });
+
+  it('reports the bytes, and the messages after them, as unacknowledged when it is closed', async () => {
+    const channel = await openChannel();
+    const { stream, hello, connection } = await openBinary(channel, 'a');
+    const closes = record(connection, 'close');
+    for (const message of ['acknowledged', 'text', Buffer.of(1), 'after']) connection.send(message);
+    await waitFor(() => stream.waiting() === 4);
+    const next = await openStream(`${addressOf(channel.url, 'a')}&sseProtocol=2`, {
+      'Last-Event-ID': `${hello.token}.1`,
+    });
+    expect(await next.ended).toBe('ended');
+    await waitFor(() => !connection.connected);
+    await channel.sse.close(1001);
+    const unacknowledged = ['text', Buffer.of(1), 'after'];
+    const reason = 'the client does not accept binary messages';
+    expect(closes).toEqual([[1003, reason, { unacknowledged }]]);
+  });
 });
 
 describe('A session whose client does not accept binary messages', () => {

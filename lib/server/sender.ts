@@ -64,6 +64,8 @@ export class Sender {
   /** In a cluster: messages that wait until the broadcasts that were sent before are delivered, in order. */
   readonly #postponed = new Set<{ message: EncodedMessage }>();
   #postponedBytes = 0;
+  /** What is not sent any more because the client does not accept bytes: these, and the messages that followed them. */
+  #rejected: unknown[] = [];
   #needDrain = false;
   #isFlushScheduled = false;
   #isCloseWritten = false;
@@ -252,7 +254,8 @@ export class Sender {
     const { acked } = this.#buffer;
     const messages = this.#buffer.clear(acked).decode();
     const firstBinary = messages.findIndex((message) => bytesOf(message) !== undefined);
-    if (firstBinary !== -1) messages.length = firstBinary; // the close event follows the messages before the bytes
+    // The close event follows the messages before the bytes.
+    if (firstBinary !== -1) this.#rejected = messages.splice(firstBinary);
     this.#buffer = new SendBuffer(acked);
     for (const message of messages) this.#buffer.push(encodeMessage(message));
     if (firstBinary !== -1) this.#failBinary();
@@ -340,12 +343,18 @@ export class Sender {
   clear(): Discarded {
     const { acked, next } = this.#buffer;
     const queued = this.#buffer.clear(this.#session.dialect.acknowledges ? acked : next);
+    const rejected = this.#rejected;
+    this.#rejected = [];
     const postponed = [...this.#postponed];
     this.#postponed.clear();
     this.#postponedBytes = 0;
     return {
-      length: queued.length + postponed.length,
-      decode: () => [...queued.decode(), ...postponed.map(({ message }) => decodeMessage(message))],
+      length: queued.length + rejected.length + postponed.length,
+      decode: () => [
+        ...queued.decode(),
+        ...rejected,
+        ...postponed.map(({ message }) => decodeMessage(message)),
+      ],
     };
   }
 }
