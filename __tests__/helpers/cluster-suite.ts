@@ -805,6 +805,83 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect([messages, log]).toEqual([['0 has handled a'], ['0 begins a']]);
     });
 
+    it('hand over what was sent to a connection after a broadcast that is under way', async () => {
+      const nodes = await startNodes(2);
+      const [first, second] = nodes as [FaultyNode, FaultyNode];
+      const route = { get: 0, post: 0 };
+      const client = connect(nodes, route);
+      const messages = messagesOf(client);
+      await next(client, 'open');
+      const { broadcast } = first.engine;
+      let record = () => {};
+      const mayRecord = new Promise<void>((resolve) => (record = resolve));
+      first.engine.broadcast = async (...values) => {
+        await mayRecord;
+        return broadcast(...values);
+      };
+      second.engine.onApplied = (method) => {
+        if (method === 'notify') setImmediate(record); // the first node has received the request to release the session
+      };
+      first.sse.broadcast('broadcast');
+      expect(first.connections[0]!.send('message')).toBe(true);
+      route.get = route.post = 1;
+      first.server.closeAllConnections();
+      await waitFor(() => messages.length === 2);
+      expect(messages).toEqual(['broadcast', 'message']);
+    });
+
+    it('send nothing more to a connection from the moment its session is released', async () => {
+      const nodes = await startNodes(2);
+      const [first, second] = nodes as [FaultyNode, FaultyNode];
+      const { token } = await openDuplex(first.url, 'a');
+      const [connection] = first.connections as [NodeConnection];
+      const { release } = first.engine;
+      const results: unknown[] = [];
+      first.engine.release = (...values) => {
+        results.push(connection.send('late'), connection.readyState);
+        return release(...values);
+      };
+      const resumed = await openStream(`${addressOf(second.url, 'a')}&sseProtocol=2`, {
+        'Last-Event-ID': `${token}.0`,
+      });
+      expect([resumed.status, results]).toEqual([200, [false, 3]]);
+    });
+
+    it('tell a node that asks for a session when its release, which is in progress, is done', async () => {
+      const nodes = await startNodes(2, undefined, { reconnectJitter: 1 });
+      const [first, second] = nodes as [FaultyNode, FaultyNode];
+      const { token, stream } = await openDuplex(first.url, 'a');
+      let hasEnded = false;
+      void stream.ended.then(() => (hasEnded = true));
+      const { notify, release } = first.engine;
+      let continueRelease: (() => void) | undefined;
+      first.engine.release = async (...values) => {
+        await new Promise<void>((resolve) => (continueRelease = resolve));
+        return release(...values);
+      };
+      const answers: string[] = [];
+      first.engine.notify = (nodeId, notification) => {
+        answers.push(notification.type);
+        return notify(nodeId, notification);
+      };
+      const closing = first.sse.close();
+      await waitFor(() => continueRelease !== undefined);
+      let isRequested = false;
+      second.engine.onApplied = (method) => {
+        isRequested ||= method === 'notify';
+      };
+      const resuming = openStream(`${addressOf(second.url, 'a')}&sseProtocol=2`, {
+        'Last-Event-ID': `${token}.0`,
+      });
+      await waitFor(() => isRequested);
+      expect([hasEnded, answers]).toEqual([false, []]); // the client does not come back before the release
+      continueRelease!();
+      expect((await resuming).status).toBe(200);
+      await closing;
+      await waitFor(() => hasEnded);
+      expect(answers).toEqual(['released']);
+    });
+
     it('close the sessions of a node that was shut down if their clients do not return, and report what these have not acknowledged', async () => {
       const closes: unknown[] = [];
       const nodes = await startNodes(

@@ -2,6 +2,7 @@ import type { ClusterEngine, PositionedBroadcast, RecordedMessages } from './clu
 import { ClusterNode } from './cluster-node';
 import { ClusterPosts } from './cluster-posts';
 import { diagnose } from './diagnostics';
+import type { Journal } from './journal';
 import type { LocalSessions } from './local-sessions';
 import type { NodeSessions } from './node-sessions';
 import type { Session } from './session';
@@ -22,6 +23,8 @@ export class ClusterSessions implements NodeSessions {
   readonly #local: LocalSessions;
   readonly #calls = new SessionCalls();
   readonly #removals: SessionRemovals;
+  /** For each session that is being released: the nodes that wait for it. */
+  readonly #releases = new Map<string, Set<string>>();
 
   constructor(engine: ClusterEngine, local: LocalSessions) {
     this.#engine = engine;
@@ -49,7 +52,10 @@ export class ClusterSessions implements NodeSessions {
 
   onReleaseRequested(id: string, claimant: string, isOptional: boolean): void {
     const session = this.#local.find(id);
-    if (session) {
+    const release = this.#releases.get(id);
+    if (release) {
+      release.add(claimant);
+    } else if (session) {
       if (isOptional && session.connected) this.#answerKept(id, claimant);
       else void this.#release(session, claimant);
     } else if (!this.#removals.find(id)) {
@@ -70,21 +76,48 @@ export class ClusterSessions implements NodeSessions {
   async #release(session: Session, claimant?: string): Promise<void> {
     const { journal, id } = session;
     if (!journal) return;
+    const claimants = new Set(claimant === undefined ? [] : [claimant]);
+    this.#releases.set(id, claimants);
     session.flow.pause();
-    let isReleased = false;
-    try {
-      await waitAtMost(HANDOVER_TIMEOUT, journal.whenSettled(), () => {});
-      // Without a release, the next owner tells its listeners that the first messages may be delivered again.
-      if (journal.isEveryDeliveryRecorded) {
-        await this.#engine.release(id, journal.epoch, claimant);
-        isReleased = true;
-        if (claimant !== undefined) await this.#engine.notify(claimant, { type: 'released', id });
-      }
-    } catch {
-      // The claimant, or this node, takes the session over without a release.
-    }
-    session.onMoved();
-    if (!isReleased) this.claims.adoptLater(id);
+    await this.#whenRecorded(journal);
+    // Without a release, the next owner tells its listeners that the first messages may be delivered again.
+    const mayRelease = journal.isEveryDeliveryRecorded;
+    // Before the release, because nothing that is sent later can be recorded. The stream ends after it, so that the
+    // client does not come back to a node that still has to ask for the session.
+    session.onMoved(mayRelease);
+    const isReleased =
+      mayRelease && (await this.#releaseInEngine(session, journal.epoch, claimant));
+    this.#releases.delete(id);
+    // A node that is not notified takes the session over without a release, as this node does.
+    if (!isReleased) return this.claims.adoptLater(id);
+    const notify = (each: string) => this.#engine.notify(each, { type: 'released', id });
+    await Promise.allSettled([...claimants].map(notify));
+  }
+
+  /**
+   * Waits until the application has handled all delivered messages and the engine has recorded all changes, for
+   * `HANDOVER_TIMEOUT` at most.
+   */
+  async #whenRecorded(journal: Journal): Promise<void> {
+    const deadline = performance.now() + HANDOVER_TIMEOUT;
+    do {
+      const settled = journal.whenSettled().catch(() => {});
+      await waitAtMost(deadline - performance.now(), settled, () => {});
+      // The application may have sent something in the meantime.
+    } while (!journal.isRecorded && performance.now() < deadline);
+  }
+
+  /** Releases a session that has ended here, and then ends its stream. Returns whether the engine has released it. */
+  async #releaseInEngine(session: Session, epoch: number, successor?: string): Promise<boolean> {
+    const { id } = session;
+    const release = () => this.#engine.release(id, epoch, successor);
+    const isReleased = this.#calls.inTurn(id, release).then(
+      () => true,
+      () => false,
+    );
+    const endStream = () => session.endMovedStream();
+    void waitAtMost(HANDOVER_TIMEOUT, isReleased, () => false).then(endStream);
+    return isReleased;
   }
 
   /**

@@ -128,6 +128,7 @@ export class Journal {
   inOrder(change: () => void): void {
     if (this.isInOrder) return change();
     this.#deferred++;
+    this.#version++; // so that `whenRecorded` waits for the change
     this.#node.afterOwnBroadcasts(() => {
       this.#deferred--;
       if (!this.hasStopped()) change();
@@ -191,18 +192,23 @@ export class Journal {
   // --- Commits -------------------------------------------------------------------------------------
 
   /**
-   * Waits until the engine has recorded all changes so far.
+   * Waits until the engine has recorded all changes so far, including those that {@link inOrder} has postponed.
    *
    * @returns false if another node owns the session.
    * @throws SseRequestError if the engine does not answer in time.
    */
   async whenRecorded(): Promise<boolean> {
-    if (this.hasStopped() || this.#version === this.#recordedVersion) return !this.hasStopped();
+    if (this.isRecorded) return !this.hasStopped();
     const version = this.#version;
     const isRecorded = new Promise<boolean>((resolve) => this.#waiting.push({ version, resolve }));
     return waitAtMost(RECORD_TIMEOUT, isRecorded, () => {
       throw engineUnavailable();
     });
+  }
+
+  /** Whether the engine has recorded all changes so far, or nothing more is recorded. */
+  get isRecorded(): boolean {
+    return this.#isStopped || this.#version === this.#recordedVersion;
   }
 
   /** Whether the engine has recorded all messages that were delivered to the application. */

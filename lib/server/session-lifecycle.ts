@@ -83,7 +83,7 @@ export class SessionLifecycle {
 
   /** The close code and reason, as soon as all messages before the close are queued. */
   get dueClose(): Close | undefined {
-    return this.isSending ? undefined : this.#closeInfo;
+    return this.isSending || this.#isMoved ? undefined : this.#closeInfo; // if moved, the next owner writes it
   }
 
   /** Whether the client cannot resume the session here any more. */
@@ -191,7 +191,7 @@ export class SessionLifecycle {
     this.#limitWaitForListener();
   }
 
-  /** Ends the session at this node, because another one owns it. `close` is not emitted. */
+  /** Ends the session at this node, but not its stream, because another one owns it. `close` is not emitted. */
   move(): void {
     if (this.#isReleased) return;
     this.#isMoved = true;
@@ -199,11 +199,9 @@ export class SessionLifecycle {
     this.#readyState = SseConnection.CLOSED;
     this.#reconnectDeadline?.clear();
     this.#closeDeadline?.clear();
-    const { stream } = this.#sender;
     this.#sender.clear();
     this.#receiver.close();
     this.#receiver.clear();
-    stream?.destroy();
     this.#session.onClosed();
     this.#session.onReleased();
     this.#events.moved();

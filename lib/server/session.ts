@@ -284,9 +284,15 @@ export class Session
     this.#sender.flush();
   }
 
-  onMoved(): void {
+  /** Another node owns the session. @param keepsStream whether {@link endMovedStream} ends the stream. */
+  onMoved(keepsStream = false): void {
     this.journal?.stop();
     this.lifecycle.move();
+    if (!keepsStream) this.endMovedStream();
+  }
+
+  endMovedStream(): void {
+    if (this.lifecycle.isMoved) this.disconnect();
   }
 
   /**
