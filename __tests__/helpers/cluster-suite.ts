@@ -957,6 +957,54 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       await waitForAsync(async () => (await source().countSessions()) === 1);
     });
 
+    it.each([1001, undefined])(
+      'open no session any more that the engine records while they are closed with the code %s',
+      async (code) => {
+        const [node] = (await startNodes(1, undefined, { drainTimeout: 300 })) as [FaultyNode];
+        const { open } = node.engine;
+        let answer: (() => void) | undefined;
+        node.engine.open = async (...values) => {
+          const isOpened = await open(...values);
+          await new Promise<void>((resolve) => (answer = resolve));
+          return isOpened;
+        };
+        const opening = openStream(`${addressOf(node.url, 'a')}&sseProtocol=2`);
+        await waitFor(() => answer !== undefined);
+        const closing = node.sse.close(code);
+        answer!();
+        await closing;
+        expect([(await opening).status, node.connections.length]).toEqual([503, 0]);
+        expect([node.sse.connections.size, await source().countSessions()]).toEqual([0, 0]);
+      },
+    );
+
+    it.each([1001, undefined])(
+      'release again a session that they claim while they are closed with the code %s',
+      async (code) => {
+        const nodes = await startNodes(2, undefined, { drainTimeout: 300, reconnectJitter: 1 });
+        const [first, second] = nodes as [FaultyNode, FaultyNode];
+        const { token } = await openDuplex(second.url, 'a');
+        const { claim } = first.engine;
+        let answer: (() => void) | undefined;
+        first.engine.claim = async (...values) => {
+          const stored = await claim(...values);
+          await new Promise<void>((resolve) => (answer = resolve));
+          return stored;
+        };
+        const resume = (node: FaultyNode) =>
+          openStream(`${addressOf(node.url, 'a')}&sseProtocol=2`, {
+            'Last-Event-ID': `${token}.0`,
+          });
+        const resuming = resume(first);
+        await waitFor(() => answer !== undefined);
+        const closing = first.sse.close(code);
+        answer!();
+        await closing;
+        expect([(await resuming).status, first.connections.length]).toEqual([503, 0]);
+        expect((await resume(second)).status).toBe(200);
+      },
+    );
+
     it('keep the subprotocol of a session that moves, also after the engine has lost all data', async () => {
       const nodes = await startNodes(2);
       for (const { sse } of nodes) sse.handleProtocols = () => 'json.v1';

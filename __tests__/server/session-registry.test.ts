@@ -272,6 +272,17 @@ describe('SessionRegistry', () => {
   });
 
   describe('close', () => {
+    it('rejects with 503 a client whose session ends before its stream is open', async () => {
+      const { sse, url, connections } = await openChannel();
+      sse.handleProtocols = () => {
+        queueMicrotask(() => void sse.close(1001)); // after the session was opened
+        return false;
+      };
+      const address = `${addressOf(url, 'a')}&sseProtocol=2`;
+      const { status } = await openStream(address, { 'Sse-Subprotocols': 'chat' });
+      expect([status, connections.length, sse.connections.size]).toEqual([503, 0, 0]);
+    });
+
     const code = (value: number, reason = '') => ({ close: { code: value, reason } });
 
     it('closes every client after what was sent to it, so that the server can close', async () => {

@@ -178,6 +178,7 @@ export class RequestHandler {
         ? ((await opening) ?? (await this.#openInstead(init, response)))
         : opening;
     if (!opened) throw sessionConflict(id);
+    if (opened.lifecycle.isReleased) throw noCapacity(); // the middleware was closed in the meantime
     const close = { code: CloseCode.internalError, reason: 'the response cannot be written' };
     if (this.#isOver(response)) return opened.lifecycle.terminate(close);
     try {

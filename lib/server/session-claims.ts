@@ -103,6 +103,13 @@ export class SessionClaims {
     });
     const isOpened = await opening.finally(stopObserving);
     if (!isOpened) return undefined;
+    if (this.#hasStopped()) {
+      // The session that it replaces may have left messages to it, which the next node delivers.
+      const { epoch } = session;
+      if (replaced) await this.#engine.release(id, epoch, undefined).catch(() => {});
+      else await this.#engine.remove(id, epoch, token.hash).catch(() => {});
+      throw ownerUncertain();
+    }
     const log = SessionLog.restore(id, session, stopObserving());
     const start = { ...session, log, isInterrupted: false };
     const cluster = { node: this.#node, start, isResumed: false, isRecovered: false };
@@ -222,7 +229,7 @@ export class SessionClaims {
    * Claims a session in the engine, and continues it here.
    *
    * @param mayBeInterrupted see {@link JournalStart.isInterrupted}.
-   * @returns undefined if the session has ended, or if another node has claimed it first.
+   * @returns undefined if the session has ended, if another node has claimed it first, or if this node has stopped.
    */
   async #takeOver(
     id: string,
@@ -235,6 +242,11 @@ export class SessionClaims {
     if (!stored) return undefined;
     const getBroadcasts = await this.#node.broadcasts.since(stored.checkpoint.position);
     const log = SessionLog.restore(id, stored, getBroadcasts?.() ?? []);
+    if (this.#hasStopped()) {
+      // Not after an owner that has not released it: the next one could not tell that messages may be delivered again.
+      if (!mayBeInterrupted) await this.#engine.release(id, stored.epoch, undefined);
+      return undefined;
+    }
     const { principal, subprotocol, close, closedByClient } = stored;
     // In the Dart dialect every message is recorded before it is delivered.
     const isInterrupted = mayBeInterrupted && dialects[stored.dialect].acknowledges;
