@@ -125,9 +125,9 @@ export class BroadcastLog {
     return this.#lastDelivered + this.#undelivered.length;
   }
 
-  /** Whether all broadcasts that this node has sent so far are delivered to its sessions. */
+  /** Whether all broadcasts that this node has sent so far are delivered to its sessions, and what waited for them. */
   get hasDeliveredOwn(): boolean {
-    return this.#lastDelivered === this.#lastSent;
+    return this.#lastDelivered === this.#lastSent && this.#waiting.length === 0;
   }
 
   /** Calls back when all broadcasts that this node has sent so far are delivered. */
