@@ -1,9 +1,71 @@
-import { openDuplex } from '../helpers/channel';
+import { addressOf, openDuplex } from '../helpers/channel';
 import { startNode, stopNode } from '../helpers/cluster';
 import { createFaultyEngine } from '../helpers/faulty-engine';
+import { startFaultyNode } from '../helpers/faulty-nodes';
+import { openStream } from '../helpers/http';
 import { MemoryEngine, MemoryStore } from '../helpers/memory-engine';
 import { onTestFinished } from '../helpers/on-test-finished';
 import { waitFor } from '../helpers/wait-for';
+
+const LOST = { code: 1011, reason: 'broadcasts for the session were lost' };
+
+/** Appends broadcasts, all of which the store loses before any node has read them. */
+function loseBroadcasts(store: MemoryStore): void {
+  store.position += 3;
+  store.broadcasts = [];
+}
+
+it('A node that has missed broadcasts which the engine does not have any more closes its open sessions with 1011', async () => {
+  const store = new MemoryStore();
+  const { node } = await startFaultyNode(new MemoryEngine(store));
+  const { stream } = await openDuplex(node.url, 'a');
+  const closing = await openDuplex(node.url, 'b');
+  const [, connection] = node.connections;
+  connection!.close(4001, 'done');
+  expect(await closing.stream.takeData()).toEqual({ code: 4001, reason: 'done' });
+  loseBroadcasts(store);
+  expect(await stream.takeData()).toEqual(LOST);
+  await closing.post({ close: { code: 4001, reason: 'done' } });
+  await closing.stream.ended;
+  expect(connection!.readyState).toBe(3);
+});
+
+it('A node whose own broadcast was lost before it has read it sends later messages', async () => {
+  const store = new MemoryStore();
+  const { engine, node } = await startFaultyNode(new MemoryEngine(store));
+  engine.isPublished = () => false;
+  engine.onApplied = (method) => {
+    if (method === 'broadcast') loseBroadcasts(store);
+  };
+  const { stream } = await openDuplex(node.url, 'a');
+  node.sse.broadcast('lost');
+  expect(await stream.takeData()).toEqual(LOST);
+  const next = await openDuplex(node.url, 'b');
+  node.connections[1]!.send('next');
+  expect(await next.stream.takeData()).toBe('next');
+});
+
+it('A node that takes a session over closes it with 1011 if it misses broadcasts in the meantime', async () => {
+  const store = new MemoryStore();
+  const [first, second] = [
+    await startFaultyNode(new MemoryEngine(store)),
+    await startFaultyNode(new MemoryEngine(store)),
+  ];
+  const { token } = await openDuplex(first.node.url, 'a');
+  second.engine.isPublished = () => false;
+  const { readBroadcasts } = second.engine;
+  second.engine.readBroadcasts = async (after) => {
+    const range = await readBroadcasts(after);
+    second.engine.readBroadcasts = readBroadcasts;
+    loseBroadcasts(store);
+    return range;
+  };
+  const resumed = await openStream(`${addressOf(second.node.url, 'a')}&sseProtocol=2`, {
+    'Last-Event-ID': `${token}.0`,
+  });
+  expect(await resumed.takeData()).toMatchObject({ resumed: true });
+  expect(await resumed.takeData()).toEqual(LOST);
+});
 
 it('What a listener sends while postponed messages are sent follows those that still wait', async () => {
   const engine = createFaultyEngine(new MemoryEngine(new MemoryStore()));

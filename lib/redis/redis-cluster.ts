@@ -27,8 +27,8 @@ export interface RedisClusterOptions {
   commandTimeout?: number;
 
   /**
-   * Number of broadcasts that the engine keeps for sessions that are being taken over. A session that needs older ones
-   * is closed with code 1011. Range: 1,000 to 10,000,000.
+   * Number of broadcasts that the engine keeps for sessions that are being taken over, and for nodes that were
+   * suspended. A session that needs older ones is closed with code 1011. Range: 1,000 to 10,000,000.
    * @default 65_536
    */
   retainedBroadcasts?: number;

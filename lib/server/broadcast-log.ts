@@ -17,6 +17,8 @@ export interface BroadcastNode {
   check(): Promise<unknown>;
   /** Sends a broadcast to the sessions that it is for. */
   deliverBroadcast(broadcast: PositionedBroadcast): void;
+  /** Closes all sessions: the engine does not have all broadcasts any more that they have not received. */
+  onBroadcastsLost(): void;
 }
 
 /** The position of a node in the log of broadcasts, and its own broadcasts that the engine or other nodes may lack. */
@@ -24,6 +26,8 @@ export class BroadcastLog {
   readonly #node: BroadcastNode;
   readonly #engine: ClusterEngine;
   #position = 0;
+  /** Position of the last broadcast that the engine had lost before this node could read it. */
+  #lastLost = 0;
   /** For each node, the number of its last broadcast that was processed here. */
   #lastNumbers = new Map<string, number>();
   /** Callbacks of {@link observe}. */
@@ -144,25 +148,54 @@ export class BroadcastLog {
     else void this.catchUp().catch(() => {}); // a broadcast did not arrive here. The next beat tries again
   }
 
-  /** Reads and processes the broadcasts that this node has missed. */
-  async catchUp(): Promise<void> {
-    const { broadcasts, generation } = await this.#engine.readBroadcasts(this.#position);
+  /**
+   * Reads and processes the broadcasts that this node has missed.
+   *
+   * @param state of the engine, which this node has just read.
+   */
+  async catchUp(state?: EngineState): Promise<void> {
+    const { oldest, broadcasts, generation } = await this.#engine.readBroadcasts(this.#position);
     if (![generation, ''].includes(this.#node.generation)) {
       await this.#node.check();
       return;
     }
+    const isIncomplete = oldest > this.#position + 1;
+    if (isIncomplete && !state) {
+      await this.#node.check(); // catches up with the state, which says what is lost
+      return;
+    }
+    if (isIncomplete) {
+      this.#position = this.#lastLost = oldest - 1;
+      this.#node.onBroadcastsLost();
+    }
     for (const broadcast of broadcasts) {
       if (broadcast.position > this.#position) this.#process(broadcast);
     }
+    if (isIncomplete && state) this.#skipLost(state);
+  }
+
+  /** The broadcasts up to this state are processed or lost. */
+  #skipLost({ lastNumbers }: EngineState): void {
+    for (const [sender, number] of Object.entries(lastNumbers)) this.#count(sender, number);
+    this.#onDelivered(lastNumbers[this.#node.id] ?? 0);
   }
 
   #process(broadcast: PositionedBroadcast): void {
     this.#position = broadcast.position;
     for (const observe of this.#observers) observe(broadcast);
     const { sender, number } = broadcast;
-    this.#lastNumbers.set(sender, Math.max(number, this.#lastNumbers.get(sender) ?? 0));
+    this.#count(sender, number);
     this.#node.deliverBroadcast(broadcast);
-    if (sender !== this.#node.id || number <= this.#lastDelivered) return; // of another node, or appended again
+    if (sender === this.#node.id) this.#onDelivered(number);
+  }
+
+  #count(sender: string, number: number): void {
+    this.#lastNumbers.set(sender, Math.max(number, this.#lastNumbers.get(sender) ?? 0));
+  }
+
+  /** The broadcasts of this node up to this number are delivered to its sessions. */
+  #onDelivered(number: number): void {
+    if (number <= this.#lastDelivered) return; // it was appended again
     const delivered = this.#undelivered.splice(0, number - this.#lastDelivered);
     for (const each of delivered) this.#recent.push(each); // one `push` with too many arguments would throw
     this.#lastDelivered = number;
@@ -189,18 +222,16 @@ export class BroadcastLog {
    * @returns a function that stops collecting, and returns all broadcasts after the position that this node has
    * processed; undefined if the engine does not have all of them any more.
    */
-  async since(position: number): Promise<(() => PositionedBroadcast[]) | undefined> {
+  async since(position: number): Promise<() => PositionedBroadcast[] | undefined> {
     const stopObserving = this.observe();
     try {
       const { oldest, broadcasts } = await this.#engine.readBroadcasts(position);
       await this.catchUp();
-      if (oldest > position + 1) {
-        stopObserving();
-        return undefined;
-      }
       return () => {
+        const observed = stopObserving();
         const last = broadcasts.at(-1)?.position ?? position;
-        const later = stopObserving().filter((each) => each.position > last);
+        if (oldest > position + 1 || this.#lastLost > last) return undefined;
+        const later = observed.filter((each) => each.position > last);
         return [...broadcasts, ...later].filter((each) => each.position <= this.#position);
       };
     } catch (error) {

@@ -126,7 +126,7 @@ export class ClusterNode implements EngineListener, JournalNode, BroadcastNode {
       await (this.#recovery ??= this.#recover(state));
     } else {
       this.#state = state;
-      if (state.position > this.broadcasts.position) await this.broadcasts.catchUp();
+      if (state.position > this.broadcasts.position) await this.broadcasts.catchUp(state);
     }
     return state;
   }
@@ -141,7 +141,7 @@ export class ClusterNode implements EngineListener, JournalNode, BroadcastNode {
       await this.#sessions.restoreAll();
       this.#state = state;
       this.broadcasts.appendAgain();
-      await this.broadcasts.catchUp();
+      await this.broadcasts.catchUp(state);
     } finally {
       this.#recovery = undefined;
     }
@@ -258,6 +258,10 @@ export class ClusterNode implements EngineListener, JournalNode, BroadcastNode {
 
   deliverBroadcast(broadcast: PositionedBroadcast): void {
     this.#sessions.deliverBroadcast(broadcast);
+  }
+
+  onBroadcastsLost(): void {
+    this.#sessions.onBroadcastsLost();
   }
 
   get position(): number {

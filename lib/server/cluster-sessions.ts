@@ -7,7 +7,7 @@ import type { LocalSessions } from './local-sessions';
 import type { NodeSessions } from './node-sessions';
 import type { Session } from './session';
 import { SessionCalls } from './session-calls';
-import { HANDOVER_TIMEOUT, SessionClaims } from './session-claims';
+import { BROADCASTS_LOST, HANDOVER_TIMEOUT, SessionClaims } from './session-claims';
 import { SessionLookup } from './session-lookup';
 import { SessionRemovals } from './session-removals';
 import { wait, waitAtMost } from './wait';
@@ -194,6 +194,11 @@ export class ClusterSessions implements NodeSessions {
 
   deliverBroadcast(broadcast: PositionedBroadcast): void {
     this.#local.deliverBroadcast(broadcast);
+  }
+
+  onBroadcastsLost(): void {
+    // A session that is closing receives no more broadcasts.
+    for (const session of this.#local) if (session.lifecycle.isOpen) session.fail(BROADCASTS_LOST);
   }
 
   onEngineFailed(error: unknown): void {

@@ -4,6 +4,8 @@ import type { PositionedBroadcast, RecordedMessages } from './cluster-engine';
 export interface NodeSessions {
   /** Sends a broadcast to the sessions that it is for. */
   deliverBroadcast(broadcast: PositionedBroadcast): void;
+  /** The engine has lost broadcasts before this node has read them: closes the sessions that may have been sent them. */
+  onBroadcastsLost(): void;
   /** Another node has recorded messages for a session of this node. */
   onTaken(id: string, recorded: RecordedMessages): void;
   /** The engine has messages for a session, which are to be read. */

@@ -20,6 +20,12 @@ import { waitAtMost } from './wait';
 /** Time in milliseconds that the owner of a session has to release it for another node. */
 export const HANDOVER_TIMEOUT = 500;
 
+/** How a session is closed that cannot receive all broadcasts. */
+export const BROADCASTS_LOST = {
+  code: CloseCode.internalError,
+  reason: 'broadcasts for the session were lost',
+};
+
 /** Largest number of sessions that are looked up again after failed calls. */
 const MAX_UNCERTAIN = 1_000;
 
@@ -241,12 +247,13 @@ export class SessionClaims {
     const stored = await this.#engine.claim(id, found);
     if (!stored) return undefined;
     const getBroadcasts = await this.#node.broadcasts.since(stored.checkpoint.position);
-    const log = SessionLog.restore(id, stored, getBroadcasts?.() ?? []);
+    const broadcasts = getBroadcasts();
     if (this.#hasStopped()) {
       // Not after an owner that has not released it: the next one could not tell that messages may be delivered again.
       if (!mayBeInterrupted) await this.#engine.release(id, stored.epoch, undefined);
       return undefined;
     }
+    const log = SessionLog.restore(id, stored, broadcasts ?? []);
     const { principal, subprotocol, close, closedByClient } = stored;
     // In the Dart dialect every message is recorded before it is delivered.
     const isInterrupted = mayBeInterrupted && dialects[stored.dialect].acknowledges;
@@ -271,8 +278,7 @@ export class SessionClaims {
     for (const room of log.rooms) session.rooms.join(session.connection, room);
     this.#local.onRecovered(session);
     void session.journal?.tryReadRecorded(); // this node has ignored notifications about the session until now
-    const lost = { code: CloseCode.internalError, reason: 'broadcasts for the session were lost' };
-    if (!getBroadcasts) session.fail(lost);
+    if (!broadcasts) session.fail(BROADCASTS_LOST);
     else if (closedByClient) session.lifecycle.terminate(closedByClient);
     else if (ending) session.lifecycle.closeAfterQueued(ending);
     return session;
