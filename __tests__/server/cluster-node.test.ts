@@ -135,3 +135,25 @@ describe('Messages that are sent after a broadcast that the engine has not recor
     expect(closes).toEqual([[1003, ['first', 'text', Buffer.of(1), 'last']]]);
   });
 });
+
+it('A node continues if the engine loses its data again while the node recovers', async () => {
+  const store = new MemoryStore();
+  const { engine, node } = await startFaultyNode(new MemoryEngine(store));
+  await openDuplex(node.url, 'a');
+  let beats = 0;
+  const { readBroadcasts } = engine;
+  engine.readBroadcasts = async (after) => {
+    engine.readBroadcasts = readBroadcasts;
+    store.clear();
+    await new MemoryEngine(store).beat(0); // another node begins the next generation
+    beats = 0;
+    return readBroadcasts(after);
+  };
+  engine.onApplied = (method) => {
+    if (method === 'beat') beats++;
+  };
+  store.clear();
+  await waitFor(() => engine.readBroadcasts === readBroadcasts);
+  await waitFor(() => beats === 2);
+  await waitFor(() => store.sessions.has('a'));
+});

@@ -151,19 +151,16 @@ export class BroadcastLog {
   /**
    * Reads and processes the broadcasts that this node has missed.
    *
-   * @param state of the engine, which this node has just read.
+   * @param state of the engine, if the node is checking it. If the engine has lost its data since, the next check catches
+   * up: this one would wait for itself.
    */
   async catchUp(state?: EngineState): Promise<void> {
     const { oldest, broadcasts, generation } = await this.#engine.readBroadcasts(this.#position);
-    if (![generation, ''].includes(this.#node.generation)) {
-      await this.#node.check();
-      return;
-    }
+    const isOther = ![generation, ''].includes(this.#node.generation);
     const isIncomplete = oldest > this.#position + 1;
-    if (isIncomplete && !state) {
-      await this.#node.check(); // catches up with the state, which says what is lost
-      return;
-    }
+    // The check restores the sessions if needed, and catches up with the state, which says which broadcasts are lost.
+    if (!state && (isOther || isIncomplete)) await this.#node.check();
+    if (isOther || (!state && isIncomplete)) return;
     if (isIncomplete) {
       this.#position = this.#lastLost = oldest - 1;
       this.#node.onBroadcastsLost();
