@@ -1,6 +1,7 @@
 import type { SseOptions } from '../../lib/index';
 import { addressOf, openDuplex } from '../helpers/channel';
 import { eventsOf, messagesOf, next, openClient } from '../helpers/client';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { startNode, stopNode } from '../helpers/cluster';
 import type { NodeConnection } from '../helpers/cluster';
 import { createFaultyEngine } from '../helpers/faulty-engine';
@@ -156,4 +157,36 @@ it('A node continues if the engine loses its data again while the node recovers'
   await waitFor(() => engine.readBroadcasts === readBroadcasts);
   await waitFor(() => beats === 2);
   await waitFor(() => store.sessions.has('a'));
+});
+
+it('A commit that is not made any more does not count as an answer of the engine', async () => {
+  const store = new MemoryStore();
+  const created = new MemoryEngine(store);
+  const { engine, node } = await startFaultyNode(created);
+  await openDuplex(node.url, 'a');
+  const [connection] = node.connections as [NodeConnection];
+  const published: string[] = [];
+  for (const name of ['engine-lost', 'engine-back']) {
+    const listener = () => published.push(name);
+    subscribe(`sse-duplex:${name}`, listener);
+    onTestFinished(() => unsubscribe(`sse-duplex:${name}`, listener));
+  }
+  const moved: string[] = [];
+  connection.on('moved', () => moved.push('moved'));
+  let beats = 0;
+  engine.fault = (method) => {
+    if (method === 'beat') beats++;
+    return 'lose';
+  };
+  connection.send('x');
+  await waitFor(() => published.length === 1);
+  const request = { type: 'release', id: 'a', claimant: 'other', isOptional: false } as const;
+  await new MemoryEngine(store).notify(created.nodeId, request);
+  await waitFor(() => moved.length === 1);
+  beats = 0;
+  await waitFor(() => beats === 2); // a call is repeated after a second at the latest
+  expect(published).toEqual(['engine-lost']);
+  engine.fault = () => 'none';
+  await waitFor(() => published.length === 2);
+  expect(published).toEqual(['engine-lost', 'engine-back']);
 });

@@ -161,9 +161,21 @@ export class ClusterNode implements EngineListener, JournalNode, BroadcastNode {
     this.#sessions.onEngineFailed(error);
   }
 
-  /** Repeats a call until the engine answers it. Rejects if the node stops before. */
-  async untilAnswered<Result>(call: () => Promise<Result>): Promise<Result> {
-    for (let delay = RETRY_DELAY.first; ; delay = nextDelay(delay)) {
+  /**
+   * Repeats a call until the engine answers it. Rejects if the node stops before.
+   *
+   * @param isWanted if given, returns whether to make the call (again). If not, the result is undefined.
+   */
+  untilAnswered<Result>(call: () => Promise<Result>): Promise<Result>;
+  untilAnswered<Result>(
+    call: () => Promise<Result>,
+    isWanted: () => boolean,
+  ): Promise<Result | undefined>;
+  async untilAnswered<Result>(
+    call: () => Promise<Result>,
+    isWanted = () => true,
+  ): Promise<Result | undefined> {
+    for (let delay = RETRY_DELAY.first; isWanted(); delay = nextDelay(delay)) {
       try {
         const result = await call();
         this.#onAnswer();
@@ -174,6 +186,7 @@ export class ClusterNode implements EngineListener, JournalNode, BroadcastNode {
         await wait(delay);
       }
     }
+    return undefined;
   }
 
   // --- Sessions ------------------------------------------------------------------------------------
@@ -192,12 +205,11 @@ export class ClusterNode implements EngineListener, JournalNode, BroadcastNode {
     ...[id, epoch, changes, isWanted]: Parameters<JournalNode['commit']>
   ): Promise<CommitResult | 'restored' | undefined> {
     const generation = this.#state?.generation;
-    const result = await this.untilAnswered(async () =>
-      isWanted() ? this.engine.commit(id, epoch, changes) : undefined,
-    );
+    const commit = () => this.engine.commit(id, epoch, changes);
+    const result = await this.untilAnswered(commit, isWanted);
     if (!isWanted()) return undefined;
     if (result?.received === COMMIT_LOST) {
-      await this.untilAnswered(() => this.#sessions.restore(id));
+      await this.untilAnswered(() => this.#sessions.restore(id), isWanted);
       return 'restored';
     }
     if (result) return result;
