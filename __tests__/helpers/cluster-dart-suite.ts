@@ -491,19 +491,26 @@ export function describeDartCluster(name: string, openSource: () => Promise<Engi
       const { stream } = await openSession(nodes[0], 'a');
       const { stream: other } = await openSession(nodes[0], 'b');
       const { engine } = nodes[0]!;
-      const { restore } = engine;
+      const { read, restore } = engine;
       const restored: string[] = [];
-      engine.restore = async (id, session) => {
+      let isOtherRead = false;
+      let isRemoved = false;
+      engine.onApplied = (method) => {
+        isRemoved ||= method === 'remove';
+      };
+      engine.read = async (id, ...values) => {
+        if (id !== 'b') return read(id, ...values);
+        other.cut();
+        await waitFor(() => isRemoved);
+        isOtherRead = true;
+        return read(id, ...values);
+      };
+      engine.restore = (id, session) => {
         restored.push(id);
-        if (id === 'a') {
-          other.cut();
-          await sleep(3_000); // longer than the end of a session waits for the engine
-        }
         return restore(id, session);
       };
       await clear();
-      await waitFor(() => restored.length > 0);
-      await sleep(4_000);
+      await waitFor(() => isOtherRead && restored.length > 0, 10_000);
       stream.cut();
       await waitFor(() => nodes[0]!.sse.connections.size === 0);
       await sleep(50);

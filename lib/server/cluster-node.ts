@@ -89,10 +89,13 @@ export class ClusterNode implements EngineListener, JournalNode, BroadcastNode {
     while (!this.hasStopped()) {
       await wait(BEAT_INTERVAL);
       try {
-        const { deadNodes } = await this.check();
+        const state = await this.#extendLease();
+        // Recovery and adoption are not awaited: with thousands of sessions they may take longer than the lease, which the
+        // next beats extend.
+        if (this.#recovery) continue;
+        await this.#follow(state);
         this.broadcasts.forgetOld();
-        // Not awaited: with thousands of sessions it may take longer than the lease, which the next beats extend.
-        if (!this.#isAdopting) void this.#adopt(deadNodes);
+        if (!this.#isAdopting) void this.#adopt(state.deadNodes);
       } catch (error) {
         this.#onFailure(error);
         const silence = performance.now() - this.#lastAnswerAt;
@@ -119,16 +122,28 @@ export class ClusterNode implements EngineListener, JournalNode, BroadcastNode {
 
   /** Extends the lease. Restores the sessions in an engine that has lost its data, else reads missed broadcasts. */
   async check(): Promise<EngineState> {
+    const state = await this.#extendLease();
+    await (this.#recovery ?? this.#follow(state));
+    return state;
+  }
+
+  /** Extends the lease. Begins the recovery if the engine has lost its data. */
+  async #extendLease(): Promise<EngineState> {
     const state = await this.engine.beat(this.broadcasts.position);
     this.#onAnswer();
-    if (this.hasStopped()) return state;
-    if (this.#state && state.generation !== this.#state.generation) {
-      await (this.#recovery ??= this.#recover(state));
-    } else {
-      this.#state = state;
-      if (state.position > this.broadcasts.position) await this.broadcasts.catchUp(state);
+    const isOther = this.#state !== undefined && state.generation !== this.#state.generation;
+    if (isOther && !this.#recovery && !this.hasStopped()) {
+      this.#recovery = this.#recover(state);
+      this.#recovery.catch((error: unknown) => this.#onFailure(error)); // the next beat tries again
     }
     return state;
+  }
+
+  /** Reads missed broadcasts. */
+  async #follow(state: EngineState): Promise<void> {
+    if (this.hasStopped()) return;
+    this.#state = state;
+    if (state.position > this.broadcasts.position) await this.broadcasts.catchUp(state);
   }
 
   /**

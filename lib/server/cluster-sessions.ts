@@ -12,6 +12,9 @@ import { SessionLookup } from './session-lookup';
 import { SessionRemovals } from './session-removals';
 import { wait, waitAtMost } from './wait';
 
+/** Largest number of sessions that are written to the engine at the same time. */
+const MAX_RESTORING = 100;
+
 /** The sessions of the cluster, for one node: releases, restores and deletes those that this node owns. */
 export class ClusterSessions implements NodeSessions {
   readonly node: ClusterNode;
@@ -22,6 +25,8 @@ export class ClusterSessions implements NodeSessions {
   readonly #engine: ClusterEngine;
   readonly #local: LocalSessions;
   readonly #calls = new SessionCalls();
+  /** The calls that write a session to the engine again. */
+  readonly #restorations = new SessionCalls();
   readonly #removals: SessionRemovals;
   /** For each session that is being released: the nodes that wait for it. */
   readonly #releases = new Map<string, Set<string>>();
@@ -161,20 +166,34 @@ export class ClusterSessions implements NodeSessions {
     const sessions = [...this.#local];
     // All sessions are detached before the first `await`, because broadcasts of the new log may arrive at any time.
     for (const { journal } of sessions) journal?.detach();
-    for (const session of sessions) await this.#restore(session);
+    const remaining = sessions.values();
+    const restoreNext = async () => {
+      for (const session of remaining) await this.#restore(session);
+    };
+    // All have ended before the next attempt, which would otherwise overlap with this one.
+    const results = await Promise.allSettled(Array.from({ length: MAX_RESTORING }, restoreNext));
+    const failed = results.find((each) => each.status === 'rejected');
+    if (failed) throw failed.reason;
   }
 
   async restore(id: string): Promise<void> {
     const session = this.#local.find(id);
-    if (!session) return;
-    await session.journal?.readRecorded(); // what only the engine knows would be overwritten
-    session.journal?.detach();
-    await this.#restore(session);
+    if (session) await this.#restore(session);
   }
 
-  async #restore(session: Session): Promise<void> {
+  /** Writes a session to the engine. In turn, because both the loss of a commit and a new generation lead to it. */
+  #restore(session: Session): Promise<void> {
+    return this.#restorations.inTurn(session.id, () => this.#write(session));
+  }
+
+  async #write(session: Session): Promise<void> {
     const { id, journal, dialect, principal, subprotocol, sessionToken } = session;
     if (!journal || journal.hasStopped()) return; // it has ended in the meantime
+    // What other nodes have recorded would be overwritten: after an earlier attempt, or if the engine has lost only a part.
+    const recorded = await this.#engine.read(id, journal.epoch, journal.received, Infinity);
+    if (journal.hasStopped()) return;
+    if (recorded) session.receiveRecorded(recorded);
+    journal.detach();
     const snapshot = journal.snapshot();
     const identity = { dialect: dialect.name, tokenHash: sessionToken.hash, principal };
     const numbering = session.recordedInput?.numbering;
