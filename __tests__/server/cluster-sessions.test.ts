@@ -1,12 +1,16 @@
-import { openDuplex } from '../helpers/channel';
+import { addressOf, openDuplex } from '../helpers/channel';
+import type { TestNode } from '../helpers/cluster';
+import { startNode, stopNode } from '../helpers/cluster';
 import { startFaultyNode } from '../helpers/faulty-nodes';
+import { openStream } from '../helpers/http';
 import { MemoryEngine, MemoryStore } from '../helpers/memory-engine';
+import { onTestFinished } from '../helpers/on-test-finished';
 import { waitFor } from '../helpers/wait-for';
 
 it('A node writes many sessions at a time into a new engine, and extends its lease meanwhile', async () => {
   const store = new MemoryStore();
   const { engine, node } = await startFaultyNode(new MemoryEngine(store));
-  for (let i = 0; i < 150; i++) await openDuplex(node.url, String(i));
+  await Promise.all(Array.from({ length: 150 }, (_, i) => openDuplex(node.url, String(i))));
   const { restore } = engine;
   const written: (() => void)[] = [];
   engine.restore = async (id, session) => {
@@ -15,11 +19,11 @@ it('A node writes many sessions at a time into a new engine, and extends its lea
   };
   store.clear();
   await waitFor(() => written.length === 100);
-  let beats = 0;
+  let hasBeaten = false;
   engine.onApplied = (method) => {
-    if (method === 'beat') beats++;
+    hasBeaten ||= method === 'beat';
   };
-  await waitFor(() => beats === 2);
+  await waitFor(() => hasBeaten);
   expect(written).toHaveLength(100);
   for (const resolve of written) resolve();
   await waitFor(() => written.length === 150);
@@ -52,3 +56,29 @@ it('A node that writes its sessions into a new engine again keeps what another n
   await waitFor(() => received.length === 1);
   expect(received).toEqual(['recorded']);
 });
+
+it.each(['the same node', 'another node'])(
+  'A session that has ended is not continued at %s while the application does not read its messages',
+  async (where) => {
+    const store = new MemoryStore();
+    const nodes: TestNode[] = [];
+    for (let i = 0; i < 2; i++) {
+      const node = await startNode(new MemoryEngine(store), { reconnectTimeout: 50 });
+      onTestFinished(async () => {
+        await stopNode(node);
+        node.connections[0]?.on('message', () => {});
+        await node.sse.close(1001);
+      });
+      nodes.push(node);
+    }
+    const [first, second] = nodes as [TestNode, TestNode];
+    const { token, post, stream } = await openDuplex(first.url, 'a');
+    await post({ messages: ['x'] });
+    stream.cut();
+    await waitFor(() => first.sse.connections.size === 0);
+    const { url } = where === 'the same node' ? first : second;
+    const headers = { 'Last-Event-ID': `${token}.0` };
+    const { status } = await openStream(`${addressOf(url, 'a')}&sseProtocol=2`, headers);
+    expect([status, first.connections.length, second.connections.length]).toEqual([404, 1, 0]);
+  },
+);

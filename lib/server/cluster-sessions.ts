@@ -157,6 +157,11 @@ export class ClusterSessions implements NodeSessions {
     await waitAtMost(HANDOVER_TIMEOUT, settled(), () => {});
   }
 
+  /** The client of a session cannot resume it here any more: it has ended, or another node owns it. */
+  onReleased(session: Session): void {
+    this.#removals.onReleased(session);
+  }
+
   /** Deletes a session that has ended, after the application has handled its messages. */
   remove(session: Session): Promise<void> {
     return this.#removals.remove(session);

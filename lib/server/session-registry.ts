@@ -129,6 +129,7 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
 
   onSessionReleased(session: Session): void {
     if (this.#sessions.get(session.id) === session) this.#sessions.delete(session.id);
+    this.cluster?.onReleased(session);
     if (this.#sessions.size > 0) return;
     for (const callback of this.#onEmpty) callback();
   }

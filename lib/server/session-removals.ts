@@ -10,6 +10,8 @@ const HANDLING_TIMEOUT = 30_000;
 export class SessionRemovals {
   readonly #node: ClusterNode;
   readonly #calls: SessionCalls;
+  /** The sessions that have ended here, and that are not deleted. */
+  readonly #ended = new Set<Session>();
   /** The deletions that are in progress. */
   readonly #removals = new Map<Session, Promise<void>>();
   /** Callbacks that end the wait for the application. */
@@ -21,20 +23,33 @@ export class SessionRemovals {
   }
 
   /**
-   * Returns a session that has ended here, but is not deleted: the application still handles its messages, or the engine
-   * has not answered.
+   * Returns a session that has ended here, but is not deleted: the application has not read or handled its messages, or
+   * the engine has not answered.
    *
    * @param epoch if given, that of the session.
    */
   find(id: string, epoch?: number): Session | undefined {
-    return [...this.#removals.keys()].find(
-      (each) => each.id === id && (epoch === undefined || each.journal?.epoch === epoch),
-    );
+    for (const session of this.#ended) {
+      const { journal } = session;
+      // Another session has the id if the journal was stopped and the deletion has not begun.
+      const isCurrent = this.#removals.has(session) || !journal?.hasStopped();
+      const isMatch = session.id === id && (epoch === undefined || journal?.epoch === epoch);
+      if (isCurrent && isMatch) return session;
+    }
+    return undefined;
+  }
+
+  /** Its client cannot resume a session here any more. If it has ended, {@link remove} follows. */
+  onReleased(session: Session): void {
+    if (!session.lifecycle.isMoved) this.#ended.add(session);
   }
 
   /** Deletes a session. If this node is killed before, the next owner delivers the messages that are not handled again. */
   remove(session: Session): Promise<void> {
-    const removal = this.#remove(session).finally(() => this.#removals.delete(session));
+    const removal = this.#remove(session).finally(() => {
+      this.#removals.delete(session);
+      this.#ended.delete(session);
+    });
     this.#removals.set(session, removal);
     return removal;
   }
