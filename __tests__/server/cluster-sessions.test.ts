@@ -1,6 +1,7 @@
 import { addressOf, openDuplex } from '../helpers/channel';
-import type { TestNode } from '../helpers/cluster';
+import type { NodeConnection, TestNode } from '../helpers/cluster';
 import { startNode, stopNode } from '../helpers/cluster';
+import { createFaultyEngine } from '../helpers/faulty-engine';
 import { startFaultyNode } from '../helpers/faulty-nodes';
 import { openStream } from '../helpers/http';
 import { MemoryEngine, MemoryStore } from '../helpers/memory-engine';
@@ -56,6 +57,39 @@ it('A node that writes its sessions into a new engine again keeps what another n
   await waitFor(() => received.length === 1);
   expect(received).toEqual(['recorded']);
 });
+
+it.each(['does not read', 'handles the last message'])(
+  'A node writes an ended session again whose commit the engine has lost while the application %s',
+  async (what) => {
+    const store = new MemoryStore();
+    const engine = createFaultyEngine(new MemoryEngine(store));
+    const node = await startNode(engine, { reconnectJitter: 1, reconnectTimeout: 50 });
+    onTestFinished(async () => {
+      await stopNode(node);
+      await node.sse.close();
+    });
+    const { post, stream } = await openDuplex(node.url, 'a');
+    const [connection] = node.connections as [NodeConnection];
+    let handle = () => {};
+    const handled = new Promise<void>((resolve) => (handle = resolve));
+    const listen = () => connection.on('message', (): unknown => handled);
+    if (what === 'handles the last message') listen();
+    await post({ messages: ['x'] });
+    stream.cut();
+    await waitFor(() => store.sessions.get('a')?.close?.isClosed === true);
+    let commits = 0;
+    engine.delay = () => 1; // otherwise calls that are repeated at once would block the process
+    engine.fault = (method) => {
+      if (method === 'commit') commits++;
+      return 'none';
+    };
+    store.sessions.get('a')!.sequence--;
+    if (what === 'does not read') listen();
+    handle();
+    await waitFor(() => store.sessions.size === 0);
+    expect(commits).toBe(2);
+  },
+);
 
 it.each(['the same node', 'another node'])(
   'A session that has ended is not continued at %s while the application does not read its messages',

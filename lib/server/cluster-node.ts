@@ -224,8 +224,8 @@ export class ClusterNode implements EngineListener, JournalNode, BroadcastNode {
     const result = await this.untilAnswered(commit, isWanted);
     if (!isWanted()) return undefined;
     if (result?.received === COMMIT_LOST) {
-      await this.untilAnswered(() => this.#sessions.restore(id), isWanted);
-      return 'restored';
+      const restore = () => this.#sessions.restore(id, epoch);
+      return (await this.untilAnswered(restore, isWanted)) ? 'restored' : undefined;
     }
     if (result) return result;
     // This node is not the owner any more, or the engine has lost all sessions, and the check restores them.

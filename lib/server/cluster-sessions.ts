@@ -181,9 +181,13 @@ export class ClusterSessions implements NodeSessions {
     if (failed) throw failed.reason;
   }
 
-  async restore(id: string): Promise<void> {
-    const session = this.#local.find(id);
-    if (session) await this.#restore(session);
+  async restore(id: string, epoch: number): Promise<boolean> {
+    const local = this.#local.find(id);
+    // A session that has ended is committed until its messages are handled.
+    const session = local?.journal?.epoch === epoch ? local : this.#removals.find(id, epoch);
+    if (!session) return false;
+    await this.#restore(session);
+    return true;
   }
 
   /** Writes a session to the engine. In turn, because both the loss of a commit and a new generation lead to it. */

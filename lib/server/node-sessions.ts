@@ -20,8 +20,8 @@ export interface NodeSessions {
   onReleaseAnswered(id: string, answer: 'released' | 'kept'): void;
   /** Writes all sessions to the engine, which has lost its data. Rejects if that fails. */
   restoreAll(): Promise<void>;
-  /** Writes a session to the engine, which has lost commits of it. Rejects if that fails. */
-  restore(id: string): Promise<void>;
+  /** Writes a session to the engine, which has lost commits of it. Rejects if that fails. Returns false if it is gone. */
+  restore(id: string, epoch: number): Promise<boolean>;
   /** Takes over the sessions of a node whose lease has expired. */
   adoptFrom(nodeId: string): Promise<void>;
   /** Takes over sessions that this node may own since a call to the engine has failed. Rejects if that fails. */
