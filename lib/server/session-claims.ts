@@ -107,21 +107,25 @@ export class SessionClaims {
       await this.#engine.restore(id, session); // the engine has lost its data
       return true;
     });
-    const isOpened = await opening.finally(stopObserving);
-    if (!isOpened) return undefined;
-    if (this.#hasStopped()) {
-      // The session that it replaces may have left messages to it, which the next node delivers.
-      const { epoch } = session;
-      if (replaced) await this.#engine.release(id, epoch, undefined).catch(() => {});
-      else await this.#engine.remove(id, epoch, token.hash).catch(() => {});
-      throw ownerUncertain();
+    try {
+      if (!(await opening)) return undefined;
+      if (this.#hasStopped()) {
+        // The session that it replaces may have left messages to it, which the next node delivers.
+        const { epoch } = session;
+        if (replaced) await this.#engine.release(id, epoch, undefined).catch(() => {});
+        else await this.#engine.remove(id, epoch, token.hash).catch(() => {});
+        throw ownerUncertain();
+      }
+      // In the same turn as `add`, after which the session itself receives what the node processes.
+      const log = SessionLog.restore(id, session, stopObserving());
+      const start = { ...session, log, isInterrupted: false };
+      const cluster = { node: this.#node, start, isResumed: false, isRecovered: false };
+      const added = this.#local.add({ ...init, cluster });
+      if (replaced) void added.journal?.tryReadRecorded(); // messages that were recorded for the session that it replaces
+      return added;
+    } finally {
+      stopObserving();
     }
-    const log = SessionLog.restore(id, session, stopObserving());
-    const start = { ...session, log, isInterrupted: false };
-    const cluster = { node: this.#node, start, isResumed: false, isRecovered: false };
-    const added = this.#local.add({ ...init, cluster });
-    if (replaced) void added.journal?.tryReadRecorded(); // messages that were recorded for the session that it replaces
-    return added;
   }
 
   /**
