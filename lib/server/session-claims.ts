@@ -304,7 +304,10 @@ export class SessionClaims {
       const found = await this.#engine.find(id);
       if (!found || !['', nodeId, this.#node.id].includes(found.owner)) return;
       const isOwn = found.owner === this.#node.id;
-      if (isOwn && (this.#local.find(id) ?? this.#removals.find(id, found.epoch))) return;
+      const local = this.#local.find(id);
+      const isCurrent = local?.journal?.epoch === found.epoch;
+      if (isOwn && (isCurrent || this.#removals.find(id, found.epoch))) return;
+      local?.onMoved(); // as in `#claim`
       const token = SessionToken.fromHash(found.tokenHash);
       const isReleased = found.owner === '';
       const request = createPlaceholderRequest();
