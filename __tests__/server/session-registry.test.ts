@@ -272,10 +272,10 @@ describe('SessionRegistry', () => {
   });
 
   describe('close', () => {
-    it('rejects with 503 a client whose session ends before its stream is open', async () => {
+    it('rejects with 503 a client for which handleProtocols has closed the middleware', async () => {
       const { sse, url, connections } = await openChannel();
       sse.handleProtocols = () => {
-        queueMicrotask(() => void sse.close(1001)); // after the session was opened
+        void sse.close(1001);
         return false;
       };
       const address = `${addressOf(url, 'a')}&sseProtocol=2`;

@@ -161,14 +161,13 @@ export class RequestHandler {
       const isOwn = session.dialect === dialect && session.principal === principal;
       if (dialect !== dartDialect || !isOwn || !isReplaceable) throw sessionConflict(id);
     }
-    if (!this.#registry.mayOpen(session)) throw noCapacity();
-
     // A Dart client continues its numbering where an earlier session ended [dart].
     const continuesNumbering = dialect === dartDialect && (session !== undefined || hasLastEventId);
     const firstNumber = continuesNumbering ? 'unknown' : 0;
     const subprotocols = new Set(streamRequest.subprotocols);
     const chosen = subprotocols.size > 0 && this.#chooseSubprotocol(subprotocols, request);
     const subprotocol = chosen && streamRequest.subprotocols.has(chosen) ? chosen : undefined;
+    if (!this.#registry.mayOpen(session)) throw noCapacity(); // the application may have closed the middleware just now
     const token = new SessionToken();
     const init: SessionInit = { id, token, dialect, principal, subprotocol, request, firstNumber };
     if (session) terminateReplaced(session);
