@@ -933,6 +933,20 @@ describe('An SseClient on a page', () => {
     expect(closes).toEqual([]);
   });
 
+  it('reconnects when the page is back before its reader has read what arrived before', async () => {
+    const { client, stream, next: request } = await startOpen();
+    const reader = client.stream.getReader();
+    stream.write(message('a') + message('b'));
+    await next(client, 'message');
+    await turn();
+    page.dispatch('pagehide', { persisted: true });
+    page.dispatch('pageshow', { persisted: true });
+    expect(await reader.read()).toMatchObject({ value: 'a' });
+    expect(await reader.read()).toMatchObject({ value: 'b' });
+    void reader.read();
+    expect((await request('GET')).headers['last-event-id']).toBe('TOKEN.2');
+  });
+
   it('retries at once when the network is back', async () => {
     const { client, stream, next: request } = await startOpen({ backoff: () => 1_000_000 });
     client.send('a');

@@ -3,6 +3,8 @@ import { openChannel, record } from '../helpers/channel';
 import { eventsOf, messagesOf, next, openDartClient } from '../helpers/client';
 import { openDartServer } from '../helpers/dart-server';
 import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
+import { onTestFinished } from '../helpers/on-test-finished';
+import { openPage } from '../helpers/page';
 import { scriptFetch } from '../helpers/scripted-fetch';
 import { waitFor } from '../helpers/wait-for';
 
@@ -224,6 +226,24 @@ describe('The stream of a DartSseClient', () => {
     stream.write('event: control\ndata: other\n\nevent: ping\ndata: {}\n\ndata: "x"\n\n');
     await waitFor(() => messages.length > 0);
     expect([messages, client.readyState]).toEqual([['x'], 1]);
+  });
+});
+
+describe('A DartSseClient on a page', () => {
+  it('reconnects when the page is back before its reader has read what arrived before', async () => {
+    const page = openPage();
+    onTestFinished(page.leave);
+    const { client, stream, next: request } = await startOpen();
+    const reader = client.stream.getReader();
+    stream.write('data: "a"\n\n');
+    await next(client, 'message');
+    await turn();
+    page.dispatch('pagehide', { persisted: true });
+    page.dispatch('pageshow', { persisted: true });
+    expect(await reader.read()).toMatchObject({ value: 'a' });
+    void reader.read();
+    (await request('GET')).stream();
+    await next(client, 'reconnect');
   });
 });
 

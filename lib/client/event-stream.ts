@@ -64,7 +64,7 @@ export function createEventStream(handler: EventStreamHandler) {
     run,
     onOpen,
     abort,
-    wake: delay.end,
+    wake,
   };
 
   /**
@@ -128,6 +128,12 @@ export function createEventStream(handler: EventStreamHandler) {
     abortReason ||= reason;
     minDelay = milliseconds;
     controller.abort();
+  }
+
+  /** Ends the wait before the next GET, also one that has not begun because a response is still being read. */
+  function wake(): void {
+    minDelay = 0;
+    delay.end();
   }
 
   /** Sends one GET, and reads its response to the end. Returns why it ended. */
