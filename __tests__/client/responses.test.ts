@@ -119,6 +119,23 @@ describe('A stream that cannot be opened', () => {
     await request('GET');
   });
 
+  it('is not requested again before Retry-After when the client is closed meanwhile with messages to send', async () => {
+    useFakeTimeouts('performance');
+    const { client, next: request, waiting } = start();
+    client.send('a');
+    const failed = next(client, 'error');
+    (await request('GET')).answer(503, {}, { 'Retry-After': '5' });
+    await failed;
+    client.close();
+    await turn();
+    jest.advanceTimersByTime(4_999);
+    await turn();
+    expect(waiting()).toBe(0);
+    jest.advanceTimersByTime(1);
+    (await request('GET')).hello();
+    expect((await request('POST')).body).toMatchObject({ messages: ['a'] });
+  });
+
   it.each(['soon', 'Wed, 21 Oct 2015 07:28:00 GMT', '-5'])(
     'is requested again after the usual delay with Retry-After: %s',
     async (value) => {
@@ -605,6 +622,52 @@ describe('A POST of an SseClient', () => {
     await request('POST');
   });
 
+  it('is not repeated before Retry-After when the stream is resumed, and then without the rest of the back-off', async () => {
+    useFakeTimeouts('performance');
+    const backoff = jest.fn(() => 0);
+    const { client, stream, next: request, waiting } = await startOpen({ backoff });
+    backoff.mockReturnValueOnce(1_000_000);
+    client.send('a');
+    (await request('POST')).answer(503, {}, { 'Retry-After': '2' });
+    await waitFor(() => backoff.mock.calls.length === 1);
+    const lost = next(client, 'disconnect');
+    stream.end();
+    await lost;
+    await turn();
+    jest.advanceTimersByTime(0);
+    (await request('GET')).hello({ resumed: true });
+    await next(client, 'reconnect');
+    jest.advanceTimersByTime(1_999);
+    await turn();
+    expect(waiting()).toBe(0);
+    jest.advanceTimersByTime(1);
+    await request('POST');
+  });
+
+  it('is not repeated before the back-off has passed when the next poll is answered', async () => {
+    useFakeTimeouts('performance');
+    const backoff = jest.fn(() => 1_000);
+    const { client, next: request, waiting } = start({ transport: 'poll', backoff });
+    const poll = async (fields: object) => {
+      const stream = (await request('GET')).hello(fields);
+      stream.write(ping(0, 0));
+      return stream;
+    };
+    const first = await poll({});
+    await next(client, 'open');
+    client.send('a');
+    (await request('POST')).answer(503);
+    await waitFor(() => backoff.mock.calls.length === 1);
+    first.end();
+    await poll({ resumed: true });
+    for (let i = 0; i < 5; i++) await turn();
+    jest.advanceTimersByTime(999);
+    await turn();
+    expect(waiting()).toBe(0);
+    jest.advanceTimersByTime(1);
+    await request('POST');
+  });
+
   it('is the only one under way, and messages sent meanwhile are in the next one', async () => {
     const { client, next: request, waiting } = await startOpen();
     client.send(0);
@@ -958,6 +1021,25 @@ describe('An SseClient on a page', () => {
     page.dispatch('online');
     (await request('GET')).hello({ resumed: true });
     expect((await request('POST')).body).toMatchObject({ id: 0, messages: ['a'] });
+  });
+
+  it.each([
+    [2, 'the network is back', 'online', {}],
+    [2, 'the page is restored', 'pageshow', { persisted: true }],
+    [0, 'the page has loaded', 'pageshow', { persisted: false }],
+  ])('sends %i of 2 requests that wait for Retry-After when %s', async (count, _, type, fields) => {
+    const { client, stream, next: request, waiting } = await startOpen();
+    client.send('a');
+    (await request('POST')).answer(503, {}, { 'Retry-After': '1000' });
+    stream.end();
+    const failed = next(client, 'error');
+    (await request('GET')).answer(503, {}, { 'Retry-After': '1000' });
+    await failed;
+    for (let i = 0; i < 5; i++) await turn();
+    page.dispatch(type, fields);
+    for (let i = 0; i < 5; i++) await turn();
+    expect(waiting()).toBe(count);
+    page.dispatch('online'); // so that the client can close
   });
 
   it('ignores events of the page after it was closed', async () => {

@@ -65,6 +65,7 @@ export function createEventStream(handler: EventStreamHandler) {
     onOpen,
     abort,
     wake,
+    endBackoff: delay.endBackoff,
   };
 
   /**
@@ -104,7 +105,7 @@ export function createEventStream(handler: EventStreamHandler) {
     }
 
     function wait(milliseconds: number): Promise<void> {
-      return delay.wait(Math.max(milliseconds, handler.backoff(attempt++)));
+      return delay.wait(handler.backoff(attempt++), milliseconds);
     }
   }
 

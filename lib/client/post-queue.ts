@@ -99,6 +99,9 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
     /** Ends the wait before the next attempt. */
     wake: delay.end,
 
+    /** Ends that wait as soon as `Retry-After` allows. */
+    endBackoff: delay.endBackoff,
+
     /** Stops the idle timer: the session has ended. */
     stop: () => clearTimeout(idleTimer),
   };
@@ -137,7 +140,7 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
         if (reason && (attempt || !isOrdinary)) {
           handler.dispatch('error', { message: `cannot send: ${reason}` });
         }
-        await delay.wait(Math.max(minDelay, handler.backoff(attempt++)));
+        await delay.wait(handler.backoff(attempt++), minDelay);
       }
     }
     isSending = false;

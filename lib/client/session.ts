@@ -176,7 +176,7 @@ export function openSession(
     }
     const isConnecting = stream.onOpen(MISSED_INTERVALS * hello.heartbeat);
     queue.onAck(hello); // the request of the stream has acknowledged
-    queue.wake();
+    if (isConnecting) queue.endBackoff(); // the server can be reached again
     queue.flush();
     if (isConnecting && !closing) dispatch(type);
     return true;
@@ -216,7 +216,7 @@ export function openSession(
   /** Sends what is left, then `close`. With the response, each side knows what the other has received. */
   function closingHandshake(close: Close): void {
     closing = close;
-    stream.wake(); // ends the back-off: another stream may not be wanted any more
+    stream.endBackoff(); // another stream may not be wanted any more
     // Before the session is open, wait only if there are messages to send, or if a GET is under way: it may have opened
     // a session on the server, which the client has to close.
     const isWaiting = session || buffer.length || stream.isRequesting();
