@@ -177,6 +177,23 @@ describe('SseClient with the transport "auto"', () => {
     ]);
   });
 
+  it('waits up to 10 s for a poll that opens another session, once it has chosen polls', async () => {
+    useFakeTimeouts();
+    const { client, get } = startAuto();
+    await ignore(get);
+    answerPoll(await get(), {}, ping(0, 0));
+    const lost = next(client, 'sessionlost');
+    (await get()).answer(404, { code: 'unknown-session', message: 'unknown' });
+    await lost;
+    jest.advanceTimersByTime(0);
+    const poll = await get();
+    expect(isPoll(poll)).toBe(true);
+    jest.advanceTimersByTime(9_999);
+    expect(poll.isAborted()).toBe(false);
+    jest.advanceTimersByTime(1);
+    expect(poll.isAborted()).toBe(true);
+  });
+
   it('streams with a longer timeout when the poll has no response within 3 s either', async () => {
     useFakeTimeouts();
     const { client, types, get } = startAuto();

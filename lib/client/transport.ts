@@ -68,6 +68,7 @@ export function createTransport(
       }
       if (isOpen && !isStreamLikely) {
         isChosen = true;
+        timeout = OPEN_TIMEOUT;
         useStorage((storage) => storage.setItem(key, '1'));
         dispatch('error', {
           message: 'buffered by a proxy: polling, see docs/deployment.md',
