@@ -962,6 +962,17 @@ describe('An SseClient on a page', () => {
     expect(body).toMatchObject({ id: 0, messages: ['a', 'b'], close: { code: 1001 } });
   });
 
+  it('sends the code and reason of the close that is under way when the page is left', async () => {
+    const { client, next: request } = await startOpen();
+    client.send('bye');
+    client.close(4001, 'logout');
+    await request('POST'); // is lost with the page
+    page.dispatch('pagehide', { persisted: false });
+    const { init, body } = await request('POST');
+    expect(init.keepalive).toBe(true);
+    expect(body).toMatchObject({ messages: ['bye'], close: { code: 4001, reason: 'logout' } });
+  });
+
   it.each([
     ['60,000 bytes', 200_000, 60_000, 2],
     ["the server's maxPayload", 30_000, 30_000, 1],

@@ -37,6 +37,8 @@ export interface PostQueueHandler {
   dispatch: Dispatch;
   /** The session, while it is open. */
   session: () => Hello | undefined;
+  /** The code and reason of the close, once it has begun. They follow what is left, with the last batch. */
+  closing: () => Close | undefined;
   /** Sends a POST. Rejects if the network fails. */
   request(init: ClientRequestInit): Promise<Response>;
   /** See `SseClientOptions`. */
@@ -57,10 +59,9 @@ export interface PostQueueHandler {
  * sends few requests, and no message overtakes another.
  */
 export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
-  const { session } = handler;
+  const { session, closing } = handler;
   const delay = createDelay();
   let isSending = false;
-  let closing: Close | undefined;
   /** Whether the page is being left, so that the next request is the last. */
   let isUnloading = false;
   /** Number of messages received from the server. */
@@ -83,16 +84,10 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
       owe(1 / ackAfter.messages + characters / ackAfter.bytes);
     },
 
-    /**
-     * Sends what is left, and `close` with the last batch.
-     *
-     * @param isLastRequest whether the page is being left. One `keepalive` request then follows, even if
-     * another POST is under way.
-     */
-    close(close: Close, isLastRequest = false): void {
-      closing = close;
-      isUnloading = isLastRequest;
-      isSending &&= !isUnloading;
+    /** Called when the page is being left: sends one `keepalive` request, even if another POST is under way. */
+    unload(): void {
+      isUnloading = true;
+      isSending = false;
       flush();
     },
 
@@ -113,7 +108,7 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
 
   /** Whether only the close remains to be sent. */
   function isClosable(): boolean {
-    return closing !== undefined && !buffer.length;
+    return closing() !== undefined && !buffer.length;
   }
 
   function owe(part: number): void {
@@ -154,7 +149,7 @@ export function createPostQueue(buffer: SendBuffer, handler: PostQueueHandler) {
     const messages = batch.map(({ json }) => json).join();
     const binary = batch.flatMap(({ isBinary }, index) => (isBinary ? index : [])).join();
     const binaryField = binary && `,"binary":[${binary}]`;
-    const close = batch.length === buffer.length ? closing : undefined;
+    const close = batch.length === buffer.length ? closing() : undefined;
     const closeField = close ? `,"close":${JSON.stringify(close)}` : '';
     onAck(open);
     const timeout = Math.ceil(open.heartbeat * POST_TIMEOUT_HEARTBEATS);

@@ -69,6 +69,7 @@ export function openSession(
   const queue = createPostQueue(buffer, {
     dispatch,
     session: () => session,
+    closing: () => closing,
     backoff,
     request: (init) => request(id, init),
     acknowledge,
@@ -127,7 +128,10 @@ export function openSession(
     onPage({ type, persisted }) {
       if (type !== 'pagehide') wake();
       else if (persisted) stream.abort(type, MAX_DELAY);
-      else queue.close({ code: CloseCode.goingAway, reason: type }, true);
+      else {
+        closing ??= { code: CloseCode.goingAway, reason: type };
+        queue.unload();
+      }
     },
   };
 
@@ -223,7 +227,7 @@ export function openSession(
     const timeout = isWaiting ? CLOSE_TIMEOUT : 0;
     clearTimeout(closeTimer);
     closeTimer = setTimeout(() => end(close), timeout);
-    queue.close(close);
+    queue.flush();
   }
 
   function onError({ code, reason, close }: ErrorResponse): void {
