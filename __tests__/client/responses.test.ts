@@ -930,6 +930,37 @@ describe('The close event of a server', () => {
     expect(resets).toHaveLength(1);
   });
 
+  it('determines the code when the response to a closing POST of the client arrives after it', async () => {
+    const { client, stream, next: request } = await startOpen();
+    const closed = next(client, 'close');
+    client.close(4001, 'client');
+    const post = await request('POST');
+    stream.write('event: close\ndata: {"code":4002,"reason":"server"}\n\n');
+    stream.end();
+    for (let i = 0; i < 5; i++) await turn();
+    post.answer(200, { received: 0 });
+    expect(await closed).toMatchObject({ code: 4002, reason: 'server', wasClean: true });
+  });
+
+  it('keeps its code when the client is closed before a new session is open, and none is opened', async () => {
+    const { client, stream, next: request, waiting } = await startOpen();
+    const closed = next(client, 'close');
+    client.send('a');
+    const post = await request('POST');
+    stream.write(restart);
+    stream.end();
+    for (let i = 0; i < 5; i++) await turn();
+    client.close(4001, 'client');
+    expect(client.readyState).toBe(2);
+    post.answer(200, { received: 1 });
+    const last = await request('POST');
+    expect(last.body).toMatchObject({ close: { code: 1012, reason: '' } });
+    last.answer(200, { received: 1 });
+    expect(await closed).toMatchObject({ code: 1012, reason: '', wasClean: true });
+    await turn();
+    expect(waiting()).toBe(0);
+  });
+
   it('is not clean when the server has not received a message', async () => {
     const { client, stream, next: request } = await startOpen();
     client.send('a');

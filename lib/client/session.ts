@@ -123,7 +123,8 @@ export function openSession(
     },
     close(close) {
       readyState = CLOSING;
-      closingHandshake(close);
+      // After a `close` event with `retry`, the handshake is under way, and only no new session follows it.
+      if (renewDelay === undefined) closingHandshake(close);
     },
     onPage({ type, persisted }) {
       if (type !== 'pagehide') wake();
@@ -231,8 +232,9 @@ export function openSession(
   }
 
   function onError({ code, reason, close }: ErrorResponse): void {
-    const lost = closing ?? { code: CloseCode.abnormal, reason };
+    const lost = { code: CloseCode.abnormal, reason };
     if (close && code === 'session-closed') {
+      closing = close;
       end(close, true);
     } else if (session && code === 'unknown-session') {
       renewDelay ??= 0;
@@ -247,7 +249,7 @@ export function openSession(
   function fail(close: Close): void {
     dispatch('error', { message: close.reason });
     readyState = CLOSING;
-    if (session) closingHandshake(close);
+    if (session) closingHandshake(closing ?? close);
     else end(close);
   }
 
@@ -256,8 +258,10 @@ export function openSession(
     end(close);
   }
 
-  function end({ code, reason }: Close, isAcknowledged = false): void {
+  /** Ends the session with the code and reason of the close that is under way, or with `close` if there is none. */
+  function end(close: Close, isAcknowledged = false): void {
     if (readyState === CLOSED) return;
+    const { code, reason } = closing ?? close;
     const isLast = renewDelay === undefined || !renewSession || readyState === CLOSING;
     const unacknowledged = buffer.clear();
     const wasClean = isAcknowledged && !unacknowledged.length;
