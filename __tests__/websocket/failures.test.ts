@@ -6,6 +6,7 @@ import type { SseWebSocketOptions } from '../../lib/websocket/index';
 import { SseWebSocketServer } from '../../lib/ws/index';
 import type { SseServerSocket } from '../../lib/ws/index';
 import { listen, openChannel } from '../helpers/channel';
+import { turn } from '../helpers/fake-timeouts';
 import { onTestFinished } from '../helpers/on-test-finished';
 import { openPage } from '../helpers/page';
 import { scriptFetch } from '../helpers/scripted-fetch';
@@ -100,6 +101,26 @@ describe('SseWebSocket', () => {
     await waitFor(() => events.length === 2);
     expect(events[1]).toEqual([4000, '', true]);
     expect(post.body).toMatchObject({ messages: [] });
+  });
+
+  it('dispatches one close event, with the code of the server, when it is closed just before this event', async () => {
+    const { fetch, next } = scriptFetch();
+    const { socket, events } = openSocket('ws://channel.example/sse', { fetch });
+    const stream = (await next('GET')).hello();
+    await waitFor(() => events.length === 1);
+    socket.send('x');
+    const post = await next('POST');
+    const received: unknown[] = [];
+    socket.onmessage = ({ data }) => {
+      received.push(data);
+      const close = { code: 4000, reason: 'closed' };
+      if (data === '1') post.answer(410, { code: 'session-closed', message: 'closed', close });
+      if (data === '30') socket.close(4001);
+    };
+    stream.write(Array.from({ length: 30 }, (_, i) => `data: "${i + 1}"\n\n`).join(''));
+    await waitFor(() => events.length === 2);
+    for (let i = 0; i < 5; i++) await turn();
+    expect([received.length, events[1], events.length]).toEqual([30, [4000, 'closed', false], 2]);
   });
 
   it('fails if something else answers the first request', async () => {

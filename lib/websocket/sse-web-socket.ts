@@ -233,7 +233,7 @@ export class SseWebSocket extends WebSocketTarget {
       this.#fail('closed before the connection was open');
     } else if (this.#readyState === OPEN) {
       this.#readyState = CLOSING;
-      this.#session.close({ code: code ?? CloseCode.noStatus, reason });
+      this.#closeSession({ code: code ?? CloseCode.noStatus, reason });
     }
   }
 
@@ -285,7 +285,12 @@ export class SseWebSocket extends WebSocketTarget {
     if (this.#failure !== undefined) return;
     this.#failure = reason;
     this.#readyState = CLOSING;
-    this.#session.close({ code, reason: '' });
+    this.#closeSession({ code, reason: '' });
+  }
+
+  /** Closes the session, unless it is closing or closed: its events may not have been dispatched yet. */
+  #closeSession(close: Close): void {
+    if (this.#session.readyState <= OPEN) this.#session.close(close);
   }
 
   #onEnd({ code, reason, wasClean, unacknowledged }: SessionEnd): void {
