@@ -186,12 +186,22 @@ export const CASES: Case[] = [
         ),
         nameOf(() => socket.close(1000, 'x'.repeat(124))),
         nameOf(() => socket.close(3000, 'é'.repeat(62))),
+        nameOf(() => socket.close(null as never)),
+        nameOf(() => socket.close(Symbol('x') as never)),
+        nameOf(() => socket.close(3000, Symbol('x') as never)),
       ];
       const { readyState } = socket;
       socket.close();
       return [exceptions, readyState];
     },
-    expected: [[...Array<string>(8).fill(INVALID_ACCESS), SYNTAX_ERROR, SYNTAX_ERROR], 1],
+    expected: [
+      [
+        ...Array<string>(8).fill(INVALID_ACCESS),
+        ...[SYNTAX_ERROR, SYNTAX_ERROR, INVALID_ACCESS],
+        ...['TypeError TypeError', 'TypeError TypeError'],
+      ],
+      1,
+    ],
   },
   ...(
     [
@@ -199,7 +209,11 @@ export const CASES: Case[] = [
       [[1000], 1000, ''],
       [[3000, 'reason'], 3000, 'reason'],
       [[4999, 'é'.repeat(61)], 4999, 'é'.repeat(61)],
-    ] as [[code?: number, reason?: string], number, string][]
+      [['4000', 'text'], 4000, 'text'],
+      [[1000.5, 42], 1000, '42'],
+      [[4000.2, null], 4000, 'null'],
+      [[3000, 'lone \ud800'], 3000, 'lone \ufffd'],
+    ] as [[code?: never, reason?: never], number, string][]
   ).map(([values, code, reason]): Case => ({
     name: `close(${values.join()}) ends in a close event with ${code}`,
     run: async (Class, url) => {

@@ -1,5 +1,6 @@
 import { CloseCode, MAX_CLOSE_REASON_BYTES } from '../protocol/close-code';
 import { utf8Length } from '../protocol/utf8';
+import type { Close } from '../protocol/wire';
 
 /** A token [RFC 9110 §5.6.2]. */
 const TOKEN = /^[!#$%&'*+\-.^`|~\w]+$/;
@@ -48,13 +49,17 @@ export function parseProtocols(protocols: string | readonly string[]): string[] 
 }
 
 /**
- * Checks the arguments of `close` [WebSockets §3.1].
+ * Converts the arguments of `close`, and checks them [WebSockets §3.1].
  *
+ * @returns the code and the reason. Without a code, it is 1005.
+ * @throws TypeError if an argument is a symbol, or the code a BigInt.
  * @throws DOMException (InvalidAccessError) if the code is neither 1000 nor 3000 to 4999.
  * @throws DOMException (SyntaxError) if the reason is longer than 123 bytes of UTF-8.
  */
-export function checkClose(code: number | undefined, reason: string): void {
-  if (code !== undefined && code !== CloseCode.normal && !(code >= 3000 && code <= 4999)) {
+export function parseClose(codeValue: unknown, reasonValue: unknown): Close {
+  const code = codeValue === undefined ? CloseCode.noStatus : toInteger(codeValue);
+  const reason = toUsvString(reasonValue);
+  if (codeValue !== undefined && code !== CloseCode.normal && !(code >= 3000 && code <= 4999)) {
     throw new DOMException(
       `invalid close code ${code}: use 1000, or 3000 to 4999`,
       'InvalidAccessError',
@@ -66,6 +71,24 @@ export function checkClose(code: number | undefined, reason: string): void {
       `invalid close reason: ${length} bytes exceed the limit of ${MAX_CLOSE_REASON_BYTES}`,
     );
   }
+  return { code, reason };
+}
+
+/**
+ * Converts a value to a string of Unicode characters: lone surrogates, which UTF-8 cannot express, are replaced
+ * [WebIDL, USVString].
+ *
+ * @throws TypeError if it is a symbol. `String` would accept it.
+ */
+export function toUsvString(value: unknown): string {
+  return ''.concat(value as string).replace(/\p{Surrogate}/gu, '\uFFFD');
+}
+
+/** Converts a value to a number, and rounds it to the nearest integer, halves to the even one [WebIDL, Clamp]. */
+function toInteger(value: unknown): number {
+  const number = +(value as string); // `Number` would accept a BigInt
+  const floor = Math.floor(number);
+  return number - floor === 0.5 ? floor + (floor % 2) : Math.round(number);
 }
 
 function syntaxError(message: string): DOMException {

@@ -16,7 +16,7 @@ import { SUBPROTOCOLS_HEADER } from '../protocol/wire';
 import type { Close } from '../protocol/wire';
 import { createCloseEvent } from './close-event';
 import type { SseWebSocketCloseEvent } from './close-event';
-import { checkClose, parseProtocols, parseUrl } from './parse';
+import { parseClose, parseProtocols, parseUrl, toUsvString } from './parse';
 import { TaskQueue } from './task-queue';
 
 /** Options of {@link SseWebSocket.with}: those of `SseClient` except `renewSession`. */
@@ -198,8 +198,7 @@ export class SseWebSocket extends WebSocketTarget {
    */
   send(data: SseWebSocketData): void {
     const value: unknown = data;
-    // Converts as WebIDL does, which throws for a symbol. `String` would accept it.
-    const message = isBinary(value) ? value : toWellFormed(''.concat(value as string));
+    const message = isBinary(value) ? value : toUsvString(value);
     if (this.#readyState === CONNECTING) {
       throw new DOMException('cannot send before the "open" event', 'InvalidStateError');
     }
@@ -228,12 +227,12 @@ export class SseWebSocket extends WebSocketTarget {
    * @throws DOMException (SyntaxError) if the reason is too long.
    */
   close(code?: number, reason = ''): void {
-    checkClose(code, reason);
+    const close = parseClose(code, reason);
     if (this.#readyState === CONNECTING) {
       this.#fail('closed before the connection was open');
     } else if (this.#readyState === OPEN) {
       this.#readyState = CLOSING;
-      this.#closeSession({ code: code ?? CloseCode.noStatus, reason });
+      this.#closeSession(close);
     }
   }
 
@@ -358,9 +357,4 @@ function sizeOf(data: SseWebSocketData): number {
 
 function sum(sizes: number[]): number {
   return sizes.reduce((total, size) => total + size, 0);
-}
-
-/** Replaces lone surrogates, which UTF-8 cannot express [WebSockets: USVString]. */
-function toWellFormed(text: string): string {
-  return text.replace(/\p{Surrogate}/gu, '\uFFFD');
 }
