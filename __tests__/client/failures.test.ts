@@ -387,6 +387,27 @@ describe('The back-off of an SseClient', () => {
     expect(await attemptsAfterStreams(999, '')).toEqual([0, 1, 2]);
   });
 
+  it('grows while each session is lost right after hello', async () => {
+    const attempts: number[] = [];
+    const backoff = (attempt: number) => attempts.push(attempt);
+    const { client, next: request } = start({ backoff });
+    const unknown = { code: 'unknown-session', message: 'unknown' };
+    for (let i = 0; i < 3; i++) {
+      (await request('GET')).hello();
+      await next(client, 'open');
+      client.send('a');
+      (await request('POST')).answer(404, unknown);
+      await next(client, 'sessionlost');
+    }
+    (await request('GET')).hello().write(ping(0, 0));
+    await next(client, 'open');
+    await turn();
+    client.send('a');
+    (await request('POST')).answer(404, unknown);
+    await request('GET');
+    expect(attempts).toEqual([0, 1, 2, 0]);
+  });
+
   it('restarts after a stream that was open for 1 s', async () => {
     expect(await attemptsAfterStreams(1_000, '')).toEqual([0, 0, 0]);
   });

@@ -71,11 +71,11 @@ export function createEventStream(handler: EventStreamHandler) {
   /**
    * Sends GETs, as long as they are wanted.
    *
-   * @param firstDelay if given, the first GET waits for this number of milliseconds, or for the back-off
-   * after one failure if that is longer.
+   * @param firstDelay if given, a session was lost: the first GET waits for this number of milliseconds, or for the
+   * back-off if that is longer.
    */
   async function run(firstDelay?: number): Promise<void> {
-    let attempt = 0;
+    let attempt = firstDelay === undefined ? 0 : transport.losses++;
     // Without a delay, the first GET follows in a microtask: a client that is closed before that sends none.
     await (firstDelay === undefined || wait(firstDelay));
     while (isWanted()) {
@@ -87,17 +87,17 @@ export function createEventStream(handler: EventStreamHandler) {
       if (transport.onEnd(progress)) continue;
       if (isPoll && progress.hasEvents && reason === RESPONSE_ENDED) {
         // A poll that ends early, with nothing but a ping, may come from a cache: back off.
-        if (progress.hasNews || performance.now() - startedAt >= STABLE_AFTER) attempt = 0;
+        if (progress.hasNews || isStable(startedAt)) attempt = transport.losses = 0;
         else await wait(0);
         continue;
       }
       if (isConnected) {
         isConnected = false;
-        const isStable = performance.now() - openedAt >= STABLE_AFTER;
-        if (isStable || progress.hasEvents) attempt = 0;
+        const hasLasted = isStable(openedAt);
+        if (hasLasted || progress.hasEvents) attempt = transport.losses = 0;
         dispatch('disconnect', { reason });
         // Timers of a hidden page run once a minute, which may be too late to resume the session.
-        if (isStable && !minDelay && isHidden()) continue;
+        if (hasLasted && !minDelay && isHidden()) continue;
       } else {
         dispatch('error', { message: reason });
       }
@@ -128,6 +128,7 @@ export function createEventStream(handler: EventStreamHandler) {
   function abort(reason: string, milliseconds = 0): void {
     abortReason ||= reason;
     minDelay = milliseconds;
+    if (isConnected && (isStable(openedAt) || progress.hasEvents)) transport.losses = 0;
     controller.abort();
   }
 
@@ -204,6 +205,11 @@ export function createEventStream(handler: EventStreamHandler) {
 
 function newProgress(): ResponseProgress {
   return { isOpen: false, hasEvents: false, hasNews: false, isTimedOut: false };
+}
+
+/** Whether a stream that began at this time has lasted long enough. */
+function isStable(startedAt: number): boolean {
+  return performance.now() - startedAt >= STABLE_AFTER;
 }
 
 /** Whether this is a hidden page. */

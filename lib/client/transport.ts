@@ -21,6 +21,8 @@ export interface ResponseProgress {
 /** The transport of one client: how the next GET asks for events. */
 export interface TransportChoice {
   readonly current: Transport;
+  /** How many sessions were lost since the last stream that was a success: PROTOCOL.md, Retries. */
+  losses: number;
   /**
    * Returns how many milliseconds to wait for the first event of the next response.
    *
@@ -56,6 +58,8 @@ export function createTransport(
     get current() {
       return current;
     },
+
+    losses: 0,
 
     timeout: (maxSilence) => (isChosen && current === 'poll' && maxSilence) || timeout,
 
