@@ -357,6 +357,33 @@ describe('The headers of an SseClient', () => {
   });
 });
 
+describe('A headers function of an SseClient that never settles', () => {
+  const headers = jest.fn(() => Promise.resolve({}));
+  const hang = () => headers.mockReturnValueOnce(new Promise(() => {}));
+
+  it('makes a GET fail after the time that it has', async () => {
+    useFakeTimeouts();
+    hang();
+    const { client, next: request } = start({ headers, transport: 'stream', backoff: () => 0 });
+    const failed = next(client, 'error');
+    await turn();
+    jest.advanceTimersByTime(10_000);
+    expect((await failed).message).toMatch(/^no event in 10000 ms/);
+    await turn();
+    jest.advanceTimersByTime(0);
+    await request('GET');
+  });
+
+  it('makes a POST fail after the time that it has', async () => {
+    const { client, next: request } = await startOpen({ headers }, { heartbeat: 20 });
+    const failed = next(client, 'error');
+    hang();
+    client.send('a');
+    expect((await failed).message).toMatch(/^cannot send: no response in 30 ms/);
+    expect((await request('POST')).body).toMatchObject({ messages: ['a'] });
+  });
+});
+
 describe('The back-off of an SseClient', () => {
   /** Loses three streams with this lifetime and these events. Returns the arguments of `backoff`. */
   async function attemptsAfterStreams(lifetime: number, events: string): Promise<number[]> {

@@ -42,7 +42,11 @@ export function createSendRequest(url: string, options: SseClientOptions): SendR
     const target = new URL(url);
     target.searchParams.set(CLIENT_ID, sessionId);
     for (const [name, value] of parameters) target.searchParams.set(name, value);
-    const allHeaders = new Headers(typeof headers === 'function' ? await headers() : headers);
+    const allHeaders = new Headers(
+      typeof headers === 'function'
+        ? await Promise.race([headers(), rejectOnAbort(init.signal)])
+        : headers,
+    );
     for (const [name, value] of Object.entries(init.headers ?? {})) allHeaders.set(name, value);
     return fetch(target.href, {
       ...init,
@@ -53,6 +57,13 @@ export function createSendRequest(url: string, options: SseClientOptions): SendR
       redirect: 'manual',
     });
   };
+}
+
+/** Rejects when the signal is aborted, so that a promise of the application cannot hold up a request. */
+function rejectOnAbort(signal?: AbortSignal): Promise<never> {
+  return new Promise((_, reject) =>
+    signal?.addEventListener('abort', () => reject(signal.reason as Error)),
+  );
 }
 
 /** Creates a random session id. */

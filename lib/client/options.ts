@@ -11,8 +11,8 @@ export type Transport = 'stream' | 'poll';
 export interface SseClientOptions {
   /**
    * Headers of every request. For each request, the value is read again, or the function is called, so
-   * that an access token can be replaced. If the function throws or rejects, the request fails and is
-   * repeated. On a cross-origin URL, these headers cause a CORS preflight.
+   * that an access token can be replaced. If the function throws or rejects, or takes longer than a request may,
+   * the request fails and is repeated. On a cross-origin URL, these headers cause a CORS preflight.
    * @default no headers
    */
   headers?: RequestHeaders | (() => RequestHeaders | Promise<RequestHeaders>);
