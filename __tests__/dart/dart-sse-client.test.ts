@@ -261,6 +261,33 @@ describe('The close of a DartSseClient', () => {
     expect(client.bufferedAmount).toBe(0);
   });
 
+  it('is not followed by open when a fetch that ignores its signal responds after it', async () => {
+    let respond!: (response: Response) => void;
+    const fetch = () => new Promise<Response>((resolve) => (respond = resolve));
+    const client = openDartClient(URL_, { fetch });
+    const opens = eventsOf(client, 'open');
+    const closed = next(client, 'close');
+    await turn();
+    client.close();
+    await closed;
+    respond(new Response('', { headers: { 'Content-Type': 'text/event-stream' } }));
+    for (let i = 0; i < 5; i++) await turn();
+    expect(opens).toHaveLength(0);
+  });
+
+  it('is not followed by drain when the response to a POST arrives after it', async () => {
+    const { client, stream, next: request } = await startOpen();
+    const drains = eventsOf(client, 'drain');
+    const closed = next(client, 'close');
+    client.send('a');
+    const post = await request('POST');
+    stream.write('event: control\ndata: close\n\n');
+    expect((await closed).unacknowledged).toEqual(['a']);
+    post.answer(200);
+    for (let i = 0; i < 5; i++) await turn();
+    expect(drains).toHaveLength(0);
+  });
+
   it('leaves no timer behind', async () => {
     const { client } = await startOpen({ backoff: () => 1_000 });
     useFakeTimeouts();

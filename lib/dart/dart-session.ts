@@ -79,7 +79,7 @@ export function openDartSession(
   async function requestStream(signal: AbortSignal): Promise<Response> {
     const response = await request(id, { headers: { Accept: 'text/event-stream' }, signal });
     ({ status } = response);
-    if (isEventStream(response)) onOpen();
+    if (!signal.aborted && isEventStream(response)) onOpen();
     return response;
   }
 
@@ -115,6 +115,7 @@ export function openDartSession(
       const reason = await post(message.json, number);
       if (reason !== undefined) return fail(reason);
       buffer.acknowledge(number + 1);
+      if (!buffer.length) return; // the client has closed meanwhile
       dispatch('drain');
     }
     isSending = false;
