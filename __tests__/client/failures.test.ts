@@ -1,6 +1,7 @@
 import { SseClient } from '../../lib/client/index';
 import { messagesOf, eventsOf, next, openClient } from '../helpers/client';
 import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
+import { onTestFinished } from '../helpers/on-test-finished';
 import { URL_, message, ping, start, startOpen } from '../helpers/scripted-client';
 import { scriptFetch } from '../helpers/scripted-fetch';
 import { waitFor } from '../helpers/wait-for';
@@ -381,6 +382,48 @@ describe('A headers function of an SseClient that never settles', () => {
     client.send('a');
     expect((await failed).message).toMatch(/^cannot send: no response in 30 ms/);
     expect((await request('POST')).body).toMatchObject({ messages: ['a'] });
+  });
+});
+
+describe('A backoff function of an SseClient that fails', () => {
+  const failing = (): never => {
+    throw new Error('no table');
+  };
+
+  it.each([
+    ['throws', failing, 'Error: no table'],
+    [
+      'returns no number',
+      () => undefined as never,
+      'RangeError: option "backoff" must return a number, not undefined',
+    ],
+  ])('is reported and replaced by the default, if it %s', async (_, backoff, text) => {
+    jest.spyOn(Math, 'random').mockReturnValue(0);
+    onTestFinished(() => jest.restoreAllMocks());
+    const { client, next: request } = start({ backoff });
+    const errors = eventsOf(client, 'error');
+    (await request('GET')).fail();
+    (await request('GET')).hello();
+    await next(client, 'open');
+    expect(errors.map(({ message }) => message)).toEqual(['TypeError: fetch failed', text]);
+    client.send('a');
+    (await request('POST')).fail();
+    await request('POST');
+    expect(errors[2]!.message).toBe(text);
+  });
+
+  it('does not end the wait for Retry-After if it returns no number', async () => {
+    const { client, next: request, waiting } = start({ backoff: () => NaN });
+    const failed = next(client, 'error');
+    useFakeTimeouts();
+    (await request('GET')).answer(503, {}, { 'Retry-After': '5' });
+    await failed;
+    await turn();
+    jest.advanceTimersByTime(4_999);
+    await turn();
+    expect(waiting()).toBe(0);
+    jest.advanceTimersByTime(1);
+    await request('GET');
   });
 });
 

@@ -1,3 +1,5 @@
+import type { Dispatch } from './events';
+
 /** Headers of a request, in the forms that `fetch` accepts. */
 export type RequestHeaders = Record<string, string> | [name: string, value: string][] | Headers;
 
@@ -55,7 +57,8 @@ export interface SseClientOptions {
   /**
    * Returns how many milliseconds to wait before a failed request is repeated. `attempt` is the number
    * of failures in a row before this one, from 0. A longer `Retry-After` of the server takes
-   * precedence. Longest wait: 2,147,483,647 ms.
+   * precedence. Longest wait: 2,147,483,647 ms. If it throws or returns no number, the client emits `error`
+   * and uses the default.
    * @default a random time from 0 to 500 ms × 2^attempt, or from 0 to 10,000 ms if that is less
    */
   backoff?: (attempt: number) => number;
@@ -98,6 +101,23 @@ export function checkOptions(options: object): void {
   if (!(maxBufferedAmount >= 1)) {
     throw new RangeError(`option "maxBufferedAmount" must be at least 1, not ${maxBufferedAmount}`);
   }
+}
+
+/** Returns the function of the option `backoff`. If it fails, that is reported, and the default is used. */
+export function createBackoff(
+  { backoff = defaultBackoff }: SseClientOptions,
+  dispatch: Dispatch,
+): (attempt: number) => number {
+  return (attempt) => {
+    try {
+      const milliseconds = backoff(attempt);
+      if (milliseconds >= 0) return milliseconds;
+      throw new RangeError(`option "backoff" must return a number, not ${milliseconds}`);
+    } catch (error) {
+      dispatch('error', { message: String(error) });
+      return defaultBackoff(attempt);
+    }
+  };
 }
 
 /** The default of `backoff`: exponential back-off with full jitter. */

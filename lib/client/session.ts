@@ -19,7 +19,7 @@ import { createEventStream } from './event-stream';
 import { createSessionId } from './http';
 import type { ErrorResponse, SendRequest } from './http';
 import { decodeIncoming, encodeOutgoing, readBlob } from './message';
-import { defaultBackoff } from './options';
+import { createBackoff } from './options';
 import type { SseClientOptions } from './options';
 import { createPostQueue } from './post-queue';
 import { SendBuffer } from './send-buffer';
@@ -50,11 +50,13 @@ export interface DuplexSession extends ClientSession {
 export function openSession(
   request: SendRequest,
   transport: TransportChoice,
-  { backoff = defaultBackoff, debugKey, maxBufferedAmount, renewSession = true }: SseClientOptions,
+  options: SseClientOptions,
   host: SessionHost,
   minDelay?: number,
 ): DuplexSession {
+  const { debugKey, maxBufferedAmount, renewSession = true } = options;
   const { dispatch } = host;
+  const backoff = createBackoff(options, dispatch);
   let readyState: ReadyState = CONNECTING;
   let id = '';
   /** The last `hello`, while the session is open. */

@@ -5,7 +5,7 @@ import { createEventStream, isEventStream } from '../client/event-stream';
 import { createSessionId, describeError } from '../client/http';
 import type { SendRequest } from '../client/http';
 import { encodeOutgoing } from '../client/message';
-import { defaultBackoff } from '../client/options';
+import { createBackoff } from '../client/options';
 import type { SseClientOptions } from '../client/options';
 import { SendBuffer } from '../client/send-buffer';
 import { createTransport } from '../client/transport';
@@ -20,9 +20,10 @@ const DRAIN_TIMEOUT = 10_000;
 /** Opens a session of the Dart dialect: see PROTOCOL.md. `[dart]` marks what `package:sse` 4.2.0 requires. */
 export function openDartSession(
   request: SendRequest,
-  { backoff = defaultBackoff, debugKey, maxBufferedAmount }: SseClientOptions,
+  options: SseClientOptions,
   host: SessionHost,
 ): ClientSession {
+  const { debugKey, maxBufferedAmount } = options;
   const { dispatch } = host;
   /** The same for all streams: the server recognises the client by it [dart]. */
   const id = createSessionId(debugKey);
@@ -38,7 +39,7 @@ export function openDartSession(
   const stream = createEventStream({
     ...host,
     transport: createTransport('', dispatch, 'stream'),
-    backoff,
+    backoff: createBackoff(options, dispatch),
     isWanted: () => readyState !== CLOSED,
     request: requestStream,
     onEvent,
@@ -114,8 +115,8 @@ export function openDartSession(
       const number = buffer.first;
       const reason = await post(message.json, number);
       if (reason !== undefined) return fail(reason);
-      buffer.acknowledge(number + 1);
       if (!buffer.length) return; // the client has closed meanwhile
+      buffer.acknowledge(number + 1);
       dispatch('drain');
     }
     isSending = false;
