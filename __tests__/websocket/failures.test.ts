@@ -6,7 +6,7 @@ import type { SseWebSocketOptions } from '../../lib/websocket/index';
 import { SseWebSocketServer } from '../../lib/ws/index';
 import type { SseServerSocket } from '../../lib/ws/index';
 import { listen, openChannel } from '../helpers/channel';
-import { turn } from '../helpers/fake-timeouts';
+import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
 import { onTestFinished } from '../helpers/on-test-finished';
 import { openPage } from '../helpers/page';
 import { scriptFetch } from '../helpers/scripted-fetch';
@@ -121,6 +121,27 @@ describe('SseWebSocket', () => {
     await waitFor(() => events.length === 2);
     for (let i = 0; i < 5; i++) await turn();
     expect([received.length, events[1], events.length]).toEqual([30, [4000, 'closed', false], 2]);
+  });
+
+  it.each([
+    ['nothing', 0],
+    ['a message', 1],
+  ])('fails after 10 s if the server acknowledges neither the close nor %s', async (_, count) => {
+    const { fetch, next } = scriptFetch();
+    const { socket, events } = openSocket('ws://channel.example/sse', { fetch });
+    (await next('GET')).hello();
+    await waitFor(() => events.length === 1);
+    useFakeTimeouts();
+    if (count > 0) socket.send('last');
+    socket.close(4000, 'done');
+    jest.advanceTimersByTime(10_000);
+    jest.useRealTimers();
+    await waitFor(() => events.length === 3);
+    expect(events).toEqual([
+      'open',
+      'the server has not acknowledged the close',
+      [1006, '', false],
+    ]);
   });
 
   it('fails if something else answers the first request', async () => {

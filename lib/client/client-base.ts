@@ -52,8 +52,10 @@ export interface SessionHost {
    * Handles the end of the session. Called once, and no other function is called after it.
    *
    * @param renewDelay milliseconds until the client may open a new session; undefined if it must not.
+   * @param isAcknowledged whether the closing handshake is complete, or the server has closed. It may have rejected
+   * messages nevertheless.
    */
-  onEnd(end: SessionEnd, renewDelay?: number): void;
+  onEnd(end: SessionEnd, renewDelay?: number, isAcknowledged?: boolean): void;
 }
 
 /**

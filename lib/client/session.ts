@@ -273,6 +273,10 @@ export function openSession(
     queue.stop();
     wake();
     stream.abort('');
-    host.onEnd({ code, reason, wasClean, unacknowledged }, isLast ? undefined : renewDelay);
+    host.onEnd(
+      { code, reason, wasClean, unacknowledged },
+      isLast ? undefined : renewDelay,
+      isAcknowledged,
+    );
   }
 }

@@ -130,7 +130,7 @@ export class SseWebSocket extends WebSocketTarget {
       {
         dispatch,
         backpressure: () => this.#events.backpressure(),
-        onEnd: (end) => this.#onEnd(end),
+        onEnd: (end, _, isAcknowledged) => this.#onEnd(end, isAcknowledged),
       },
     );
     this.#page = observePage((event) => this.#session.onPage(event));
@@ -292,17 +292,18 @@ export class SseWebSocket extends WebSocketTarget {
     if (this.#session.readyState <= OPEN) this.#session.close(close);
   }
 
-  #onEnd({ code, reason, wasClean, unacknowledged }: SessionEnd): void {
+  #onEnd({ code, reason, wasClean, unacknowledged }: SessionEnd, isAcknowledged = false): void {
     this.#page.abort();
     this.#discardedBytes += sum(this.#sizes.slice(this.#sizes.length - unacknowledged.length));
     this.#sizes.length = 0;
-    // A close with another code than 1006 is no failure, even if messages were not acknowledged.
-    const isAgreed = wasClean || (unacknowledged.length > 0 && code !== CloseCode.abnormal);
+    const isFailure = code === CloseCode.abnormal;
+    const cause = isFailure ? reason : 'the server has not acknowledged the close';
     this.#events.push(() => {
-      const isClosed = this.#hasOpened && isAgreed;
+      // A close that the server knows is no failure, even if it has rejected messages.
+      const isClosed = this.#hasOpened && isAcknowledged && !isFailure;
       this.#readyState = CLOSED;
       if (!isClosed || this.#failure !== undefined) {
-        const message = this.#failure ?? reason;
+        const message = this.#failure ?? cause;
         this.dispatchEvent(Object.assign(new Event('error'), { message }));
       }
       this.dispatchEvent(
