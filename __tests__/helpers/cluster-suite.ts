@@ -4,12 +4,14 @@ import type { SseClient, SseClientOptions } from '../../lib/client/index';
 import { addressOf, openDuplex } from './channel';
 import { eventsOf, messagesOf, next, openClient } from './client';
 import type { NodeConnection } from './cluster';
+import { turn } from './fake-timeouts';
 import type { EngineFault } from './faulty-engine';
 import { useFaultyNodes } from './faulty-nodes';
 import type { EngineSource, FaultyNode } from './faulty-nodes';
 import { openStream, post } from './http';
 import { onTestFinished } from './on-test-finished';
 import { createRandom } from './random';
+import { catchUncaught } from './uncaught';
 import { waitFor } from './wait-for';
 
 /** Sends each GET to one node and each POST to another. */
@@ -528,6 +530,57 @@ export function describeCluster(name: string, openSource: () => Promise<EngineSo
       expect(await reading).toEqual({ done: true, value: undefined });
       await writing;
       await expect(writer.closed).rejects.toThrow('the session has moved to another node');
+    });
+
+    /** Opens a session at the first of two nodes that fails there, and whose client returns at the second one. */
+    async function failAndReturn(
+      accept: (connection: NodeConnection) => void,
+      messages: unknown[],
+    ) {
+      const events: string[] = [];
+      const nodes = await startNodes(
+        2,
+        (connection) => {
+          if (connection.recovered) return;
+          for (const event of ['close', 'moved'] as const) {
+            connection.on(event, () => events.push(event));
+          }
+          accept(connection);
+        },
+        { maxBufferedAmount: 100 },
+      );
+      const client = await openDuplex(nodes[0]!.url, 'a');
+      await client.post({ messages });
+      const [connection] = nodes[0]!.connections as [NodeConnection];
+      connection.send('x'.repeat(200)); // exceeds the limit
+      const stream = await openStream(`${addressOf(nodes[1]!.url, 'a')}&sseProtocol=2`, {
+        'Last-Event-ID': `${client.token}.0`,
+      });
+      expect(await stream.takeData()).toMatchObject({ resumed: true });
+      expect(await stream.takeData()).toMatchObject({ code: 1008 });
+      return { connection, events };
+    }
+
+    it('end a stream once, and emit no "moved" after "close", if a failed session moves', async () => {
+      const uncaught = catchUncaught();
+      const read: unknown[] = [];
+      const { events } = await failAndReturn((connection) => {
+        const reader = connection.stream.getReader();
+        void reader.read().then((result) => read.push(result));
+      }, []);
+      await waitFor(() => read.length === 1);
+      expect(read).toEqual([{ done: true, value: undefined }]);
+      expect([events, uncaught]).toEqual([['close'], []]);
+    });
+
+    it('emit no "close" after "moved" if a failed session moves with messages that were not read', async () => {
+      const { connection, events } = await failAndReturn(() => {}, ['unread']);
+      expect(events).toEqual(['moved']);
+      const received: unknown[] = [];
+      connection.on('message', (message) => received.push(message));
+      connection.resume();
+      await turn();
+      expect([events, received]).toEqual([['moved'], []]);
     });
 
     it('leave no room with a connection that was closed before its join took effect', async () => {

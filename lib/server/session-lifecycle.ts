@@ -191,7 +191,10 @@ export class SessionLifecycle {
     this.#limitWaitForListener();
   }
 
-  /** Ends the session at this node, but not its stream, because another one owns it. `close` is not emitted. */
+  /**
+   * Ends the session at this node, but not its stream, because another one owns it. Emits `moved`, unless `close` was
+   * emitted.
+   */
   move(): void {
     if (this.#isReleased) return;
     this.#isMoved = true;
@@ -199,12 +202,13 @@ export class SessionLifecycle {
     this.#readyState = SseConnection.CLOSED;
     this.#reconnectDeadline?.clear();
     this.#closeDeadline?.clear();
+    this.#listenerDeadline?.clear();
     this.#sender.clear();
     this.#receiver.close();
     this.#receiver.clear();
     this.#session.onClosed();
     this.#session.onReleased();
-    this.#events.moved();
+    if (!this.#isCloseEmitted) this.#events.moved();
   }
 
   /**
@@ -254,7 +258,7 @@ export class SessionLifecycle {
 
   /** Emits `close`, once, if the session is closed and has not moved. Discards messages that are not delivered. */
   emitClose(): void {
-    if (this.#isCloseEmitted || !this.#closeInfo || !this.#unacknowledged) return;
+    if (this.#isCloseEmitted || this.#isMoved || !this.#closeInfo || !this.#unacknowledged) return;
     this.#isCloseEmitted = true;
     this.#listenerDeadline?.clear();
     this.#receiver.clear();

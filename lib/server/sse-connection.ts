@@ -286,7 +286,8 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
 
   /**
    * A ReadableStream of the client's messages. It ends with the session, after the last message, and in a cluster when
-   * the session moves to another node. While nobody reads, back-pressure is applied to the client. Cancelling it closes the connection.
+   * the session moves to another node. While nobody reads, back-pressure is applied to the client. Cancelling it closes
+   * the connection.
    */
   get stream(): ReadableStream<Incoming> {
     return (this.#stream ??= this.#openStream());
@@ -329,10 +330,13 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
             controller.enqueue(message);
             if ((controller.desiredSize ?? 0) <= 0) this.pause();
           };
-          const onEnd = () => controller.close();
-          this.on('message', onMessage).on('close', onEnd).on('moved', onEnd);
+          const onEnd = () => {
+            removeListeners(); // a stream that has ended accepts nothing more
+            controller.close();
+          };
           removeListeners = () =>
             this.off('message', onMessage).off('close', onEnd).off('moved', onEnd);
+          this.on('message', onMessage).on('close', onEnd).on('moved', onEnd);
         },
         pull: () => this.resume(),
         cancel: (reason) => {
@@ -374,8 +378,9 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
 
   /** Returns the error of a message that is written to {@link sink} after the end. */
   #endError(): Error {
+    const { isMoved, isCloseEmitted } = this.#session.lifecycle;
     return new Error(
-      this.#session.lifecycle.isMoved
+      isMoved && !isCloseEmitted
         ? 'the session has moved to another node: send at the connection that is emitted there'
         : 'the connection is closed: check readyState, or listen for "close"',
     );
