@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { SseOptions } from '../../lib/index';
 import { addressOf, openDuplex } from '../helpers/channel';
 import { eventsOf, messagesOf, next, openClient } from '../helpers/client';
@@ -60,6 +61,29 @@ it('A node that is closed while the engine does not answer releases its sessions
   connection.send('x'); // waits for the engine
   await node.sse.close();
   expect(moved).toEqual(['moved']);
+});
+
+it('A session stays open if its client reconnects just when its time is over and the engine fails', async () => {
+  const engine = createFaultyEngine(new MemoryEngine(new MemoryStore()));
+  const node = await startNode(engine, { reconnectJitter: 1, reconnectTimeout: 50 });
+  onTestFinished(async () => {
+    await stopNode(node);
+    await node.sse.close();
+  });
+  const client = await openDuplex(node.url);
+  const [connection] = node.connections as [NodeConnection];
+  const failures: (() => void)[] = [];
+  const { read } = engine;
+  engine.read = () =>
+    new Promise((_, reject) => failures.push(() => reject(new Error('the engine has failed'))));
+  client.stream.cut();
+  await waitFor(() => failures.length === 1); // the node asks the engine before it closes the session
+  const stream = await client.resume(0);
+  engine.read = read;
+  for (const fail of failures) fail();
+  await sleep(150);
+  expect([connection.readyState, connection.connected]).toEqual([1, true]);
+  stream.cut();
 });
 
 describe('Messages that are sent after a broadcast that the engine has not recorded', () => {
