@@ -5,6 +5,7 @@ import { eventsOf, messagesOf, next, openClient } from '../helpers/client';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { startNode, stopNode } from '../helpers/cluster';
 import type { NodeConnection } from '../helpers/cluster';
+import { turn, useFakeTimeouts } from '../helpers/fake-timeouts';
 import { createFaultyEngine } from '../helpers/faulty-engine';
 import { startFaultyNode } from '../helpers/faulty-nodes';
 import { openStream } from '../helpers/http';
@@ -213,4 +214,35 @@ it('A commit that is not made any more does not count as an answer of the engine
   engine.fault = () => 'none';
   await waitFor(() => published.length === 2);
   expect(published).toEqual(['engine-lost', 'engine-back']);
+});
+
+it('A node does not report the close of a session that another node has taken over in the meantime', async () => {
+  const store = new MemoryStore();
+  const { engine, node } = await startFaultyNode(new MemoryEngine(store));
+  const { node: other } = await startFaultyNode(new MemoryEngine(store));
+  const client = await openDuplex(node.url);
+  const [connection] = node.connections as [NodeConnection];
+  const events: string[] = [];
+  connection.on('close', () => events.push('close')).on('moved', () => events.push('moved'));
+  engine.fault = () => 'lose';
+  engine.isPublished = () => false;
+  client.stream.cut();
+  await waitFor(() => !connection.connected);
+  const stream = await openStream(`${addressOf(other.url, 'a')}&sseProtocol=2`, {
+    'Last-Event-ID': `${client.token}.0`,
+  });
+  expect(stream.status).toBe(200);
+  useFakeTimeouts();
+  connection.close();
+  const expire = async () => {
+    jest.advanceTimersByTime(60_000); // twice reconnectTimeout
+    await turn();
+  };
+  await expire();
+  expect([connection.readyState, events]).toEqual([2, []]);
+  engine.fault = () => 'none';
+  await expire();
+  await waitFor(() => events.length === 1);
+  expect(events).toEqual(['moved']);
+  stream.cut();
 });

@@ -128,10 +128,19 @@ export class SessionLifecycle {
    * answer. Otherwise a client that does not answer, but reconnects and sends messages, would keep the session.
    */
   #limitClosing(close: Close): void {
+    if (this.#closeDeadline) return;
     const timeout = 2 * Math.max(this.#session.options.reconnectTimeout, CLOSE_TIMEOUT);
-    this.#closeDeadline ??= new Deadline(Math.min(timeout, MAX_TIMEOUT), () =>
-      this.terminate(close),
-    );
+    this.#closeDeadline = new Deadline(Math.min(timeout, MAX_TIMEOUT), () => {
+      const end = () => this.terminate(close);
+      const { journal } = this.#session;
+      if (!journal) return end();
+      const waitAgain = () => {
+        this.#closeDeadline = undefined;
+        if (!this.#isReleased) this.#limitClosing(close);
+      };
+      // The client may have reconnected at another node. Rejects if the engine does not answer.
+      void journal.readRecorded().then(end, waitAgain);
+    });
   }
 
   /** Closes the session without waiting for the client. If it is closing already, its code and reason do not change. */
