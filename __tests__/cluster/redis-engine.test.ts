@@ -122,7 +122,7 @@ describe('The engine on Redis', () => {
     await engine.open('a', { dialect: 'duplex', tokenHash, ...NEW, principal: undefined });
     const checkpoint = { acknowledged: 0, position: 0, rooms: [], logStart: 0 };
     const changes = {
-      sequence: 5,
+      sequence: 1,
       received: 3,
       handled: 0,
       firstMessage: 0,
@@ -132,6 +132,8 @@ describe('The engine on Redis', () => {
       checkpoint,
     };
     expect(await engine.commit('a', 1, changes)).toEqual({ received: -1 });
+    const later = { ...changes, sequence: 2, firstEntry: 0 };
+    expect(await engine.commit('a', 1, later)).toEqual({ received: -1 });
     expect(await engine.commit('a', 2, changes)).toBeUndefined();
     expect(await engine.commit('a', 1, { ...changes, firstEntry: 0, firstMessage: 1 })).toEqual({
       received: -1,
@@ -142,6 +144,7 @@ describe('The engine on Redis', () => {
       messages: ['1', '2'],
       acknowledged: 0,
       close: undefined,
+      sequence: 1,
     });
     await engine.remove('a', 1, tokenHash);
     await engine.stop();
@@ -236,6 +239,7 @@ describe('The engine on Redis', () => {
       messages: ['2', '3'],
       acknowledged: 3,
       close,
+      sequence: 0,
     });
     expect(await engine.notify('nobody', { type: 'released', id: 'a' })).toBe(false);
     expect(await engine.notify('n1', { type: 'released', id: 'a' })).toBe(true);
@@ -403,5 +407,38 @@ describe('The engine on Redis', () => {
     await admin.set('sse-duplex:1:{wrong}', 'a string');
     await expect(engine.commit('wrong', 1, {} as never)).rejects.toThrow();
     await engine.stop();
+  });
+
+  it('receives no broadcasts of the engine in another database of the same server', async () => {
+    const admin = await connectAdmin();
+    await admin.flushAll();
+    const received: string[][] = [[], []];
+    const engines = await Promise.all(
+      received.map(async (messages, database) => {
+        const client = createClient({ url: `redis://127.0.0.1:${redis.port}`, database });
+        await client.connect();
+        onTestFinished(() => client.destroy());
+        const engine = redisCluster(client);
+        let onLast = () => {};
+        const isLast = new Promise<void>((resolve) => (onLast = resolve));
+        const onBroadcast = ({ message }: { message?: string }) => {
+          messages.push(String(message));
+          if (message === 'last') onLast();
+        };
+        await engine.start(`n${database}`, { ...LISTENER, onBroadcast });
+        onTestFinished(() => engine.stop());
+        const { generation } = await engine.beat(0);
+        const broadcast = (number: number, message: string) =>
+          engine.broadcast(generation, number, [{ message }]);
+        return { isLast, broadcast };
+      }),
+    );
+    for (const [database, { broadcast }] of engines.entries()) await broadcast(1, `of ${database}`);
+    for (const { broadcast } of engines) await broadcast(2, 'last');
+    await Promise.all(engines.map(({ isLast }) => isLast));
+    expect(received).toEqual([
+      ['of 0', 'last'],
+      ['of 1', 'last'],
+    ]);
   });
 });

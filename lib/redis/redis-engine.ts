@@ -17,6 +17,7 @@ import type {
   TakenBatch,
   TakenMessage,
 } from '../server/cluster-engine';
+import { warnAboutEviction } from './eviction';
 import {
   formatChanges,
   formatBatch,
@@ -44,6 +45,8 @@ export class RedisEngine implements ClusterEngine {
   readonly #options: ResolvedRedisOptions;
   readonly #prefix: string;
   #nodeId = '';
+  /** The generation of the last reply: '' before the first one. */
+  #generation = '';
   #unsubscribe = () => {};
   /** The SHA-1 of each script. */
   readonly #hashes = new Map<string, string>();
@@ -62,7 +65,7 @@ export class RedisEngine implements ClusterEngine {
     const channels = [broadcasts, this.#channelOf(nodeId)];
     this.#unsubscribe(); // of a previous attempt that failed
     const subscribing = subscribe(this.#client, channels, (channel, message) => {
-      if (channel === broadcasts) listener.onBroadcast(parseBroadcast(message));
+      if (channel === broadcasts) this.#onPublished(message, listener);
       else listener.onNotification(JSON.parse(message) as Notification);
     });
     this.#unsubscribe = () =>
@@ -71,13 +74,20 @@ export class RedisEngine implements ClusterEngine {
         () => {},
       );
     await this.#withTimeout('SUBSCRIBE', subscribing);
-    await this.#warnAboutEviction();
+    await warnAboutEviction((...command) => this.#command(...command));
   }
 
   stop(): Promise<void> {
     this.#unsubscribe();
     this.#unsubscribe = () => {};
     return Promise.resolve();
+  }
+
+  /** Ignores broadcasts of applications in other databases of the server, because all databases share the channels. */
+  #onPublished(message: string, listener: EngineListener): void {
+    const space = message.indexOf(' ');
+    if (message.slice(0, space) !== this.#generation) return;
+    listener.onBroadcast(parseBroadcast(message.slice(space + 1)));
   }
 
   async beat(position: number): Promise<EngineState> {
@@ -92,6 +102,7 @@ export class RedisEngine implements ClusterEngine {
       string[],
       string[],
     ];
+    this.#generation = generation;
     return {
       generation,
       position: Number(last),
@@ -106,22 +117,6 @@ export class RedisEngine implements ClusterEngine {
     const message = JSON.stringify(notification);
     const receivers = await this.#command('PUBLISH', this.#channelOf(nodeId), message);
     return Number(receivers) > 0 || isCluster(this.#client);
-  }
-
-  /** Emits a warning if Redis discards keys when its memory is full, instead of rejecting writes. */
-  async #warnAboutEviction(): Promise<void> {
-    let reply: unknown;
-    try {
-      reply = await this.#command('CONFIG', 'GET', 'maxmemory-policy');
-    } catch {
-      return; // many providers do not allow CONFIG
-    }
-    const policy = Array.isArray(reply) ? String(reply[1]) : 'noeviction';
-    if (policy === 'noeviction') return;
-    process.emitWarning(
-      `the "maxmemory-policy" of Redis is "${policy}", so that it may discard sessions: use "noeviction"`,
-      'SseDuplexWarning',
-    );
   }
 
   // --- Sessions ------------------------------------------------------------------------------------
@@ -306,6 +301,7 @@ export class RedisEngine implements ClusterEngine {
     const reply = await this.#run(scripts.READ_BROADCASTS, keys, [after]);
     if (reply === null) throw new Error('the engine has lost its data');
     const [generation, oldest, entries] = reply as [string, string, [string, string[]][]];
+    this.#generation = generation;
     return {
       generation,
       oldest: parseInt(oldest, 10),

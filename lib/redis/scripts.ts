@@ -300,7 +300,7 @@ for index = 6, #ARGV do
   if number > last then
     local position = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'position', 1))
     redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], position .. '-0', 'b', ARGV[index])
-    redis.call('PUBLISH', ARGV[4], position .. ' ' .. ARGV[index])
+    redis.call('PUBLISH', ARGV[4], ARGV[5] .. ' ' .. position .. ' ' .. ARGV[index])
     last = number
   end
 end
