@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { Redis } from 'ioredis';
 import { createClient } from 'redis';
 import { redisCluster } from '../../lib/redis/index';
 import type { StoredSession } from '../../lib/server/cluster-engine';
@@ -440,5 +442,31 @@ describe('The engine on Redis', () => {
       ['of 0', 'last'],
       ['of 1', 'last'],
     ]);
+  });
+
+  it('subscribes with a client of ioredis that rejects commands while it connects', async () => {
+    const client = new Redis(redis.port, '127.0.0.1', { enableOfflineQueue: false });
+    onTestFinished(() => client.disconnect());
+    await once(client, 'ready');
+    const engine = redisCluster(client);
+    await engine.start('n1', LISTENER);
+    expect(await engine.notify('n1', { type: 'released', id: 'a' })).toBe(true);
+    await engine.stop();
+  });
+
+  it('leaves no connection open if it may not subscribe', async () => {
+    const admin = await connectAdmin();
+    const user = ['on', '>pw', '~*', '+@all', 'resetchannels'];
+    await admin.sendCommand(['ACL', 'SETUSER', 'app', ...user]);
+    const client = createClient({ url: `redis://app:pw@127.0.0.1:${redis.port}` });
+    await client.connect();
+    onTestFinished(() => client.destroy());
+    const count = async () => {
+      const list = (await admin.sendCommand(['CLIENT', 'LIST'])) as unknown as string;
+      return list.split('\n').length;
+    };
+    const before = await count();
+    await expect(redisCluster(client).start('n1', LISTENER)).rejects.toThrow('NOPERM');
+    while ((await count()) > before); // the server notices it a little later
   });
 });

@@ -128,3 +128,27 @@ describe('A client of ioredis', () => {
     expect([calls, messages]).toEqual([[['a', 'b'], 'disconnect'], [['a', 'x']]]);
   });
 });
+
+describe('The connection for the subscriptions is closed', () => {
+  const rejected = () => Promise.reject(new Error('NOPERM'));
+
+  it.each([
+    ['destroy', { subscribe: rejected, connect: () => Promise.resolve() }],
+    ['destroy', { subscribe: () => Promise.resolve(), connect: rejected }],
+    ['disconnect', { subscribe: rejected, connect: () => Promise.resolve() }],
+  ])('with %s() of node-redis if it fails', async (end, methods) => {
+    const close = jest.fn();
+    const duplicate = () => ({ ...methods, on() {}, [end]: close });
+    const client = { sendCommand: () => Promise.resolve(), duplicate } as unknown as RedisClient;
+    await expect(subscribe(client, ['a'], () => {})).rejects.toThrow('NOPERM');
+    expect(close).toHaveBeenCalledTimes(1);
+  });
+
+  it('with disconnect() of ioredis if it fails', async () => {
+    const disconnect = jest.fn();
+    const duplicate = () => ({ subscribe: rejected, on() {}, disconnect });
+    const client = { call: () => Promise.resolve(), duplicate } as unknown as RedisClient;
+    await expect(subscribe(client, ['a'], () => {})).rejects.toThrow('NOPERM');
+    expect(disconnect).toHaveBeenCalledTimes(1);
+  });
+});

@@ -52,8 +52,8 @@ export interface NodeRedisSentinel {
 export interface IoRedisClient {
   /** Sends a command. */
   call(command: string, args: string[]): Promise<unknown>;
-  /** Creates a client with the same options, for the subscriptions. */
-  duplicate(): IoRedisSubscriber;
+  /** Creates a client for the subscriptions. Its options are the same except for those in the last argument. */
+  duplicate(...overrides: (object | undefined)[]): IoRedisSubscriber;
 }
 
 /** A duplicate of an {@link IoRedisClient}. */
@@ -93,42 +93,86 @@ export function sendCommand(client: RedisClient, args: [string, ...string[]]): P
 }
 
 /**
- * Subscribes to channels on a separate connection.
+ * Subscribes to channels on a separate connection, which is closed if that fails.
  *
+ * @param signal closes the connection, also while it is being opened.
  * @returns a function that closes the connection.
  */
 export async function subscribe(
   client: RedisClient,
   channels: string[],
   listener: (channel: string, message: string) => void,
+  signal?: AbortSignal,
 ): Promise<() => void> {
+  const { open, close } = createSubscription(client, channels, listener);
+  signal?.addEventListener('abort', close);
+  try {
+    await open();
+  } catch (error) {
+    close();
+    throw error;
+  }
+  if (signal?.aborted) close();
+  return close;
+}
+
+/** `close` may be called several times. */
+interface Subscription {
+  readonly open: () => Promise<void>;
+  readonly close: () => void;
+}
+
+function createSubscription(
+  client: RedisClient,
+  channels: string[],
+  listener: (channel: string, message: string) => void,
+): Subscription {
   const ignore = () => {}; // the libraries reconnect
   if ('call' in client) {
-    const subscriber = client.duplicate();
+    // Without this queue the command would be rejected, because the duplicate is not connected yet.
+    const overrides = { enableOfflineQueue: true };
+    const subscriber = isCluster(client)
+      ? client.duplicate([], overrides)
+      : client.duplicate(overrides);
     subscriber.on('error', ignore);
     subscriber.on('message', listener);
-    await subscriber.subscribe(...channels);
-    return () => subscriber.disconnect();
+    return {
+      async open() {
+        await subscriber.subscribe(...channels);
+      },
+      close: () => subscriber.disconnect(),
+    };
   }
   if ('getSentinelNode' in client) {
     const listeners = channels.map(
       (channel) =>
         [channel, (message: string | Uint8Array) => listener(channel, String(message))] as const,
     );
-    for (const each of listeners) await client.subscribe(...each);
-    return () => {
-      for (const each of listeners) client.unsubscribe(...each).catch(ignore);
+    return {
+      async open() {
+        for (const each of listeners) await client.subscribe(...each);
+      },
+      close() {
+        for (const each of listeners) client.unsubscribe(...each).catch(ignore);
+      },
     };
   }
   const subscriber = client.duplicate();
   subscriber.on('error', ignore);
-  await subscriber.connect();
-  for (const channel of channels) {
-    await subscriber.subscribe(channel, (message) => listener(channel, message));
-  }
-  return () => {
-    if (subscriber.destroy) subscriber.destroy();
-    else subscriber.disconnect?.();
+  let isClosed = false;
+  return {
+    async open() {
+      await subscriber.connect();
+      for (const channel of channels) {
+        await subscriber.subscribe(channel, (message) => listener(channel, message));
+      }
+    },
+    close() {
+      if (isClosed) return; // these methods throw if the client is closed
+      isClosed = true;
+      if (subscriber.destroy) subscriber.destroy();
+      else subscriber.disconnect?.();
+    },
   };
 }
 

@@ -64,15 +64,13 @@ export class RedisEngine implements ClusterEngine {
     const broadcasts = `${this.#prefix}broadcasts`;
     const channels = [broadcasts, this.#channelOf(nodeId)];
     this.#unsubscribe(); // of a previous attempt that failed
-    const subscribing = subscribe(this.#client, channels, (channel, message) => {
+    const subscription = new AbortController();
+    this.#unsubscribe = () => subscription.abort();
+    const onMessage = (channel: string, message: string) => {
       if (channel === broadcasts) this.#onPublished(message, listener);
       else listener.onNotification(JSON.parse(message) as Notification);
-    });
-    this.#unsubscribe = () =>
-      void subscribing.then(
-        (close) => close(),
-        () => {},
-      );
+    };
+    const subscribing = subscribe(this.#client, channels, onMessage, subscription.signal);
     await this.#withTimeout('SUBSCRIBE', subscribing);
     await warnAboutEviction((...command) => this.#command(...command));
   }
