@@ -8,7 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** A server in a child process. */
 export interface Program {
   port: number;
-  stop(): Promise<void>;
+  /** Ends it, unless it has ended. The default signal is SIGTERM. */
+  stop(signal?: NodeJS.Signals): Promise<void>;
 }
 
 /**
@@ -50,8 +51,8 @@ export async function startProgram(
   }
   return {
     port,
-    async stop() {
-      child.kill();
+    async stop(signal) {
+      child.kill(signal);
       await exit;
     },
   };

@@ -20,32 +20,39 @@ const SHARDS = 3;
 
 /** The servers of a Redis Cluster. */
 export interface Shards {
+  /** The ports of the masters, then those of the replicas. */
   ports: number[];
+  /** Kills a server. */
+  kill(port: number): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Starts a Redis Cluster of three masters without replicas. */
-export async function startShards(): Promise<Shards> {
+/** Starts a Redis Cluster of three masters with the same number of replicas each. */
+export async function startShards(replicas = 0): Promise<Shards> {
   const path = redisServer();
   const folder = mkdtempSync(join(tmpdir(), 'sse-duplex-redis-cluster-'));
   const servers: Program[] = [];
-  for (let shard = 0; shard < SHARDS; shard++) {
+  for (let i = 0; i < SHARDS * (1 + replicas); i++) {
     const busPort = await findPort();
     const server = await startProgram(path, (port) => [
       ...['--port', String(port), '--bind', '127.0.0.1', '--loglevel', 'warning'],
       ...['--save', '', '--appendonly', 'no', '--dir', folder],
       ...['--cluster-enabled', 'yes', '--cluster-config-file', `nodes-${port}.conf`],
-      ...['--cluster-port', String(busPort)],
+      ...['--cluster-port', String(busPort), '--cluster-node-timeout', '1000'],
+      ...['--repl-diskless-sync-delay', '0'],
     ]);
     servers.push(server);
   }
   const ports = servers.map(({ port }) => port);
   const addresses = ports.map((port) => `127.0.0.1:${port}`);
-  await run('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-yes']);
+  const create = ['--cluster', 'create', ...addresses, '--cluster-yes'];
+  await run('redis-cli', [...create, '--cluster-replicas', String(replicas)]);
   // Not with a client: one that is closed while it reads the slots leaves a rejection that nobody handles.
   for (const port of ports) while (!(await isReady(port))) await sleep(20);
+  for (const port of ports.slice(SHARDS)) while (!(await isReplicating(port))) await sleep(20);
   return {
     ports,
+    kill: (port) => servers.find((server) => server.port === port)!.stop('SIGKILL'),
     async stop() {
       for (const server of servers) await server.stop();
       rmSync(folder, { recursive: true });
@@ -59,8 +66,22 @@ async function isReady(port: number): Promise<boolean> {
   return stdout.includes('cluster_state:ok') && stdout.includes(`cluster_size:${SHARDS}`);
 }
 
+async function isReplicating(port: number): Promise<boolean> {
+  const { stdout } = await run('redis-cli', ['-p', String(port), 'info', 'replication']);
+  return stdout.includes('master_link_status:up');
+}
+
+/** Returns the ports of the servers at which a channel has subscribers. */
+export async function findSubscribed(ports: number[], channel: string): Promise<number[]> {
+  const replies = ports.map((port) =>
+    run('redis-cli', ['-p', String(port), 'pubsub', 'numsub', channel]),
+  );
+  const counts = await Promise.all(replies);
+  return ports.filter((_, index) => counts[index]!.stdout.trim().endsWith('1'));
+}
+
 /** Connects a client, and waits until it knows all shards. */
-async function connectShards(ports: number[]): Promise<Cluster> {
+export async function connectShards(ports: number[]): Promise<Cluster> {
   const cluster = new Cluster(
     ports.map((port) => ({ host: '127.0.0.1', port })),
     { redisOptions: { maxRetriesPerRequest: null } },
@@ -72,7 +93,7 @@ async function connectShards(ports: number[]): Promise<Cluster> {
 }
 
 /** Connects a client of node-redis. */
-async function connectNodeRedis(ports: number[]) {
+export async function connectNodeRedis(ports: number[]) {
   const client = createCluster({
     rootNodes: ports.map((port) => ({ url: `redis://127.0.0.1:${port}` })),
   });

@@ -1,5 +1,12 @@
-import { isCluster, isRedisClient, sendCommand, subscribe } from '../../lib/redis/redis-client';
-import type { RedisClient } from '../../lib/redis/redis-client';
+import {
+  findServers,
+  isCluster,
+  isRedisClient,
+  sendCommand,
+  subscribe,
+} from '../../lib/redis/redis-client';
+import type { NodeRedisCluster, RedisClient } from '../../lib/redis/redis-client';
+import { onTestFinished } from '../helpers/on-test-finished';
 
 describe('A client of node-redis', () => {
   function createClient(version: 4 | 5) {
@@ -29,7 +36,8 @@ describe('A client of node-redis', () => {
   ] as const)('of version %i subscribes with a duplicate, and closes it', async (version, end) => {
     const { client, calls } = createClient(version);
     const messages: unknown[] = [];
-    const close = await subscribe(client, ['a', 'b'], (...message) => messages.push(message));
+    const { ready, close } = subscribe(client, ['a', 'b'], (...message) => messages.push(message));
+    await ready;
     expect(messages).toEqual([
       ['a', 'message of a'],
       ['b', 'message of b'],
@@ -78,6 +86,28 @@ describe('A client of node-redis for a Redis Cluster', () => {
   });
 });
 
+describe('A client of node-redis for a Redis Cluster, after a command has failed,', () => {
+  it('reads its key through any server, at most once per second', async () => {
+    jest.useFakeTimers();
+    onTestFinished(() => jest.useRealTimers());
+    const sent: unknown[] = [];
+    const client = {
+      slots: [],
+      sendCommand(...values: unknown[]) {
+        sent.push(values);
+        return Promise.reject(new Error('MOVED'));
+      },
+    } as unknown as NodeRedisCluster;
+    const first = [undefined, false, ['EXISTS', 'key']];
+    findServers(client, ['EVALSHA', 'hash', '1', 'key', 'value']);
+    findServers(client, ['SADD', 'other', 'member']);
+    expect(sent).toEqual([first]);
+    await jest.advanceTimersByTimeAsync(1_000);
+    findServers(client, ['SADD', 'other', 'member']);
+    expect(sent).toEqual([first, [undefined, false, ['EXISTS', 'other']]]);
+  });
+});
+
 describe('A client of node-redis for Sentinels', () => {
   it('sends commands to the master, and subscribes without a duplicate', async () => {
     const calls: unknown[] = [];
@@ -93,7 +123,8 @@ describe('A client of node-redis for Sentinels', () => {
     } as unknown as RedisClient;
     expect([isRedisClient(client), isCluster(client)]).toEqual([true, false]);
     await sendCommand(client, ['PING']);
-    const close = await subscribe(client, ['a', 'b'], () => {});
+    const { ready, close } = subscribe(client, ['a', 'b'], () => {});
+    await ready;
     close();
     expect(calls).toEqual([
       ['send', false, ['PING']],
@@ -122,9 +153,11 @@ describe('A client of ioredis', () => {
     } as unknown as RedisClient;
     expect(await sendCommand(client, ['GET', 'key'])).toEqual(['GET', ['key']]);
     const messages: unknown[] = [];
-    const close = await subscribe(client, ['a', 'b'], (...message) => messages.push(message));
+    const { ready, close } = subscribe(client, ['a', 'b'], (...message) => messages.push(message));
+    await ready;
     onMessage('a', 'x');
     close();
+    await ready;
     expect([calls, messages]).toEqual([[['a', 'b'], 'disconnect'], [['a', 'x']]]);
   });
 });
@@ -140,7 +173,7 @@ describe('The connection for the subscriptions is closed', () => {
     const close = jest.fn();
     const duplicate = () => ({ ...methods, on() {}, [end]: close });
     const client = { sendCommand: () => Promise.resolve(), duplicate } as unknown as RedisClient;
-    await expect(subscribe(client, ['a'], () => {})).rejects.toThrow('NOPERM');
+    await expect(subscribe(client, ['a'], () => {}).ready).rejects.toThrow('NOPERM');
     expect(close).toHaveBeenCalledTimes(1);
   });
 
@@ -148,7 +181,7 @@ describe('The connection for the subscriptions is closed', () => {
     const disconnect = jest.fn();
     const duplicate = () => ({ subscribe: rejected, on() {}, disconnect });
     const client = { call: () => Promise.resolve(), duplicate } as unknown as RedisClient;
-    await expect(subscribe(client, ['a'], () => {})).rejects.toThrow('NOPERM');
+    await expect(subscribe(client, ['a'], () => {}).ready).rejects.toThrow('NOPERM');
     expect(disconnect).toHaveBeenCalledTimes(1);
   });
 });

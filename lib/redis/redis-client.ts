@@ -5,7 +5,7 @@ export interface NodeRedisClient {
   /** Sends a command. */
   sendCommand(args: string[], options?: object): Promise<unknown>;
   /** Creates a client with the same options, for the subscriptions. */
-  duplicate(): NodeRedisSubscriber;
+  duplicate(overrides?: object): NodeRedisSubscriber;
 }
 
 /** A duplicate of a {@link NodeRedisClient}. */
@@ -33,7 +33,7 @@ export interface NodeRedisCluster {
     args: string[],
   ): Promise<unknown>;
   /** Creates a client with the same options, for the subscriptions. */
-  duplicate(): NodeRedisSubscriber;
+  duplicate(overrides?: object): NodeRedisSubscriber;
 }
 
 /** What this package uses of a client that `createSentinel` of `redis` returns. It can subscribe by itself. */
@@ -78,48 +78,64 @@ export function isCluster(client: RedisClient): boolean {
   return 'slots' in client || (client as { isCluster?: unknown }).isCluster === true;
 }
 
+/** Whether a client is one that `createCluster` of `redis` returns. A `Cluster` of ioredis has `slots`, too. */
+export function isNodeRedisCluster(client: RedisClient): client is NodeRedisCluster {
+  return 'slots' in client && !('call' in client);
+}
+
 const WITHOUT_TIMEOUT = { timeout: 0 };
 
 /** Sends a command with a client of any library. */
 export function sendCommand(client: RedisClient, args: [string, ...string[]]): Promise<unknown> {
   if ('call' in client) return client.call(args[0], args.slice(1));
-  // The first key of a script follows the script and the number of its keys.
-  if ('slots' in client)
-    return client.sendCommand(args[0].startsWith('EVAL') ? args[3] : args[1], false, args);
+  if ('slots' in client) return client.sendCommand(firstKey(args), false, args);
   if ('getSentinelNode' in client) return client.sendCommand(false, args);
   // node-redis 6 creates an AbortSignal for each command, to remove it from the queue if it is not written within 5 s.
   // That takes longer than the rest of the command. A client that is connected does not need it.
   return client.sendCommand(args, client.isReady ? WITHOUT_TIMEOUT : undefined);
 }
 
+/** Returns the first key of a command. That of a script follows the script and the number of its keys. */
+function firstKey(args: [string, ...string[]]): string | undefined {
+  return args[0].startsWith('EVAL') ? args[3] : args[1];
+}
+
+/** Interval in milliseconds between two commands of {@link findServers}. */
+const FIND_INTERVAL = 1_000;
+/** The clients for which {@link findServers} has sent a command within this interval. */
+const searching = new WeakSet<NodeRedisCluster>();
+
 /**
- * Subscribes to channels on a separate connection, which is closed if that fails.
+ * Lets a client of `createCluster` find the servers again. It does so only when a server replies that another one has
+ * the key, but after a failover it sends commands to the server that has ended, and waits for it. A command through any
+ * server receives that reply.
  *
- * @param signal closes the connection, also while it is being opened.
- * @returns a function that closes the connection.
+ * @param command that has failed.
  */
-export async function subscribe(
+export function findServers(client: NodeRedisCluster, command: [string, ...string[]]): void {
+  if (searching.has(client)) return;
+  searching.add(client);
+  setTimeout(() => searching.delete(client), FIND_INTERVAL).unref();
+  client.sendCommand(undefined, false, ['EXISTS', String(firstKey(command))]).catch(ignore);
+}
+
+/** Subscriptions of a client. */
+export interface Subscription {
+  /** Resolves when all channels are subscribed to. */
+  readonly ready: Promise<unknown>;
+  /** Closes the connection, also if it is not open yet. May be called several times. */
+  readonly close: () => void;
+}
+
+/** Subscribes to channels on a separate connection, which is closed if that fails. */
+export function subscribe(
   client: RedisClient,
   channels: string[],
   listener: (channel: string, message: string) => void,
-  signal?: AbortSignal,
-): Promise<() => void> {
-  const { open, close } = createSubscription(client, channels, listener);
-  signal?.addEventListener('abort', close);
-  try {
-    await open();
-  } catch (error) {
-    close();
-    throw error;
-  }
-  if (signal?.aborted) close();
-  return close;
-}
-
-/** `close` may be called several times. */
-interface Subscription {
-  readonly open: () => Promise<void>;
-  readonly close: () => void;
+): Subscription {
+  const subscription = createSubscription(client, channels, listener);
+  subscription.ready.catch(subscription.close);
+  return subscription;
 }
 
 function createSubscription(
@@ -127,54 +143,77 @@ function createSubscription(
   channels: string[],
   listener: (channel: string, message: string) => void,
 ): Subscription {
-  const ignore = () => {}; // the libraries reconnect
-  if ('call' in client) {
-    // Without this queue the command would be rejected, because the duplicate is not connected yet.
-    const overrides = { enableOfflineQueue: true };
-    const subscriber = isCluster(client)
-      ? client.duplicate([], overrides)
-      : client.duplicate(overrides);
-    subscriber.on('error', ignore);
-    subscriber.on('message', listener);
-    return {
-      async open() {
-        await subscriber.subscribe(...channels);
-      },
-      close: () => subscriber.disconnect(),
-    };
-  }
-  if ('getSentinelNode' in client) {
-    const listeners = channels.map(
-      (channel) =>
-        [channel, (message: string | Uint8Array) => listener(channel, String(message))] as const,
-    );
-    return {
-      async open() {
-        for (const each of listeners) await client.subscribe(...each);
-      },
-      close() {
-        for (const each of listeners) client.unsubscribe(...each).catch(ignore);
-      },
-    };
-  }
-  const subscriber = client.duplicate();
+  if ('call' in client) return subscribeIoRedis(client, channels, listener);
+  if ('getSentinelNode' in client) return subscribeSentinel(client, channels, listener);
+  return subscribeNodeRedis(client, channels, listener);
+}
+
+type Subscribe<Client> = (
+  client: Client,
+  channels: string[],
+  listener: (channel: string, message: string) => void,
+) => Subscription;
+
+const ignore = () => {}; // the libraries reconnect
+
+const subscribeIoRedis: Subscribe<IoRedisClient> = (client, channels, listener) => {
+  // Without this queue the command would be rejected, because the duplicate is not connected yet.
+  const overrides = { enableOfflineQueue: true };
+  const subscriber = isCluster(client)
+    ? client.duplicate([], overrides)
+    : client.duplicate(overrides);
   subscriber.on('error', ignore);
-  let isClosed = false;
+  subscriber.on('message', listener);
+  const ready = subscriber.subscribe(...channels);
+  const disconnect = () => subscriber.disconnect();
+  // A `Cluster` that is closed while it reads the slots leaves a rejection that nobody handles.
+  const close = isCluster(client) ? () => void ready.then(disconnect, disconnect) : disconnect;
+  return { ready, close };
+};
+
+const subscribeSentinel: Subscribe<NodeRedisSentinel> = (client, channels, listener) => {
+  const listeners = channels.map(
+    (channel) =>
+      [channel, (message: string | Uint8Array) => listener(channel, String(message))] as const,
+  );
+  const subscribeAll = async () => {
+    for (const each of listeners) await client.subscribe(...each);
+  };
   return {
-    async open() {
-      await subscriber.connect();
-      for (const channel of channels) {
-        await subscriber.subscribe(channel, (message) => listener(channel, message));
-      }
-    },
+    ready: subscribeAll(),
     close() {
-      if (isClosed) return; // these methods throw if the client is closed
-      isClosed = true;
-      if (subscriber.destroy) subscriber.destroy();
-      else subscriber.disconnect?.();
+      for (const each of listeners) client.unsubscribe(...each).catch(ignore);
     },
   };
-}
+};
+
+const subscribeNodeRedis: Subscribe<NodeRedisClient | NodeRedisCluster> = (
+  client,
+  channels,
+  listener,
+) => {
+  // A client for a Redis Cluster connects only to the server of the subscriptions: if another one has ended, it would
+  // wait for its return.
+  const subscriber = client.duplicate(
+    isNodeRedisCluster(client) ? { minimizeConnections: true } : {},
+  );
+  let isClosed = false;
+  const close = () => {
+    if (isClosed) return; // these methods throw if the client is closed
+    isClosed = true;
+    if (subscriber.destroy) subscriber.destroy();
+    else subscriber.disconnect?.();
+  };
+  const subscribeAll = async () => {
+    await subscriber.connect();
+    for (const channel of channels) {
+      if (isClosed) return;
+      await subscriber.subscribe(channel, (message) => listener(channel, message));
+    }
+  };
+  subscriber.on('error', ignore);
+  return { ready: subscribeAll(), close };
+};
 
 /** Whether a value is a client of one of the supported libraries. */
 export function isRedisClient(value: unknown): value is RedisClient {

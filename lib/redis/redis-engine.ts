@@ -31,10 +31,11 @@ import {
   parseSession,
   parseTakeResult,
 } from './format';
-import { isCluster, sendCommand, subscribe } from './redis-client';
+import { findServers, isCluster, isNodeRedisCluster, sendCommand } from './redis-client';
 import type { RedisClient } from './redis-client';
 import type { ResolvedRedisOptions } from './redis-cluster';
 import * as scripts from './scripts';
+import { keepSubscribed } from './subscription';
 
 /** Part of the names of all keys: the version of their format. */
 const FORMAT = '1';
@@ -62,16 +63,16 @@ export class RedisEngine implements ClusterEngine {
   async start(nodeId: string, listener: EngineListener): Promise<void> {
     this.#nodeId = nodeId;
     const broadcasts = `${this.#prefix}broadcasts`;
-    const channels = [broadcasts, this.#channelOf(nodeId)];
+    const own = this.#channelOf(nodeId);
     this.#unsubscribe(); // of a previous attempt that failed
-    const subscription = new AbortController();
-    this.#unsubscribe = () => subscription.abort();
     const onMessage = (channel: string, message: string) => {
       if (channel === broadcasts) this.#onPublished(message, listener);
       else listener.onNotification(JSON.parse(message) as Notification);
     };
-    const subscribing = subscribe(this.#client, channels, onMessage, subscription.signal);
-    await this.#withTimeout('SUBSCRIBE', subscribing);
+    const publish = (message: string) => this.#command('PUBLISH', own, message);
+    const { ready, close } = keepSubscribed(this.#client, [broadcasts, own], onMessage, publish);
+    this.#unsubscribe = close;
+    await this.#withTimeout('SUBSCRIBE', ready);
     await warnAboutEviction((...command) => this.#command(...command));
   }
 
@@ -369,7 +370,10 @@ export class RedisEngine implements ClusterEngine {
   }
 
   #send(command: [string, ...string[]]): Promise<unknown> {
-    return this.#withTimeout(command[0], sendCommand(this.#client, command));
+    const client = this.#client;
+    const reply = this.#withTimeout(command[0], sendCommand(client, command));
+    if (isNodeRedisCluster(client)) reply.catch(() => findServers(client, command));
+    return reply;
   }
 
   #withTimeout<Result>(name: string, result: Promise<Result>): Promise<Result> {
