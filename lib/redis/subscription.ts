@@ -37,7 +37,7 @@ export function keepSubscribed(
   const ready = new Promise<void>((resolve, reject) => {
     const open = () => {
       const opened = (current = subscribe(client, channels, receive));
-      const onFailed = (error: unknown) => {
+      const onFailed = (error: Error) => {
         if (opened === current) reject(error); // has no effect if one was successful before
       };
       opened.ready.then(() => resolve(), onFailed);
