@@ -381,7 +381,7 @@ export class SseConnection<Incoming = unknown, Outgoing = unknown, Req = Incomin
     const { isMoved, isCloseEmitted } = this.#session.lifecycle;
     return new Error(
       isMoved && !isCloseEmitted
-        ? 'the session has moved to another node: send at the connection that is emitted there'
+        ? 'the session has moved to another node: send with its connection object there'
         : 'the connection is closed: check readyState, or listen for "close"',
     );
   }
