@@ -62,12 +62,7 @@ describe('The subscription of a node', () => {
 
   it('is opened anew if it waits for a server that has ended', async () => {
     const { client, calls } = createClient([hang, succeed]);
-    const { ready, close } = keepSubscribed(
-      client,
-      ['own'],
-      () => {},
-      () => Promise.resolve(),
-    );
+    const { ready, close } = keepSubscribed(client, ['own'], () => {}, succeed);
     await jest.advanceTimersByTimeAsync(4_000);
     await ready;
     close();
@@ -96,12 +91,7 @@ describe('The subscription of a node', () => {
     let connected = () => {};
     const connectLate = () => new Promise<void>((resolve) => (connected = resolve));
     const { client, calls } = createClient([connectLate, succeed]);
-    const { ready, close } = keepSubscribed(
-      client,
-      ['own'],
-      () => {},
-      () => Promise.resolve(),
-    );
+    const { ready, close } = keepSubscribed(client, ['own'], () => {}, succeed);
     await jest.advanceTimersByTimeAsync(4_000);
     connected();
     await ready;

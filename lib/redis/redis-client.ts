@@ -159,15 +159,14 @@ const ignore = () => {}; // the libraries reconnect
 const subscribeIoRedis: Subscribe<IoRedisClient> = (client, channels, listener) => {
   // Without this queue the command would be rejected, because the duplicate is not connected yet.
   const overrides = { enableOfflineQueue: true };
-  const subscriber = isCluster(client)
-    ? client.duplicate([], overrides)
-    : client.duplicate(overrides);
+  const isOfCluster = isCluster(client);
+  const subscriber = isOfCluster ? client.duplicate([], overrides) : client.duplicate(overrides);
   subscriber.on('error', ignore);
   subscriber.on('message', listener);
   const ready = subscriber.subscribe(...channels);
   const disconnect = () => subscriber.disconnect();
   // A `Cluster` that is closed while it reads the slots leaves a rejection that nobody handles.
-  const close = isCluster(client) ? () => void ready.then(disconnect, disconnect) : disconnect;
+  const close = isOfCluster ? () => void ready.then(disconnect, disconnect) : disconnect;
   return { ready, close };
 };
 

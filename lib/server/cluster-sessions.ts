@@ -15,11 +15,13 @@ import { wait, waitAtMost } from './wait';
 /** Largest number of sessions that are written to the engine at the same time. */
 const MAX_RESTORING = 100;
 
-/** The sessions of the cluster, for one node: releases, restores and deletes those that this node owns. */
+/** The sessions of the cluster, for one node: releases and restores those that this node owns. */
 export class ClusterSessions implements NodeSessions {
   readonly node: ClusterNode;
   /** Makes this node the owner of sessions. */
   readonly claims: SessionClaims;
+  /** Deletes the sessions that have ended. */
+  readonly removals: SessionRemovals;
   /** Records the POSTs that the owner of a session does not handle itself. */
   readonly posts: ClusterPosts;
   readonly #engine: ClusterEngine;
@@ -27,7 +29,6 @@ export class ClusterSessions implements NodeSessions {
   readonly #calls = new SessionCalls();
   /** The calls that write a session to the engine again. */
   readonly #restorations = new SessionCalls();
-  readonly #removals: SessionRemovals;
   /** For each session that is being released: the nodes that wait for it. */
   readonly #releases = new Map<string, Set<string>>();
 
@@ -36,8 +37,8 @@ export class ClusterSessions implements NodeSessions {
     this.#local = local;
     this.node = new ClusterNode(engine, this);
     const lookup = new SessionLookup(this.node);
-    this.#removals = new SessionRemovals(this.node, this.#calls);
-    this.claims = new SessionClaims(engine, this.node, lookup, local, this.#calls, this.#removals);
+    this.removals = new SessionRemovals(this.node, this.#calls);
+    this.claims = new SessionClaims(engine, this.node, lookup, local, this.#calls, this.removals);
     this.posts = new ClusterPosts(engine, lookup, local.options);
   }
 
@@ -63,7 +64,7 @@ export class ClusterSessions implements NodeSessions {
     } else if (session) {
       if (isOptional && session.connected) this.#answerKept(id, claimant);
       else void this.#release(session, claimant);
-    } else if (!this.#removals.find(id)) {
+    } else if (!this.removals.find(id)) {
       // The engine may have lost the claim of another node, so that this node owns the session again.
       this.claims.adoptLater(id);
     } else if (!isOptional) {
@@ -150,21 +151,11 @@ export class ClusterSessions implements NodeSessions {
   /** Waits for sessions that are being claimed, opened or deleted, for `drainTimeout` at most. */
   async #whenSettled(): Promise<void> {
     const settled = async () => {
-      await Promise.all([this.#calls.whenSettled(), this.#removals.whenSettled()]);
+      await Promise.all([this.#calls.whenSettled(), this.removals.whenSettled()]);
     };
     await waitAtMost(this.#local.options.drainTimeout, settled(), () => {});
-    this.#removals.stopWaiting();
+    this.removals.stopWaiting();
     await waitAtMost(HANDOVER_TIMEOUT, settled(), () => {});
-  }
-
-  /** The client of a session cannot resume it here any more: it has ended, or another node owns it. */
-  onReleased(session: Session): void {
-    this.#removals.onReleased(session);
-  }
-
-  /** Deletes a session that has ended, after the application has handled its messages. */
-  remove(session: Session): Promise<void> {
-    return this.#removals.remove(session);
   }
 
   async restoreAll(): Promise<void> {
@@ -184,7 +175,7 @@ export class ClusterSessions implements NodeSessions {
   async restore(id: string, epoch: number): Promise<boolean> {
     const local = this.#local.find(id);
     // A session that has ended is committed until its messages are handled.
-    const session = local?.journal?.epoch === epoch ? local : this.#removals.find(id, epoch);
+    const session = local?.journal?.epoch === epoch ? local : this.removals.find(id, epoch);
     if (!session) return false;
     await this.#restore(session);
     return true;

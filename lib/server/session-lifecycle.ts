@@ -130,17 +130,27 @@ export class SessionLifecycle {
   #limitClosing(close: Close): void {
     if (this.#closeDeadline) return;
     const timeout = 2 * Math.max(this.#session.options.reconnectTimeout, CLOSE_TIMEOUT);
-    this.#closeDeadline = new Deadline(Math.min(timeout, MAX_TIMEOUT), () => {
-      const end = () => this.terminate(close);
-      const { journal } = this.#session;
-      if (!journal) return end();
-      const waitAgain = () => {
-        this.#closeDeadline = undefined;
-        if (!this.#isReleased) this.#limitClosing(close);
-      };
-      // The client may have reconnected at another node. Rejects if the engine does not answer.
-      void journal.readRecorded().then(end, waitAgain);
-    });
+    const waitAgain = () => {
+      this.#closeDeadline = undefined;
+      this.#limitClosing(close);
+    };
+    this.#closeDeadline = new Deadline(Math.min(timeout, MAX_TIMEOUT), () =>
+      this.#endUnlessMoved(() => this.terminate(close), waitAgain),
+    );
+  }
+
+  /**
+   * Calls `end`, in a cluster after a read from the engine, because the client may have reconnected at another node.
+   *
+   * @param waitAgain is called instead if the engine does not answer.
+   */
+  #endUnlessMoved(end: () => void, waitAgain: () => void): void {
+    const { journal } = this.#session;
+    if (!journal) return end();
+    const unlessReleased = (action: () => void) => () => {
+      if (!this.#isReleased) action();
+    };
+    void journal.readRecorded().then(unlessReleased(end), unlessReleased(waitAgain));
   }
 
   /** Closes the session without waiting for the client. If it is closing already, its code and reason do not change. */
@@ -228,26 +238,19 @@ export class SessionLifecycle {
   waitForClient(minimum = 0): void {
     const timeout = Math.max(this.#session.options.reconnectTimeout, minimum);
     this.#reconnectDeadline?.clear();
-    if (timeout === 0) return this.#giveUp(timeout);
-    const { journal } = this.#session;
+    const reason = `the client did not reconnect within ${timeout} ms`;
+    const giveUp = () => this.terminate({ code: CloseCode.abnormal, reason });
+    if (timeout === 0) return giveUp();
     const deadline = new Deadline(timeout, () => {
-      if (!journal) return this.#giveUp(timeout);
-      // The client may have reconnected at another node, or here in the meantime.
       const ifStillWaiting = (action: () => void) => () => {
-        if (!this.#isReleased && deadline === this.#reconnectDeadline) action();
+        if (deadline === this.#reconnectDeadline) action(); // the client has not reconnected here in the meantime
       };
-      void journal.readRecorded().then(
-        ifStillWaiting(() => this.#giveUp(timeout)),
-        ifStillWaiting(() => this.waitForClient(minimum)), // the engine does not answer
+      this.#endUnlessMoved(
+        ifStillWaiting(giveUp),
+        ifStillWaiting(() => this.waitForClient(minimum)),
       );
     });
     this.#reconnectDeadline = deadline;
-  }
-
-  #giveUp(timeout: number): void {
-    const reason = `the client did not reconnect within ${timeout} ms`;
-    this.setClosed(this.#closeInfo ?? { code: CloseCode.abnormal, reason });
-    this.release();
   }
 
   onAttached(): void {

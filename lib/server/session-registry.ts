@@ -129,13 +129,13 @@ export class SessionRegistry implements SessionOwner, LocalSessions {
 
   onSessionReleased(session: Session): void {
     if (this.#sessions.get(session.id) === session) this.#sessions.delete(session.id);
-    this.cluster?.onReleased(session);
+    this.cluster?.removals.onReleased(session);
     if (this.#sessions.size > 0) return;
     for (const callback of this.#onEmpty) callback();
   }
 
   onSessionEnded(session: Session): void {
-    void this.cluster?.remove(session);
+    void this.cluster?.removals.remove(session);
   }
 
   /** @throws TypeError if the message is neither binary nor JSON-serialisable. */

@@ -39,7 +39,7 @@ export class SessionRemovals {
     return undefined;
   }
 
-  /** Its client cannot resume a session here any more. If it has ended, {@link remove} follows. */
+  /** The client of a session cannot resume it here any more. If it has ended, {@link remove} follows. */
   onReleased(session: Session): void {
     if (!session.lifecycle.isMoved) this.#ended.add(session);
   }
